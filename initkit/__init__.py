@@ -1,0 +1,60 @@
+"""initkit: neural-network parameter initialization, to learn and to use.
+
+>>> import initkit as ik
+>>> ik.he_normal((128, 64), rng=0).shape
+(128, 64)
+
+Importing this loads NumPy and SciPy's special functions only. What draws, and what loads data, is
+imported when it is first used: ``ik.plots``, ``ik.live``, ``ik.course``, ``ik.datasets``.
+"""
+
+import importlib
+
+from . import activations, initializers, signals, training
+from .activations import Activation, gain
+from .fans import Fans, fans
+from .initializers import (
+    constant,
+    get,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    kaiming_normal,
+    kaiming_uniform,
+    lecun_normal,
+    lecun_uniform,
+    normal,
+    ones,
+    truncated_normal,
+    uniform,
+    variance_scaling,
+    xavier_normal,
+    xavier_uniform,
+    zeros,
+)
+from .network import MLP, Gradients
+from .signals import Signals, measure
+from .training import History, train
+
+__version__ = "0.1.0"
+
+_LAZY = ("course", "datasets", "live", "plots")
+
+__all__ = [
+    "MLP", "Activation", "Fans", "Gradients", "History", "Signals", "activations", "constant",
+    "course", "datasets", "fans", "gain", "get", "glorot_normal", "glorot_uniform", "he_normal",
+    "he_uniform", "initializers", "kaiming_normal", "kaiming_uniform", "lecun_normal",
+    "lecun_uniform", "live", "measure", "normal", "ones", "plots", "signals", "train", "training",
+    "truncated_normal", "uniform", "variance_scaling", "xavier_normal", "xavier_uniform", "zeros",
+]  # fmt: skip
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_LAZY])

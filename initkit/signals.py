@@ -1,0 +1,133 @@
+"""Measure what a network does to its signal, layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .network import MLP
+
+
+@dataclass(frozen=True)
+class Signals:
+    """One entry a layer, l = 1 … depth, the last being the linear output. Float64, without unit.
+
+    ``q``                mean square of the pre-activations, q_l = ⟨z_l²⟩ (Poole et al. 2016, eq. 3)
+    ``activation_mean``  ⟨f(z_l)⟩ over batch and units
+    ``activation_var``   Var[f(z_l)] over batch and units (Glorot & Bengio 2010, eq. 5)
+    ``correlation``      mean cosine between the z_l of two different inputs (Poole et al. 2016, eq. 5);
+                         NaN where there is one input, or a pre-activation vector is 0
+    ``saturated``        share of (input, unit) pairs whose slope |f'(z_l)| is below a twentieth of
+                         the largest slope of the layer's function; for ReLU, the share of zeros
+    ``dead``             share of units that are saturated for every input of the batch
+    ``grad_var``         mean square of ∂ℓ/∂z_l, ℓ the loss of one example (Glorot & Bengio 2010,
+                         eq. 6), or None where no loss could be formed
+    """
+
+    q: np.ndarray
+    activation_mean: np.ndarray
+    activation_var: np.ndarray
+    correlation: np.ndarray
+    saturated: np.ndarray
+    dead: np.ndarray
+    grad_var: np.ndarray | None = None
+
+    @property
+    def depth(self) -> int:
+        return len(self.q)
+
+
+def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The loss of each example, and its gradient with respect to that example's logits.
+
+    ℓ_i = log Σ_k exp(y_ik) − y_{i, label}, ∂ℓ_i/∂y_ik = softmax(y_i)_k − [k = label].
+
+    >>> loss, grad = softmax_cross_entropy(np.zeros((1, 4)), np.array([2]))
+    >>> round(float(loss[0]), 4), grad[0].tolist()
+    (1.3863, [0.25, 0.25, -0.75, 0.25])
+    """
+    labels = np.asarray(labels)
+    if labels.shape != logits.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"y must be {len(logits)} whole-number labels, not {labels.dtype} of shape {labels.shape}"
+        )
+    if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+        raise ValueError(
+            f"y must hold labels from 0 to {logits.shape[1] - 1}, not {labels.min()} to {labels.max()}"
+        )
+    rows = np.arange(len(logits))
+    with np.errstate(all="ignore"):  # an exploded network has infinite logits: the loss says so
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        exp = np.exp(shifted)
+        total = exp.sum(axis=1)
+        loss = np.log(total) - shifted[rows, labels]
+        grad = exp / total[:, None]
+        grad[rows, labels] -= 1
+    return loss, grad
+
+
+def _correlation(z: np.ndarray) -> float:
+    """Mean of cos(z_i, z_j), i ≠ j, from |Σ u_i|² = n + Σ_{i≠j} u_i·u_j with u_i = z_i/|z_i|."""
+    n = len(z)
+    norm = np.sqrt(np.einsum("ij,ij->i", z, z))
+    if n < 2 or not norm.all():
+        return np.nan
+    total = (z / norm[:, None]).sum(axis=0)
+    return (total @ total - n) / (n * (n - 1))
+
+
+def measure(net: MLP, x, y=None) -> Signals:
+    """Run ``x`` (batch, in) through ``net``, and back when labels ``y`` (batch,) are given.
+
+    The loss is softmax cross-entropy. Overflow is not an error: entries become inf or NaN. Raises
+    ValueError for an empty batch, or labels that do not fit. Taught in lesson 01.
+
+    >>> net = MLP([64, *[64] * 5, 10], init="he_normal", rng=0)
+    >>> s = measure(net, np.random.default_rng(0).standard_normal((100, 64)))
+    >>> s.depth, bool(0.3 < s.q[-1] / s.q[0] < 3)
+    (6, True)
+    """
+    if len(x) == 0:
+        raise ValueError("x must hold at least one input; the batch is empty")
+    with np.errstate(all="ignore"):
+        pre = net.trace(x).pre
+        slopes = [np.abs(net.activation.df(z)) for z in pre[:-1]] + [np.ones_like(pre[-1])]
+        steepest = np.abs(net.activation.df(np.linspace(-4, 4, 801))).max()
+        flat = [s < 0.05 * steepest for s in slopes]
+        post = [net.activation.f(z) for z in pre[:-1]] + pre[-1:]
+        grad_var = None
+        if y is not None:
+            _, grad = softmax_cross_entropy(pre[-1], y)
+            grad_var = _each(lambda d: np.square(d, dtype=np.float64).mean(), net.deltas(grad))
+        return Signals(
+            q=_each(lambda z: np.square(z, dtype=np.float64).mean(), pre),
+            activation_mean=_each(lambda a: a.mean(dtype=np.float64), post),
+            activation_var=_each(lambda a: a.var(dtype=np.float64), post),
+            correlation=_each(lambda z: _correlation(z.astype(np.float64)), pre),
+            saturated=_each(np.mean, flat),
+            dead=_each(lambda f: f.all(axis=0).mean(), flat),
+            grad_var=grad_var,
+        )
+
+
+def _each(statistic, layers) -> np.ndarray:
+    return np.array([statistic(layer) for layer in layers], np.float64)
+
+
+def histograms(net: MLP, x, edges) -> np.ndarray:
+    """Share of each hidden layer's activations f(z_l) in every bin, (depth − 1, bins).
+
+    Values beyond the outer edges are counted in the outer bins, so that every row sums to 1 and what
+    leaves the picture is seen at its border; NaN counts in none.
+
+    >>> net = MLP([2, 3, 1], init="zeros", rng=0)
+    >>> histograms(net, np.ones((4, 2)), [-1.0, -0.5, 0.5, 1.0])
+    array([[0., 1., 0.]])
+    """
+    edges = np.asarray(edges, np.float64)
+    with np.errstate(all="ignore"):
+        layers = net.trace(x).inputs[1:]
+        return np.array(
+            [np.histogram(np.clip(a, edges[0], edges[-1]), edges)[0] / a.size for a in layers]
+        )
