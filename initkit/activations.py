@@ -92,9 +92,7 @@ identity = Activation("identity", lambda x: x, np.ones_like)
 relu = Activation("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype))
 tanh = Activation("tanh", np.tanh, _tanh_df)
 sigmoid = Activation("sigmoid", special.expit, _sigmoid_df)
-gelu = Activation(
-    "gelu", lambda x: x * special.ndtr(x), lambda x: special.ndtr(x) + x * _normal_pdf(x)
-)
+gelu = Activation("gelu", lambda x: x * special.ndtr(x), lambda x: special.ndtr(x) + x * _normal_pdf(x))
 silu = Activation("silu", lambda x: x * special.expit(x), _silu_df)
 # The two constants make E[f(z)] = 0 and E[f(z)^2] = 1 (Klambauer et al. 2017, eq. 14).
 selu = elu(1.6732632423543772, 1.0507009873554805, "selu")
@@ -137,9 +135,7 @@ def get(activation) -> Activation:
         return activation
     if isinstance(activation, str):
         if activation not in NAMES:
-            raise ValueError(
-                f"activation: {activation!r} is not known; the names are {', '.join(NAMES)}"
-            )
+            raise ValueError(f"activation: {activation!r} is not known; the names are {', '.join(NAMES)}")
         return NAMES[activation]
     if isinstance(activation, tuple) and len(activation) == 2 and activation[0] == "leaky_relu":
         return leaky_relu(activation[1])
@@ -147,8 +143,7 @@ def get(activation) -> Activation:
         name = getattr(activation, "__name__", type(activation).__name__)
         return Activation(name, activation, _central_difference(activation))
     raise TypeError(
-        "activation must be a name, ('leaky_relu', a), an Activation or a callable, "
-        f"not {activation!r}"
+        f"activation must be a name, ('leaky_relu', a), an Activation or a callable, not {activation!r}"
     )
 
 

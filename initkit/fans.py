@@ -15,9 +15,7 @@ class Fans(NamedTuple):
 def checked_shape(shape) -> tuple[int, ...]:
     """``shape`` as a tuple of sizes ≥ 0; ValueError or TypeError where it is not one."""
     try:
-        sizes = (
-            tuple(index(n) for n in shape) if not hasattr(shape, "__index__") else (index(shape),)
-        )
+        sizes = tuple(index(n) for n in shape) if not hasattr(shape, "__index__") else (index(shape),)
     except TypeError:
         raise TypeError(f"shape must be whole numbers, not {shape!r}") from None
     if any(n < 0 for n in sizes):

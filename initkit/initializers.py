@@ -224,9 +224,7 @@ def variance_scaling(
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
     if distribution not in DISTRIBUTIONS:
-        raise ValueError(
-            f"distribution must be one of {', '.join(DISTRIBUTIONS)}, not {distribution!r}"
-        )
+        raise ValueError(f"distribution must be one of {', '.join(DISTRIBUTIONS)}, not {distribution!r}")
     if _finite("scale", scale) <= 0:
         raise ValueError(f"scale must be above 0, not {scale!r}")
     n_in, n_out = fans(shape, in_axis, out_axis, batch_axis, groups)
@@ -388,10 +386,6 @@ def get(name):
         raise TypeError(f"an initializer is a name or a callable, not {name!r}")
     if name not in REGISTRY:
         close = difflib.get_close_matches(name, REGISTRY, n=3, cutoff=0.5)
-        hint = (
-            f"did you mean {' or '.join(close)}?"
-            if close
-            else f"the names are {', '.join(REGISTRY)}"
-        )
+        hint = f"did you mean {' or '.join(close)}?" if close else f"the names are {', '.join(REGISTRY)}"
         raise ValueError(f"no initializer is called {name!r}; {hint}")
     return REGISTRY[name]

@@ -48,9 +48,7 @@ def fill(out: np.ndarray, draw: Callable, rng=None, threads: int | None = None) 
     """
     key = generator(rng).integers(0, 2**32, size=4, dtype=np.uint32)
     direct = out.flags.c_contiguous and out.dtype != np.float16
-    work = (
-        out if direct else np.empty(out.shape, np.float32 if out.dtype == np.float16 else out.dtype)
-    )
+    work = out if direct else np.empty(out.shape, np.float32 if out.dtype == np.float16 else out.dtype)
     flat = work.reshape(-1)
 
     def fill_block(i: int) -> None:

@@ -128,6 +128,4 @@ def histograms(net: MLP, x, edges) -> np.ndarray:
     edges = np.asarray(edges, np.float64)
     with np.errstate(all="ignore"):
         layers = net.trace(x).inputs[1:]
-        return np.array(
-            [np.histogram(np.clip(a, edges[0], edges[-1]), edges)[0] / a.size for a in layers]
-        )
+        return np.array([np.histogram(np.clip(a, edges[0], edges[-1]), edges)[0] / a.size for a in layers])
