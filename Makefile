@@ -1,0 +1,93 @@
+# initkit's commands. Two are enough for most readers: `make lab` and `make test`.
+# Needs GNU make and Python 3.11 or newer; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The edition that `make lab` opens: Chinese on a Chinese system, else English. Or: make lab EDITION=zh
+EDITION ?= $(if $(filter zh%,$(LC_ALL) $(LANG)),zh,en)
+# Passed on to JupyterLab, or to pytest.
+ARGS ?=
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest
+TESTED := initkit tests/unit tests/papers tests/notebooks
+NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
+# Not torch: which of its builds is right depends on the machine.
+LOCKED := lab test browser binder font sweep
+
+.DEFAULT_GOAL := help
+.PHONY: lab test test-lib test-notebooks test-browser test-binder bench lint format strip record sync lock font help clean
+
+lab: $(VENV)/installed ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS)
+
+test: $(VENV)/installed ## run every test: the library, the papers, the notebooks
+	$(PYTEST) -n auto --dist loadgroup $(NBVAL) $(TESTED) notebooks $(ARGS)
+
+test-lib: $(VENV)/installed ## run the tests of the library and the papers
+	$(PYTEST) initkit tests/unit tests/papers $(ARGS)
+
+test-notebooks: $(VENV)/installed ## run the notebooks with nbval and papermill
+	$(PYTEST) -n auto --dist loadgroup $(NBVAL) tests/notebooks notebooks $(ARGS)
+
+test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chromium
+	$(PYTEST) tests/browser $(ARGS)
+
+test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
+	$(PYTEST) tests/binder $(ARGS)
+
+bench: $(VENV)/browser ## measure speed, beside what one would use otherwise
+	$(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
+
+lint: $(VENV)/installed ## check style, of notebooks too
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/installed ## mend style, of notebooks too
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+strip: $(VENV)/installed ## drop every stored output that is not compared
+	$(BIN)/python tools/notebooks.py strip
+
+record: $(VENV)/installed ## run the notebooks and store the outputs that are compared
+	$(BIN)/python tools/notebooks.py record
+
+sync: $(VENV)/installed ## copy code from English to Chinese, mark stale cells (ACCEPT="lesson:cell …")
+	$(BIN)/python tools/notebooks.py sync --accept $(ACCEPT)
+
+lock: $(VENV)/installed ## write constraints.txt anew from pyproject.toml
+	$(PIP) install "uv>=0.5"
+	$(BIN)/uv pip compile pyproject.toml $(LOCKED:%=--extra %) --universal --python-version 3.11 --upgrade --quiet \
+		--no-annotate --custom-compile-command "make lock" --output-file constraints.txt
+
+font: $(VENV)/installed ## cut the Chinese font anew (needs Debian's fonts-noto-cjk)
+	$(PIP) install --constraint constraints.txt --editable ".[font]"
+	$(BIN)/python tools/make_font.py $(ARGS)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+clean: ## remove .venv and every cache
+	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
+
+# The project is installed editable, so only what pip reads can make an installation old.
+$(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "initkit needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint constraints.txt --editable ".[lab,test]"
+	@touch $@
+
+$(VENV)/browser: $(VENV)/installed
+	$(PIP) install --constraint constraints.txt --editable ".[browser]"
+	@touch $@
+
+$(VENV)/binder: $(VENV)/installed
+	$(PIP) install --constraint constraints.txt --editable ".[binder]"
+	@touch $@

@@ -1,0 +1,27 @@
+"""Whole notebooks to one worker each, and one closing line that says what ran."""
+
+import pytest
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.suffix == ".ipynb":  # nbval's cells share a kernel
+            item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter, exitstatus):
+    calls = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+        if report.when == "call"
+    ]
+    cells = [report for report in calls if ".ipynb::" in report.nodeid]
+    runs = [report for report in calls if "test_papermill.py::test_lesson_runs" in report.nodeid]
+    books = {report.nodeid.split("::")[0] for report in cells}
+    terminalreporter.write_line(
+        f"initkit: {len(calls) - len(cells)} tests and {len(books)} notebooks ran "
+        f"({len(cells)} cells with nbval, {len(runs)} whole runs with papermill): "
+        + ("all passed" if exitstatus == 0 else f"NOT all passed (exit {int(exitstatus)})")
+    )

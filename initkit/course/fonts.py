@@ -1,0 +1,30 @@
+"""The fonts of the figures: the only place where one is registered with matplotlib."""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+
+FILE = "fonts/NotoSansSC-subset.otf"
+FAMILY = "initkit Noto Sans SC"
+
+
+@functools.cache
+def style(lang: str) -> dict:
+    """Matplotlib settings that draw this language's texts, on a machine with or without its fonts.
+
+    A glyph that the first family lacks (Greek, arrows, subscripts) comes from the second.
+    """
+    from matplotlib import font_manager
+
+    with resources.as_file(resources.files(__package__).joinpath(FILE)) as path:
+        if not any(f.name == FAMILY for f in font_manager.fontManager.ttflist):
+            font_manager.fontManager.addfont(path)
+    return {
+        "font.family": [FAMILY, "DejaVu Sans"] if lang == "zh" else ["DejaVu Sans", FAMILY],
+        "font.size": 10,
+        "axes.titlesize": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.unicode_minus": True,
+    }

@@ -1,0 +1,32 @@
+"""Controls with readable labels in the reader's language, usable from the keyboard."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+
+from ..course.texts import text
+
+STYLE = {"description_width": "initial"}
+
+
+def slider(key: str, lang: str, low: float, high: float, step: float, value: float) -> widgets.FloatSlider:
+    return widgets.FloatSlider(
+        value=value,
+        min=low,
+        max=high,
+        step=step,
+        description=text(key, lang),
+        style=STYLE,
+        layout=widgets.Layout(width="460px", max_width="100%"),
+    )
+
+
+def choice(key: str, lang: str, options: dict[str, str], value: str) -> widgets.Dropdown:
+    """``options``: what the program calls a choice → what the reader calls it."""
+    return widgets.Dropdown(
+        options=[(shown, name) for name, shown in options.items()],
+        value=value,
+        description=text(key, lang),
+        style=STYLE,
+        layout=widgets.Layout(width="360px", max_width="100%"),
+    )

@@ -1,0 +1,142 @@
+"""A matplotlib figure that follows a reader's hand."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import inspect
+import io
+import itertools
+import traceback
+from collections.abc import Callable
+
+import ipywidgets as widgets
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from ..course.fonts import style
+from ..course.texts import text
+from ..plots import DRAWING, Picture
+
+# Screen pixels are often half a CSS pixel; 1.5 is sharp enough there and still fast everywhere.
+PIXEL_RATIO = 1.5
+ERROR_CLASS = "initkit-error"
+
+
+class LiveFigure(widgets.VBox):
+    """``picture``, redrawn in an Image whenever one of ``controls`` changes.
+
+    ``respond(**values)`` gets the controls' values by name and calls ``picture.update``. Where it is
+    a generator function, every ``yield`` shows the picture as it then stands, and the rest waits
+    until the kernel has looked at its messages: long work shows its progress, and a newer value ends
+    it. A value that comes while an older one waits replaces it.
+
+    The frame is drawn once and kept as pixels; a change restores them and draws only the moving
+    artists. An exception in ``respond`` is shown in red below the picture, and kept in ``error``.
+
+    ``frames`` counts the pictures sent. The Image's height is fixed, so that nothing jumps.
+    """
+
+    def __init__(
+        self, picture: Picture, controls: dict[str, widgets.Widget], respond: Callable, *, lang: str
+    ):
+        self.picture, self.controls, self.respond, self.lang = picture, controls, respond, lang
+        self.error: Exception | None = None
+        self.frames = 0
+        self._tickets = itertools.count(1)
+        self._newest = 0
+        self._background = None
+        width, height = (int(100 * inches) for inches in picture.figure.get_size_inches())
+        self.image = widgets.Image(
+            format="png",
+            layout=widgets.Layout(
+                width=f"{width}px", max_width="100%", height=f"{height}px", object_fit="contain"
+            ),
+        )
+        self.message = widgets.HTML(layout=widgets.Layout(display="none"))
+        row = widgets.HBox(list(controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        super().__init__([row, self.image, self.message])
+        for control in controls.values():
+            control.observe(self._changed, "value")
+        for _ in self._frames_of(self._ticket()):  # whole, so that a notebook run without a reader has it
+            pass
+
+    def _ticket(self) -> int:
+        self._newest = next(self._tickets)
+        return self._newest
+
+    def _changed(self, _change) -> None:
+        self._advance(self._frames_of(self._ticket()))
+
+    def _advance(self, frames) -> None:
+        """Show the next frame now and, in a kernel, leave those after it to its event loop."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no kernel: nobody else wants to work
+            for _ in frames:
+                pass
+            return
+        if next(frames, None) is not None:
+            loop.call_soon(self._advance, frames)
+
+    def _frames_of(self, ticket: int):
+        """Show ``respond``'s frames one by one, until a newer ticket is drawn or it fails."""
+        steps = None
+        try:
+            with DRAWING:
+                if ticket != self._newest:
+                    return
+                with matplotlib.rc_context(style(self.lang)):
+                    steps = self.respond(**{name: c.value for name, c in self.controls.items()})
+                if not inspect.isgenerator(steps):
+                    self._paint()
+                    yield self.frames
+                    return
+            while True:
+                with DRAWING:
+                    if ticket != self._newest:
+                        return
+                    with matplotlib.rc_context(style(self.lang)):
+                        if next(steps, self) is self:
+                            return
+                    self._paint()
+                yield self.frames
+        except Exception as error:
+            self._fail(error)
+        finally:
+            if inspect.isgenerator(steps):
+                steps.close()
+
+    def _paint(self) -> None:
+        figure = self.picture.figure
+        canvas = figure.canvas
+        if self._background is None:
+            figure.set_dpi(100 * PIXEL_RATIO)
+            for artist in self.picture.moving:
+                artist.set_animated(True)
+            canvas.draw()
+            self._background = canvas.copy_from_bbox(figure.bbox)
+        canvas.restore_region(self._background)
+        for artist in self.picture.moving:
+            figure.draw_artist(artist)
+        pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        png = io.BytesIO()
+        pixels.save(png, format="png", compress_level=1)
+        self.frames += 1
+        self.image.value = png.getvalue()
+        if self.error is not None:
+            self.error = None
+            self.message.value, self.message.layout.display = "", "none"
+
+    def _fail(self, error: Exception) -> None:
+        self.error = error
+        trace = "".join(traceback.format_exception(error))
+        self.message.value = (
+            f'<div class="{ERROR_CLASS}" role="alert" style="color: #b00020; line-height: 1.4">'
+            f"<b>{text('error.heading', self.lang)}</b> · "
+            f"{html.escape(type(error).__name__)}: {html.escape(str(error))}"
+            f"<details><summary>{text('error.details', self.lang)}</summary>"
+            f"<pre>{html.escape(trace)}</pre></details></div>"
+        )
+        self.message.layout.display = None

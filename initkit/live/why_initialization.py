@@ -1,0 +1,50 @@
+"""Lesson 01: same net, same data, same learning rate; only the starting weights change."""
+
+from __future__ import annotations
+
+import functools
+
+from .. import datasets, initializers, plots
+from ..course.texts import text
+from ..network import MLP
+from ..signals import measure
+from ..training import iterate
+from . import controls
+from .figure import LiveFigure
+
+STARTS = {
+    "zeros": "zeros",
+    "small": functools.partial(initializers.normal, std=0.01),
+    "large": functools.partial(initializers.normal, std=1.0),
+    "xavier": "xavier_normal",
+    "he": "he_normal",
+}
+WIDTHS = [64, *[100] * 10, 10]
+EPOCHS, LR = 12, 0.03
+
+
+def why_initialization(*, lang: str, seed: int = 0) -> LiveFigure:
+    """Five starts of one ReLU network on the digits: its loss curve, and its signals before training.
+
+    Ten hidden layers of 100 units, plain SGD, lr 0.03, batches of 64, 12 epochs. Starts that were seen
+    before stay in the picture as grey curves.
+    """
+    data = datasets.digits()
+    names = {name: text(f"start.{name}", lang) for name in STARTS}
+    picture = plots.TrainingAndSignals(names, len(WIDTHS) - 1, EPOCHS, lang)
+    done = {}
+
+    def respond(start):
+        net = MLP(WIDTHS, "relu", STARTS[start], rng=seed)
+        before = measure(net, data.x_train, data.y_train)
+        if start in done:
+            picture.update(start, before, done[start], done)
+            yield
+            return
+        for history in iterate(net, data, lr=LR, epochs=EPOCHS, rng=seed):
+            picture.update(start, before, history, done)
+            yield
+        done[start] = history
+
+    start = controls.choice("start.choice", lang, names, "zeros")
+    return LiveFigure(picture, {"start": start}, respond, lang=lang)

@@ -1,0 +1,222 @@
+"""Pictures: results in, a matplotlib Figure out. Nothing is computed here.
+
+Theory is a line and measurement is points, in the same two colours everywhere. A ``Picture`` is a
+frame (axes, ticks, titles) that is drawn once, and a few moving artists that ``update`` sets from
+results: ``live.LiveFigure`` redraws only those; ``still`` gives the whole as a Figure.
+No pyplot: its global state is not safe beside a widget's callback.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import matplotlib
+import matplotlib.figure
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from .course.fonts import style
+from .course.texts import text
+
+# Okabe & Ito's colours, which colour-blind readers can tell apart.
+THEORY, MEASURED = "#D55E00", "#0072B2"
+QUIET, DIM = "#9a9a9a", "#555555"  # lines in the background, words beside them
+
+# Matplotlib keeps global state (rcParams, font caches, the mathtext parser), and some front-ends run
+# widget callbacks on a thread of their own. Whoever draws, holds this.
+DRAWING = threading.RLock()
+
+
+class Figure(matplotlib.figure.Figure):
+    """A Figure of one language that draws itself with that language's fonts, and shows as PNG."""
+
+    def __init__(self, lang: str, width: float = 8.6, height: float = 3.9):
+        super().__init__(figsize=(width, height), dpi=100)
+        self.lang = lang
+        FigureCanvasAgg(self)
+
+    def draw(self, renderer):
+        with DRAWING, matplotlib.rc_context(style(self.lang)):
+            super().draw(renderer)
+
+    def _repr_png_(self):
+        """For Jupyter: twice the pixels, at the same size on the page."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=200)
+        width, height = self.get_size_inches() * 100
+        return buffer.getvalue(), {"width": int(width), "height": int(height)}
+
+
+class Picture:
+    """A figure, its moving artists, and ``update(*results)``, which sets them."""
+
+    figure: Figure
+
+    def __init__(self, lang: str):
+        self.lang = lang
+        self.moving = []
+        with DRAWING, matplotlib.rc_context(style(lang)):
+            self.figure = Figure(lang)
+            self.build()
+
+    def build(self) -> None:
+        """Draw the frame and create the moving artists."""
+        raise NotImplementedError
+
+    def update(self, *results) -> None:
+        """Set the moving artists from results."""
+        raise NotImplementedError
+
+    def still(self, *results) -> Figure:
+        with DRAWING, matplotlib.rc_context(style(self.lang)):
+            self.update(*results)
+        return self.figure
+
+    def text(self, key: str, **fields) -> str:
+        return text(key, self.lang, **fields)
+
+    def moves(self, artist):
+        self.moving.append(artist)
+        return artist
+
+
+class LayerHistograms(Picture):
+    """How the activations of chosen hidden layers are spread over ``edges``; see ``update``."""
+
+    TOP = 0.3  # share at which a bar leaves the picture
+
+    def __init__(self, layers, edges, lang: str):
+        self.layers, self.edges = tuple(layers), np.asarray(edges)
+        super().__init__(lang)
+
+    def build(self):
+        figure = self.figure
+        figure.suptitle(self.text("taste.title"), fontsize=12, x=0.07, ha="left", y=0.975)
+        figure.text(0.985, 0.965, self.text("layers.edge"), ha="right", va="center", fontsize=9, color=DIM)
+        panels = figure.subplots(2, 3, sharex=True, sharey=True, squeeze=False)
+        figure.subplots_adjust(left=0.07, right=0.985, top=0.855, bottom=0.125, wspace=0.14, hspace=0.34)
+        self.panels = []
+        for axes, layer in zip(panels.flat, self.layers, strict=True):
+            axes.set_title(self.text("layers.title", layer=layer), loc="left")
+            axes.set(xlim=(self.edges[0], self.edges[-1]), ylim=(0, self.TOP), yticks=(0, 0.1, 0.2, 0.3))
+            empty = np.zeros(len(self.edges) - 1)
+            bars = self.moves(axes.stairs(empty, self.edges, fill=True, color=MEASURED))
+            over = self.moves(axes.plot([], [], "^", color=MEASURED, ms=6, clip_on=False)[0])
+            note = axes.text(1, 1.04, "", transform=axes.transAxes, ha="right", va="bottom", color=MEASURED)
+            self.panels.append((bars, over, self.moves(note)))
+        for axes in panels[-1]:
+            axes.set(xlabel=self.text("layers.value"), xticks=(-1, 0, 1))
+        for axes in panels[:, 0]:
+            axes.set_ylabel(self.text("layers.share"))
+
+    def update(self, shares, spreads):
+        """``shares`` (layers, bins) sum to 1 a row; ``spreads`` (layers,) are standard deviations."""
+        middle = (self.edges[1:] + self.edges[:-1]) / 2
+        for (bars, over, note), share, spread in zip(self.panels, shares, spreads, strict=True):
+            bars.set_data(values=share)
+            too_high = middle[share > self.TOP]
+            over.set_data(too_high, np.full(len(too_high), self.TOP))
+            note.set_text(self.text("layers.spread", value=f"{spread:.3f}"))
+
+
+def layer_histograms(shares, spreads, layers, edges, *, lang: str) -> Figure:
+    """Histograms of the activations of ``layers``; arguments as in ``LayerHistograms``."""
+    return LayerHistograms(layers, edges, lang).still(shares, spreads)
+
+
+class _ByLayer:
+    """Points over layers on a logarithmic axis; what lies beyond it is marked at its edge."""
+
+    def __init__(self, picture, axes, depth: int, decades: int, title: str, marker: str):
+        self.low, self.high = 10.0**-decades, 10.0**decades
+        self.layers = np.arange(1, depth + 1)
+        axes.set(xlim=(0.4, depth + 0.6), yscale="log", ylim=(self.low / 30, self.high * 30))
+        axes.set_title(picture.text(title), loc="left")
+        axes.set_xlabel(picture.text("signal.layer"))
+        axes.set_xticks(self.layers[:: 1 + depth // 8])
+        axes.yaxis.set_major_locator(LogLocator(base=10**6, numticks=9))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.axhline(1, color=QUIET, lw=0.8, zorder=0)
+        draw = lambda shape: picture.moves(axes.plot([], [], shape, color=MEASURED, ms=6)[0])  # noqa: E731
+        self.points, self.above, self.below = draw(marker), draw("^"), draw("v")
+
+    def update(self, values):
+        values = np.nan_to_num(np.asarray(values), nan=np.inf)
+        above, below = values > self.high, values < self.low
+        inside = ~(above | below)
+        self.points.set_data(self.layers[inside], values[inside])
+        self.above.set_data(self.layers[above], np.full(above.sum(), self.high * 6))
+        self.below.set_data(self.layers[below], np.full(below.sum(), self.low / 6))
+
+
+class TrainingAndSignals(Picture):
+    """One network, one start: its loss as it trains, and the size of its signals before it does."""
+
+    TOP = 4.2  # loss at which a curve leaves the picture
+
+    def __init__(self, names: dict[str, str], depth: int, epochs: int, lang: str):
+        self.names, self.depth, self.epochs = names, depth, epochs
+        super().__init__(lang)
+
+    def build(self):
+        figure = self.figure
+        loss, forward, backward = figure.subplots(1, 3)
+        for axes, left, width in ((loss, 0.04, 0.3), (forward, 0.55, 0.175), (backward, 0.805, 0.175)):
+            axes.set_position((left, 0.125, width, 0.69))
+        loss.set(xlim=(-0.3, self.epochs + 0.3), ylim=(0, self.TOP))
+        loss.set_title(self.text("training.title"), loc="left")
+        loss.set_xlabel(self.text("training.epoch"))
+        loss.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        loss.axhline(np.log(10), color=QUIET, lw=0.8, zorder=0)
+        guess = self.text("training.guessing")
+        loss.text(self.epochs, np.log(10) + 0.05, guess, ha="right", va="bottom", color=DIM, fontsize=9)
+        self.earlier = {n: self.moves(loss.plot([], [], color=QUIET, lw=1.5)[0]) for n in self.names}
+        self.labels = {
+            name: self.moves(loss.text(self.epochs + 0.5, 0, "", color=DIM, fontsize=9, va="center"))
+            for name in self.names
+        }
+        self.now = self.moves(loss.plot([], [], "o-", color=MEASURED, lw=2, ms=4, clip_on=False)[0])
+        self.escaped = self.moves(loss.plot([], [], "^", color=MEASURED, ms=8, clip_on=False)[0])
+        self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=12, va="center", color=MEASURED))
+        figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
+        self.forward = _ByLayer(self, forward, self.depth, 18, "signal.forward", "o")
+        self.backward = _ByLayer(self, backward, self.depth, 18, "signal.backward", "s")
+
+    def update(self, name, signals, history, others):
+        """``name``: the start chosen; ``others``: the histories of those seen before, by name."""
+        self.forward.update(signals.q)
+        self.backward.update(signals.grad_var)
+        losses = history.train_loss
+        epochs = np.arange(len(losses))
+        inside = losses < self.TOP
+        self.now.set_data(epochs[inside], losses[inside])
+        self.escaped.set_data(epochs[~inside], np.full((~inside).sum(), self.TOP))
+        for other, line in self.earlier.items():
+            seen = others[other].train_loss if other in others and other != name else []
+            line.set_data(np.arange(len(seen)), seen)
+            self.labels[other].set_text("")
+        self._label({n: h.train_loss[-1] for n, h in others.items() if n != name})
+        verdict = self.text(
+            f"training.{history.status}",
+            epoch=epochs[-1],
+            accuracy=f"{100 * history.test_accuracy[-1]:.1f} %",
+        )
+        self.verdict.set_text(f"{self.names[name]} · {verdict}")
+
+    def _label(self, ends: dict[str, float]) -> None:
+        """Name the earlier curves at their right end, top to bottom, none over another."""
+        height = self.TOP
+        for name, end in sorted(ends.items(), key=lambda item: -np.nan_to_num(item[1], nan=np.inf)):
+            inside = end < self.TOP
+            height = min(height, end) if inside else height
+            self.labels[name].set_y(height)
+            self.labels[name].set_text(self.names[name] + ("" if inside else " ▲"))
+            height -= 0.27
+
+
+def training_and_signals(name, signals, history, others=None, *, names, epochs, lang: str) -> Figure:
+    """Loss curve, forward and backward signal of one start; see ``TrainingAndSignals``."""
+    picture = TrainingAndSignals(names, signals.depth, epochs, lang)
+    return picture.still(name, signals, history, others or {})

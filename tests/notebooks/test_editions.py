@@ -1,0 +1,187 @@
+"""The two editions in step, the stored outputs as the policy has them, and the tool that keeps both."""
+
+import copy
+import re
+
+import nbformat
+import notebooks as tool
+import papermill
+import pytest
+
+NAMES = tool.lessons()
+BOTH = [(lang, name) for name in NAMES for lang in ("en", "zh")]
+
+
+@pytest.fixture(params=BOTH, ids=lambda p: "/".join(p))
+def path(request):
+    return tool.ROOT.joinpath(*request.param)
+
+
+def test_there_are_lessons():
+    assert {"00_start_here.ipynb", "01_why_initialization.ipynb"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_editions_are_in_step(name):
+    assert tool.differences(*(tool.read(tool.ROOT / lang / name) for lang in ("en", "zh"))) == []
+
+
+def test_stored_outputs_follow_the_policy(path):
+    """As ``make strip`` leaves it, and every cell marked for comparison has something to compare."""
+    notebook = tool.read(path)
+    stripped = copy.deepcopy(notebook)
+    tool.strip(stripped)
+    assert notebook == stripped, "make strip"
+    for cell in notebook.cells:
+        if tool.is_checked(cell):
+            assert cell.outputs, f"{cell.id}: nothing stored; make record"
+            assert cell.execution_count, f"{cell.id}: without a count nbval compares nothing"
+        elif cell.cell_type == "code":
+            assert cell.outputs == []
+
+
+def test_every_lesson_compares_something():
+    for name in NAMES:
+        if name != "00_start_here.ipynb":  # a taste: one picture, no number
+            assert any(map(tool.is_checked, tool.read(tool.ROOT / "en" / name).cells)), name
+
+
+def test_metadata_names_kernel_and_language(path):
+    """Without ``language_info`` ruff skips the notebook, silently."""
+    notebook = tool.read(path)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.language_info.name == "python"
+    nbformat.validate(notebook)
+
+
+def test_parameters_are_the_declared_ones(path):
+    """papermill only warns about a parameter that a notebook does not have."""
+    assert {"LANG", "SEED"} <= set(papermill.inspect_notebook(str(path)))
+    cells = [cell for cell in tool.read(path).cells if tool.is_parameters(cell)]
+    assert len(cells) == 1
+    assert cells[0].source.splitlines()[:2] == [f'LANG = "{path.parent.name}"', "SEED = 0"]
+
+
+def test_cells_are_short_and_define_no_machinery(path):
+    for cell in tool.read(path).cells:
+        if cell.cell_type == "code":
+            assert len(cell.source.splitlines()) <= 12, cell.id
+            assert not re.search(r"^\s*(class|def) ", cell.source, re.MULTILINE), cell.id
+
+
+def test_links_lead_somewhere(path):
+    for cell in tool.read(path).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^)#]+)", cell.source):
+                if "://" not in target:
+                    assert (path.parent / target).resolve().exists(), target
+
+
+def test_no_chinese_in_formulas(path):
+    """A browser's MathJax may lack the glyphs, and matplotlib's mathtext does."""
+    for cell in tool.read(path).cells:
+        if cell.cell_type == "markdown":
+            for formula in re.findall(r"\$\$.*?\$\$|\$[^$\n]+\$", cell.source, re.DOTALL):
+                assert not re.search(r"[\u3400-\u9fff]", formula), formula
+
+
+# The tool itself ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair():
+    """A lesson in step: (English, Chinese)."""
+    new = nbformat.v4
+    books = []
+    for lang, words in (("en", "Hello $$x$$"), ("zh", "你好 $$x$$")):
+        parameters = new.new_code_cell(f'LANG = "{lang}"', id="p", metadata={"tags": ["parameters"]})
+        cells = [new.new_markdown_cell(words, id="a"), parameters, new.new_code_cell("1 + 1", id="c")]
+        books.append(new.new_notebook(cells=cells, metadata=tool.METADATA))
+    en, zh = books
+    zh.cells[0].metadata["initkit"] = {"en": tool.digest(en.cells[0]), "zh": tool.digest(zh.cells[0])}
+    assert tool.differences(en, zh) == []
+    return en, zh
+
+
+def test_changed_code_is_seen_and_copied(pair):
+    en, zh = pair
+    en.cells[2].source = "2 + 2"
+    assert tool.differences(en, zh) == ["c: code differs"]
+    assert tool.sync(en, zh) == []
+    assert zh.cells[2].source == "2 + 2"
+    assert zh.cells[1].source == 'LANG = "zh"'
+
+
+@pytest.mark.parametrize("edition", [0, 1])
+def test_one_text_changed_without_the_other_is_seen_and_marked(pair, edition):
+    pair[edition].cells[0].source += "!"
+    found = tool.differences(*pair)
+    assert len(found) == 1
+    assert tool.sync(*pair) == found
+    assert pair[1].cells[0].metadata["tags"] == ["stale"]
+
+
+def test_both_texts_changed_are_taken_as_in_step(pair):
+    en, zh = pair
+    en.cells[0].source = "Hi $$x$$"
+    tool.sync(en, zh)
+    zh.cells[0].source = "嗨 $$x$$"
+    assert tool.sync(en, zh) == []
+    assert "tags" not in zh.cells[0].metadata
+
+
+def test_an_accepted_pair_is_in_step(pair):
+    en, zh = pair
+    en.cells[0].source = "Hello, $$x$$"
+    assert tool.sync(en, zh, accepted=lambda cell: cell == "a") == []
+    assert "tags" not in zh.cells[0].metadata
+
+
+def test_changed_formula_is_seen(pair):
+    en, zh = pair
+    zh.cells[0].source = "你好 $$y$$"
+    assert "a: $$…$$ differs" in tool.differences(en, zh)
+
+
+def test_a_new_cell_waits_for_its_translation(pair):
+    en, zh = pair
+    en.cells.append(nbformat.v4.new_markdown_cell("Bye", id="z"))
+    assert tool.differences(en, zh)[0].startswith("cell ids differ")
+    assert tool.sync(en, zh)
+    assert zh.cells[3].metadata["tags"] == ["stale"]
+    zh.cells[3].source = "再见"
+    assert tool.sync(en, zh) == []
+
+
+def test_a_moved_or_removed_cell_follows(pair):
+    en, zh = pair
+    en.cells = [en.cells[2], en.cells[1]]
+    assert tool.sync(en, zh) == []
+    assert [cell.id for cell in zh.cells] == ["c", "p"]
+
+
+def test_strip_keeps_only_what_is_compared():
+    new = nbformat.v4
+    stream = new.new_output("stream", name="stdout", text="1\n")
+    more = new.new_output("stream", name="stdout", text="2\n")
+    noise = new.new_output("stream", name="stderr", text="warning\n")
+    result = new.new_output("execute_result", data={"text/plain": "3", "image/png": "…"}, execution_count=41)
+    outputs = [stream, more, noise, result]
+    book = new.new_notebook(
+        cells=[
+            new.new_code_cell("1", outputs=outputs, execution_count=40, metadata={"scrolled": True}),
+            new.new_code_cell(tool.CHECKED + "\n1", outputs=copy.deepcopy(outputs), execution_count=41),
+        ],
+        metadata={"widgets": {"state": {}}},
+    )
+    tool.strip(book)
+    assert book.metadata == tool.METADATA
+    assert (book.cells[0].outputs, book.cells[0].execution_count) == ([], None)
+    assert book.cells[0].metadata == {}
+    kept = book.cells[1]
+    assert kept.execution_count == 2
+    assert [o.get("text") or o.data for o in kept.outputs] == ["1\n2\n", {"text/plain": "3"}]
+    assert kept.outputs[1].execution_count == 2
+    once = copy.deepcopy(book)
+    tool.strip(book)
+    assert book == once

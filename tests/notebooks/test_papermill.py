@@ -1,0 +1,90 @@
+"""Run every lesson whole: as it is, and with another seed in the other language."""
+
+import nbformat
+import notebooks as tool
+import papermill
+import pytest
+
+from initkit.live.figure import ERROR_CLASS
+
+BOTH = [(lang, name) for name in tool.lessons() for lang in ("en", "zh")]
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+
+
+def run(path, target, parameters=None):
+    known = papermill.inspect_notebook(str(path)) if parameters else {}
+    assert set(parameters or ()) <= set(known), "papermill would only warn about an unknown parameter"
+    return papermill.execute_notebook(
+        str(path),
+        str(target),
+        parameters=parameters,
+        cwd=str(path.parent),
+        kernel_name="python3",
+        progress_bar=False,
+        execution_timeout=120,
+    )
+
+
+def widget_models(notebook):
+    return notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {}).values()
+
+
+def errors(notebook) -> list[str]:
+    """What went wrong in a widget's callback, which papermill does not notice."""
+    found = []
+    for model in widget_models(notebook):
+        state = model["state"]
+        if model["model_name"] == "OutputModel":
+            found += [o["ename"] for o in state.get("outputs", []) if o["output_type"] == "error"]
+        elif ERROR_CLASS in str(state.get("value", "")):
+            found.append(state["value"])
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error" or output.get("name") == "stderr":
+                found.append(f"{cell.id}: {output.get('ename', output.get('text'))}")
+    return found
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["as it is", "other seed and language"])
+@pytest.mark.parametrize(("lang", "name"), BOTH, ids="/".join)
+def test_lesson_runs(lang, name, changed, tmp_path):
+    other = {"LANG": {"en": "zh", "zh": "en"}[lang], "SEED": 1}
+    done = run(tool.ROOT / lang / name, tmp_path / name, other if changed else None)
+    assert errors(done) == []
+    pictures = [m for m in widget_models(done) if m["model_name"] == "ImageModel"]
+    assert all(m.get("buffers") for m in pictures), "an empty live figure"
+    live_cells = [c for c in done.cells if c.cell_type == "code" and c.source.startswith("live.")]
+    assert len(pictures) == len(live_cells) > 0
+
+
+BROKEN = {
+    "an Output widget": """
+import ipywidgets
+slider = ipywidgets.IntSlider()
+shown = ipywidgets.interactive_output(lambda x: 1 / (x - 1), {"x": slider})
+slider.value = 1
+shown""",
+    "a live figure": """
+import ipywidgets
+from initkit import live, plots
+class Empty(plots.Picture):
+    def build(self): pass
+x = ipywidgets.IntSlider()
+live.LiveFigure(Empty("en"), {"x": x}, lambda x: 1 / x, lang="en")""",
+    "stderr": "import sys\nprint('oh', file=sys.stderr)",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_an_error_in_a_callback_is_found(kind, tmp_path):
+    cells = [nbformat.v4.new_code_cell(BROKEN[kind].strip())]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=tool.METADATA)
+    nbformat.write(notebook, tmp_path / "broken.ipynb")
+    done = run(tmp_path / "broken.ipynb", tmp_path / "done.ipynb")  # and papermill is content
+    assert errors(done)
+
+
+def test_an_unknown_parameter_is_refused(tmp_path):
+    name = tool.lessons()[0]
+    with pytest.raises(AssertionError, match="unknown parameter"):
+        run(tool.ROOT / "en" / name, tmp_path / name, {"LANGUAGE": "zh"})

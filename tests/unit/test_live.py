@@ -1,0 +1,263 @@
+"""The live figures: right pixels, newest value wins, nothing swallowed, every language drawn."""
+
+import asyncio
+import io
+import logging
+import threading
+import warnings
+
+import ipywidgets as widgets
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from initkit import course, live, plots
+from initkit.live.figure import ERROR_CLASS
+
+
+class Dot(plots.Picture):
+    """One moving point on a static frame, quick to draw."""
+
+    def build(self):
+        axes = self.figure.subplots()
+        axes.set(xlim=(0, 10), ylim=(0, 1))
+        axes.set_title(self.text("training.title"))
+        self.point = self.moves(axes.plot([], [], "o", ms=20)[0])
+
+    def update(self, x):
+        self.point.set_data([x], [0.5])
+
+
+def dot(respond=None, picture=None, **controls):
+    picture = picture or Dot("en")
+    controls = controls or {"x": widgets.FloatSlider(value=1, min=0, max=10)}
+    return live.LiveFigure(picture, controls, respond or picture.update, lang="en")
+
+
+def pixels(figure: live.LiveFigure) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(figure.image.value)))
+
+
+def test_a_change_changes_the_picture():
+    figure = dot()
+    before = pixels(figure)
+    figure.controls["x"].value = 9
+    assert figure.error is None
+    assert figure.frames == 2
+    assert (pixels(figure) != before).any()
+    figure.controls["x"].value = 1
+    assert np.array_equal(pixels(figure), before)
+
+
+@pytest.mark.parametrize("x", [0.5, 4, 9.5])
+def test_blitting_draws_what_a_whole_redraw_draws(x):
+    figure = dot()
+    figure.controls["x"].value = x
+    whole = Dot("en")
+    whole.figure.set_dpi(100 * live.figure.PIXEL_RATIO)
+    with matplotlib.rc_context(course.fonts.style("en")):
+        whole.still(x).canvas.draw()
+    assert np.array_equal(pixels(figure), np.asarray(whole.figure.canvas.buffer_rgba())[..., :3])
+
+
+def test_the_frame_is_drawn_once():
+    picture = Dot("en")
+    drawn = []
+    draw = picture.figure.canvas.draw
+    picture.figure.canvas.draw = lambda: drawn.append(draw())
+    figure = dot(picture=picture)
+    for x in range(5):
+        figure.controls["x"].value = x
+    assert len(drawn) == 1
+
+
+def test_height_is_fixed():
+    figure = dot()
+    height = int(figure.image.layout.height.removesuffix("px"))
+    assert height == pixels(figure).shape[0] / live.figure.PIXEL_RATIO
+
+
+def test_an_exception_is_shown_in_red_and_kept():
+    picture = Dot("en")
+
+    def respond(x):
+        if x > 5:
+            raise ValueError("x <beyond> 5")
+        picture.update(x)
+
+    figure = dot(respond, picture)
+    before = pixels(figure)
+    figure.controls["x"].value = 6
+    assert isinstance(figure.error, ValueError)
+    assert ERROR_CLASS in figure.message.value
+    assert "ValueError: x &lt;beyond&gt; 5" in figure.message.value
+    assert "#b00020" in figure.message.value
+    assert figure.message.layout.display != "none"
+    assert np.array_equal(pixels(figure), before)
+    figure.controls["x"].value = 2  # and the figure goes on
+    assert figure.error is None
+    assert figure.message.layout.display == "none"
+    assert (pixels(figure) != before).any()
+
+
+def test_an_exception_of_the_first_picture_is_shown_too():
+    figure = dot(lambda x: 1 / 0)
+    assert isinstance(figure.error, ZeroDivisionError)
+    assert figure.frames == 0
+
+
+def test_an_exception_in_the_middle_of_long_work_is_shown():
+    picture = Dot("en")
+
+    def respond(x):
+        picture.update(x)
+        yield
+        raise RuntimeError("half way")
+
+    figure = dot(respond, picture)
+    assert figure.frames == 1
+    assert "half way" in str(figure.error)
+
+
+def test_long_work_shows_every_step_and_a_newer_value_ends_it():
+    picture = Dot("en")
+    seen = []
+
+    def respond(x):
+        try:
+            for step in range(100):
+                seen.append((x, step))
+                picture.update(x)
+                yield
+        finally:
+            seen.append((x, "closed"))
+
+    async def reader():
+        figure = dot(respond, picture)
+        assert figure.frames == 100  # the first picture is complete, for a notebook that nobody touches
+        seen.clear()
+        figure.controls["x"].value = 2
+        for _ in range(10):
+            await asyncio.sleep(0)
+        figure.controls["x"].value = 3
+        while seen[-1] != (3, "closed"):
+            await asyncio.sleep(0)
+        return figure
+
+    figure = asyncio.run(reader())
+    assert figure.error is None
+    assert (2, "closed") in seen
+    assert (2, 99) not in seen
+    assert (3, 99) in seen
+    # Once the newer value has been drawn, the older one draws nothing more.
+    assert not [x for x, step in seen[seen.index((3, 0)) :] if x == 2 and step != "closed"]
+
+
+def test_values_that_wait_are_replaced_by_the_newest():
+    """Callbacks on threads of their own, as a front-end with subshells runs them."""
+    picture = Dot("en")
+    drawn = []
+    figure = dot(lambda x: (drawn.append(x), picture.update(x)), picture)
+    drawn.clear()
+    with plots.DRAWING:  # a cell is drawing
+        waiting = []
+        for x in (2, 3, 4, 5):
+            thread = threading.Thread(target=lambda x=x: setattr(figure.controls["x"], "value", x))
+            thread.start()
+            thread.join(0.1)
+            waiting.append(thread)
+        assert all(thread.is_alive() for thread in waiting)
+    for thread in waiting:
+        thread.join()
+    assert drawn == [5]
+    assert figure.error is None
+
+
+def test_threads_never_draw_at_the_same_time():
+    figure, other = dot(), dot()
+    at_work, most = [0], [0]
+    paint = live.LiveFigure._paint
+
+    def counted(self):
+        at_work[0] += 1
+        most[0] = max(most[0], at_work[0])
+        paint(self)
+        at_work[0] -= 1
+
+    def drag(f):
+        for x in np.linspace(0, 10, 30):
+            f.controls["x"].value = x
+
+    live.LiveFigure._paint = counted
+    try:
+        threads = [threading.Thread(target=drag, args=(f,)) for f in (figure, other) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        live.LiveFigure._paint = paint
+    assert most == [1]
+    assert figure.error is None
+    assert other.error is None
+
+
+FIGURES = {"taste": live.taste, "why_initialization": live.why_initialization}
+
+
+def test_every_live_figure_is_tested():
+    assert set(live.__all__) - {"LiveFigure"} == set(FIGURES)
+
+
+def other_values(control):
+    if isinstance(control, widgets.Dropdown):
+        return [value for _, value in control.options if value != control.value]
+    return [control.min, control.max]
+
+
+@pytest.mark.parametrize("lang", course.LANGUAGES)
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_control_of_every_figure_in_every_language(name, lang, caplog):
+    """Each control moves the picture; no glyph is missing, neither as a warning nor in the log."""
+    with warnings.catch_warnings(), caplog.at_level(logging.DEBUG, logger="matplotlib"):
+        warnings.simplefilter("error")
+        figure = FIGURES[name](lang=lang)
+        assert figure.error is None
+        for control in figure.controls.values():
+            assert control.description.strip()
+            start = control.value
+            for value in other_values(control):
+                before = pixels(figure)
+                control.value = value
+                assert figure.error is None, value
+                assert (pixels(figure) != before).any(), f"{control.description} = {value}"
+            control.value = start
+    assert not missing_glyphs(caplog)
+
+
+def missing_glyphs(caplog):
+    return [r.getMessage() for r in caplog.records if "glyph" in r.getMessage().lower()]
+
+
+def test_a_missing_glyph_would_be_seen(caplog):
+    """Both ways in which matplotlib tells: a warning in text, a log line in mathtext."""
+    figure = plots.Figure("zh")
+    figure.text(0.5, 0.5, "\U0001f409\u9f98")
+    with pytest.warns(UserWarning, match="[Gg]lyph"):
+        figure.canvas.draw()
+    figure = plots.Figure("zh")
+    figure.text(0.5, 0.5, r"$\mathrm{层}$")
+    with caplog.at_level(logging.DEBUG, logger="matplotlib"):
+        figure.canvas.draw()
+    assert missing_glyphs(caplog)
+
+
+def test_same_seed_same_picture():
+    assert live.taste(lang="en", seed=3).image.value == live.taste(lang="en", seed=3).image.value
+    assert live.taste(lang="en", seed=3).image.value != live.taste(lang="en", seed=4).image.value
+
+
+def test_an_unknown_language_is_told():
+    with pytest.raises(ValueError, match="lang must be one of zh, en, not 'fr'"):
+        live.taste(lang="fr")

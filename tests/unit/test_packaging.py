@@ -1,0 +1,192 @@
+"""pyproject.toml is the one place for dependencies; everything that repeats one is held to it."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+import initkit
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def requirements(lines):
+    """name → bounds, as written but for the order of the bounds."""
+    parsed = [Requirement(line) for line in lines]
+    return {r.name: set(str(r.specifier).split(",")) - {""} for r in parsed}
+
+
+def test_environment_is_pyprojects_run_time_lab_and_test():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert environment["channels"] == ["conda-forge"]
+    *conda, pip = environment["dependencies"]
+    assert pip == {"pip": ["-e ."]}
+    conda = [line for line in conda if not re.match(r"(python|pip)\b(?!-)", line)]
+    assert requirements(conda) == requirements([*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"]])
+
+
+def test_environment_names_one_python_that_pyproject_allows():
+    """repo2docker takes a range for no version at all, and builds for its own default."""
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    (version,) = [
+        line.removeprefix("python=")
+        for line in environment["dependencies"]
+        if str(line).startswith("python=")
+    ]
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(version)
+
+
+def test_nothing_hides_the_environment_from_binder():
+    assert not (ROOT / "binder").exists()
+    assert not (ROOT / ".binder").exists()
+
+
+def test_every_dependency_has_a_lower_bound():
+    for line in [*PROJECT["dependencies"], *(d for name in EXTRAS if name != "all" for d in EXTRAS[name])]:
+        assert any(s.operator == ">=" for s in Requirement(line).specifier), line
+
+
+def test_all_is_every_other_extra():
+    (everything,) = EXTRAS["all"]
+    assert Requirement(everything).extras == set(EXTRAS) - {"all"}
+
+
+def test_lock_pins_every_dependency_within_its_bounds():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all([s.operator for s in pin.specifier] == ["=="] for pin in pins)
+    for line in [
+        *PROJECT["dependencies"],
+        *(d for n in EXTRAS if n not in ("all", "torch") for d in EXTRAS[n]),
+    ]:
+        wanted = Requirement(line)
+        versions = [next(iter(p.specifier)).version for p in pins if p.name == wanted.name]
+        assert versions, f"{wanted.name} is not in constraints.txt: make lock"
+        assert all(wanted.specifier.contains(v) for v in versions), f"{line}: {versions}; make lock"
+
+
+def test_version_has_one_place():
+    from importlib.metadata import version
+
+    assert "version" not in PROJECT
+    assert version("initkit") == initkit.__version__
+
+
+def test_make_help_lists_every_target_in_one_line():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    # A make started by make announces the folder that it enters.
+    lines = [line.split()[1] for line in listed.splitlines() if line.startswith("  make ")]
+    assert lines == phony.split()
+    wanted = "lab test test-lib test-notebooks bench lint format strip help clean lock sync font"
+    assert set(wanted.split()) <= set(lines)
+
+
+def test_jupyterlab_reads_the_override():
+    """In effect in the environment that the tests run in, which is the one of ``make lab``."""
+    from jupyterlab.commands import get_app_dir
+    from jupyterlab_server.settings_utils import get_settings
+
+    app = Path(get_app_dir())
+    name = "@jupyterlab/apputils-extension:kernels-settings"
+    where = [str(app / folder) for folder in ("settings", "schemas", "no-user-settings")]
+    settings, _ = get_settings(*where, schema_name=name)
+    schema = settings["schema"]["properties"]["commsOverSubshells"]
+    assert schema["default"] == "disabled"
+    assert "disabled" in [choice["const"] for choice in schema["oneOf"]]
+    ours = json.loads((ROOT / "jupyter" / "overrides.json").read_text(encoding="utf-8"))
+    for plugin, wanted in ours.items():
+        read, _ = get_settings(*where, schema_name=plugin)
+        for key, value in wanted.items():
+            assert read["schema"]["properties"][key]["default"] == value
+
+
+def loaded_by(statement: str) -> set[str]:
+    program = f"import sys; {statement}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in run.stdout.split()}
+
+
+def test_import_is_light():
+    heavy = {"matplotlib", "ipywidgets", "sklearn", "IPython", "PIL", "torch", "dask", "distributed"}
+    assert not heavy & loaded_by("import initkit")
+
+
+def test_lazy_modules_load_when_used():
+    assert "sklearn" in loaded_by("import initkit as ik; ik.datasets.digits()")
+    assert "ipywidgets" in loaded_by("import initkit as ik; ik.live")
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = initkit.nonsense
+    assert {"live", "plots", "he_normal"} <= set(dir(initkit))
+
+
+def test_public_names_exist():
+    for name in initkit.__all__:
+        assert getattr(initkit, name) is not None
+
+
+# The floors, lowest first: a module may import from floors below its own.
+FLOORS = [
+    {"activations", "fans", "sampling", "course.texts", "course.fonts"},
+    {"initializers", "datasets"},
+    {"network"},
+    {"signals"},
+    {"theory", "training"},
+    {"sweep", "course"},
+    {"plots"},
+    {"live.figure", "live.controls"},
+    {"live.*"},
+    {"live"},
+]
+
+
+def floor(module: str) -> int:
+    for candidate in (module, module.rsplit(".", 1)[0] + ".*", module.rsplit(".", 1)[0]):
+        for level, modules in enumerate(FLOORS):
+            if candidate in modules:
+                return level
+    raise AssertionError(f"{module} stands on no floor: add it to FLOORS where the design has it")
+
+
+def imports_of(path: Path):
+    """Our own modules that a module imports, as dotted names below ``initkit``."""
+    package = path.relative_to(ROOT / "initkit").with_suffix("").parts
+    package = package[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        base = [*package[: len(package) - node.level + 1], *(node.module.split(".") if node.module else [])]
+        for alias in node.names:
+            deep = [*base, alias.name]
+            is_module = (ROOT / "initkit" / Path(*deep)).with_suffix(".py").exists() or (
+                ROOT / "initkit" / Path(*deep)
+            ).is_dir()
+            yield ".".join(deep if is_module else base)
+
+
+MODULES = sorted(p for p in (ROOT / "initkit").rglob("*.py") if p != ROOT / "initkit" / "__init__.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT / "initkit")))
+def test_imports_point_down(path):
+    parts = path.relative_to(ROOT / "initkit").with_suffix("").parts
+    module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    for imported in imports_of(path):
+        assert floor(imported) < floor(module), f"{module} imports {imported}, which is not below it"
+
+
+def test_no_pyplot_in_the_library():
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            assert not any("pyplot" in name for name in names), path

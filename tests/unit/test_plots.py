@@ -1,0 +1,81 @@
+"""Pictures as figures: what they show, and at which size."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+import initkit as ik
+from initkit import plots
+
+NAMES = {"a": "A", "b": "B"}
+
+
+def history(losses, status="finished"):
+    losses = np.asarray(losses, float)
+    return ik.History(losses, np.full(len(losses), 0.5), np.ones((len(losses), 3)), status)
+
+
+def signals(q, grad):
+    q = np.asarray(q, float)
+    return ik.Signals(q, q, q, q, q, q, np.asarray(grad, float))
+
+
+def test_bars_beyond_the_axis_are_marked_at_its_edge():
+    picture = plots.LayerHistograms((1, 2, 3, 4, 5, 6), [-1, 0, 1], "en")
+    shares = np.array([[0.1, 0.9], *[[0.2, 0.2]] * 5])
+    picture.still(shares, np.ones(6))
+    bars, over, note = picture.panels[0]
+    assert bars.get_data().values.tolist() == [0.1, 0.9]
+    assert over.get_xdata().tolist() == [0.5]
+    assert note.get_text() == "std 1.000"
+    assert len(picture.panels[1][1].get_xdata()) == 0
+
+
+def test_what_vanished_or_overflowed_is_marked_at_the_edge():
+    picture = plots.TrainingAndSignals(NAMES, 3, 2, "en")
+    picture.still("a", signals([0.0, 1.0, np.inf], [np.nan, 1e-30, 1e30]), history([1, 0.5, 0.1]), {})
+    points = [line.get_xdata().tolist() for line in (picture.forward.points, picture.forward.below)]
+    assert points == [[2], [1]]
+    assert picture.forward.above.get_xdata().tolist() == [3]
+    assert picture.backward.above.get_xdata().tolist() == [1, 3]
+    assert picture.backward.below.get_xdata().tolist() == [2]
+
+
+def test_a_loss_that_leaves_the_picture_is_marked_and_named():
+    picture = plots.TrainingAndSignals(NAMES, 3, 2, "en")
+    diverged = history([9, np.nan], "diverged")
+    picture.still("a", signals([1, 1, 1], [1, 1, 1]), diverged, {"b": history([2, 1, 1]), "a": diverged})
+    assert picture.escaped.get_xdata().tolist() == [0, 1]
+    assert "A" in picture.verdict.get_text()
+    assert "diverged" in picture.verdict.get_text()
+    assert [picture.labels[n].get_text() for n in "ab"] == ["", "B"]
+    assert picture.labels["b"].get_position()[1] == 1
+
+
+def test_labels_of_equal_curves_do_not_cover_each_other():
+    names = dict.fromkeys("abcd", "name")
+    picture = plots.TrainingAndSignals(names, 1, 2, "en")
+    others = {n: history([2.3, 2.3, 2.3]) for n in "bcd"}
+    picture.still("a", signals([1], [1]), history([2, 1, 1]), others)
+    heights = sorted(picture.labels[n].get_position()[1] for n in "bcd")
+    picture.figure.canvas.draw()
+    size = picture.labels["b"].get_window_extent().height
+    axis = picture.labels["b"].axes.get_window_extent().height
+    assert min(np.diff(heights)) * axis / picture.TOP >= size * 0.95
+
+
+def test_a_figure_shows_itself_as_png_at_its_size():
+    figure = plots.layer_histograms(
+        np.full((6, 2), 0.1), np.ones(6), layers=range(1, 7), edges=[-1, 0, 1], lang="zh"
+    )
+    png, size = figure._repr_png_()
+    shown = Image.open(io.BytesIO(png))
+    assert shown.size == (2 * size["width"], 2 * size["height"])
+
+
+def test_training_and_signals_as_a_figure():
+    figure = plots.training_and_signals(
+        "a", signals([1], [1]), history([2, 1]), names=NAMES, epochs=1, lang="en"
+    )
+    assert isinstance(figure, plots.Figure)

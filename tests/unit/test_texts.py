@@ -1,0 +1,102 @@
+"""Every text in every language, and a glyph for each of its characters."""
+
+import re
+import string
+from importlib import resources
+
+import pytest
+from matplotlib import ft2font
+
+from initkit import course
+from initkit.course import fonts, texts
+
+TABLE = texts.table()
+HAN = re.compile(r"[\u3400-\u9fff]")
+
+
+def test_no_text_lacks_a_language():
+    assert TABLE
+    for key, by_language in TABLE.items():
+        assert set(by_language) == set(course.LANGUAGES), key
+        assert all(isinstance(t, str) and t.strip() for t in by_language.values()), key
+
+
+def test_both_languages_fill_the_same_fields():
+    for key, by_language in TABLE.items():
+        fields = [
+            {name for _, name, _, _ in string.Formatter().parse(t) if name} for t in by_language.values()
+        ]
+        assert fields[0] == fields[1], key
+
+
+def test_chinese_texts_are_chinese_and_english_ones_are_not():
+    names = {"start.xavier", "start.he"}  # people
+    for key, by_language in TABLE.items():
+        assert not HAN.search(by_language["en"]), key
+        assert key in names or HAN.search(by_language["zh"]), key
+
+
+def test_no_chinese_between_dollars():
+    for key, by_language in TABLE.items():
+        for formula in re.findall(r"\$.*?\$", by_language["zh"]):
+            assert not HAN.search(formula), key
+
+
+def font_covers(character: str) -> bool:
+    with resources.as_file(resources.files(fonts.__package__).joinpath(fonts.FILE)) as path:
+        return ord(character) in ft2font.FT2Font(str(path)).get_charmap()
+
+
+def test_font_has_every_han_character_of_the_table():
+    with resources.as_file(resources.files(fonts.__package__).joinpath(fonts.FILE)) as path:
+        glyphs = ft2font.FT2Font(str(path)).get_charmap()
+    wanted = {c for by_language in TABLE.values() for c in by_language["zh"] if ord(c) > 0x2E7F}
+    assert wanted
+    assert not {c for c in wanted if ord(c) not in glyphs}, "make font"
+
+
+def test_font_lacks_what_it_should_lack():
+    """The check above can fail: a character outside GB 2312 is not in the subset."""
+    assert not font_covers("龘")
+
+
+def test_font_carries_its_licence():
+    licence = resources.files(fonts.__package__).joinpath("fonts/OFL.txt").read_text(encoding="utf-8")
+    assert "SIL OPEN FONT LICENSE Version 1.1" in licence
+    assert "Adobe" in licence
+
+
+def test_font_has_a_family_of_its_own():
+    with resources.as_file(resources.files(fonts.__package__).joinpath(fonts.FILE)) as path:
+        assert ft2font.FT2Font(str(path)).family_name == fonts.FAMILY
+
+
+def test_text_fills_its_fields():
+    assert course.text("layers.title", "zh", layer=3) == "第 3 层"
+
+
+@pytest.mark.parametrize(
+    ("key", "lang", "error", "message"),
+    [
+        ("layers.title", "fr", ValueError, "lang must be one of zh, en, not 'fr'"),
+        ("layers.titel", "en", KeyError, "layers.title"),
+        ("no such thing at all", "en", KeyError, "no text is called"),
+    ],
+)
+def test_bad_names_are_told(key, lang, error, message):
+    with pytest.raises(error, match=message):
+        course.text(key, lang)
+
+
+def test_every_key_is_used():
+    """A text that nobody shows is dead; keys built from a prefix count for all that share it."""
+    sources = [p.read_text(encoding="utf-8") for p in _modules()]
+    literal = {m for s in sources for m in re.findall(r'["\']([a-z_]+\.[a-z_]+)["\']', s)}
+    prefixes = tuple({m for s in sources for m in re.findall(r'f"([a-z_]+\.)\{', s)})
+    assert not [key for key in TABLE if key not in literal and not key.startswith(prefixes)]
+
+
+def _modules():
+    from pathlib import Path
+
+    return (Path(__file__).parents[2] / "initkit").rglob("*.py")

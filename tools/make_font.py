@@ -1,0 +1,62 @@
+"""Cut Noto Sans SC down to what the course can need: `make font`.
+
+Keeps the 6,763 Han characters of GB 2312 (every text in everyday Simplified Chinese), Chinese
+punctuation, Latin, Greek, and every character of the text table. The source is the font of Debian's
+package fonts-noto-cjk; the licence (SIL OFL 1.1) goes beside the result.
+"""
+
+import argparse
+from pathlib import Path
+
+from fontTools import subset
+from fontTools.ttLib import TTCollection, TTFont
+
+ROOT = Path(__file__).parents[1]
+FONTS = ROOT / "initkit" / "course" / "fonts"
+SOURCE = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"
+# A name of its own, so that a full Noto Sans on the reader's machine is never mistaken for it.
+FAMILY = "initkit Noto Sans SC"
+
+
+def gb2312() -> set[str]:
+    """GB 2312's Han characters: rows 16 to 87 of its 94 × 94 table."""
+    pairs = (bytes((row, cell)) for row in range(0xB0, 0xF8) for cell in range(0xA1, 0xFF))
+    return {character for pair in pairs for character in pair.decode("gb2312", "ignore")}
+
+
+def regular_sc(path: str) -> TTFont:
+    for font in TTCollection(path).fonts:
+        if font["name"].getDebugName(1) == "Noto Sans CJK SC":
+            return font
+    raise SystemExit(f"{path} holds no Noto Sans CJK SC")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", default=SOURCE)
+    source = parser.parse_args().source
+    table = (ROOT / "initkit" / "course" / "texts.toml").read_text(encoding="utf-8")
+    latin = {
+        chr(c) for start, end in ((0x20, 0x7F), (0xA0, 0x100), (0x391, 0x3CA)) for c in range(start, end)
+    }
+    punctuation = set("，。、；：？！“”‘’（）《》〈〉【】—…·～￥–−×÷≈≠≤≥±√∞→←↑↓²³")
+    font = regular_sc(source)
+
+    options = subset.Options(layout_features=[], hinting=False, desubroutinize=False, notdef_outline=True)
+    cutter = subset.Subsetter(options)
+    cutter.populate(text="".join(gb2312() | set(table) | latin | punctuation))
+    cutter.subset(font)
+    for record in font["name"].names:
+        if record.nameID in (1, 4, 16):
+            record.string = FAMILY
+        elif record.nameID == 6:
+            record.string = FAMILY.replace(" ", "")
+    FONTS.mkdir(exist_ok=True)
+    target = FONTS / "NotoSansSC-subset.otf"
+    font.save(target)
+    size = f"{target.stat().st_size / 1e6:.2f} MB, {len(font.getBestCmap())} characters"
+    print(f"{target.relative_to(ROOT)}: {size}")
+
+
+if __name__ == "__main__":
+    main()
