@@ -4,9 +4,10 @@ import copy
 import re
 
 import nbformat
-import notebooks as tool
 import papermill
 import pytest
+
+import notebooks as tool
 
 NAMES = tool.lessons()
 BOTH = [(lang, name) for name in NAMES for lang in ("en", "zh")]

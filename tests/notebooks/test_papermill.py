@@ -1,10 +1,10 @@
 """Run every lesson whole: as it is, and with another seed in the other language."""
 
 import nbformat
-import notebooks as tool
 import papermill
 import pytest
 
+import notebooks as tool
 from initkit.live.figure import ERROR_CLASS
 
 BOTH = [(lang, name) for name in tool.lessons() for lang in ("en", "zh")]
