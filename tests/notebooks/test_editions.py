@@ -78,6 +78,15 @@ def test_links_lead_somewhere(path):
                     assert (path.parent / target).resolve().exists(), target
 
 
+def test_chinese_paragraphs_are_not_broken_into_lines():
+    """A line's end in Markdown is shown as a space, which Chinese does not have between words."""
+    for name in NAMES:
+        for cell in tool.read(tool.ROOT / "zh" / name).cells:
+            if cell.cell_type == "markdown":
+                broken = r"[\u3000-\u9fff\uff00-\uffef]\n *(?![-#|>\n ]|\d+\. ).*[\u3400-\u9fff]"
+                assert not re.search(broken, cell.source), (name, cell.id)
+
+
 def test_no_chinese_in_formulas(path):
     """A browser's MathJax may lack the glyphs, and matplotlib's mathtext does."""
     for cell in tool.read(path).cells:

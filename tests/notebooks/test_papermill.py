@@ -46,7 +46,7 @@ def errors(notebook) -> list[str]:
 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["as it is", "other seed and language"])
-@pytest.mark.parametrize(("lang", "name"), BOTH, ids="/".join)
+@pytest.mark.parametrize(("lang", "name"), BOTH, ids=lambda part: part.removesuffix(".ipynb"))
 def test_lesson_runs(lang, name, changed, tmp_path):
     other = {"LANG": {"en": "zh", "zh": "en"}[lang], "SEED": 1}
     done = run(tool.ROOT / lang / name, tmp_path / name, other if changed else None)

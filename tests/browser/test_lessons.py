@@ -1,0 +1,193 @@
+"""Every lesson in both languages, in a real browser: it opens, runs, and answers the reader's hand."""
+
+import json
+import os
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import notebooks as tool
+from conftest import wait_for
+
+BOTH = [(lang, name) for name in tool.lessons() for lang in ("en", "zh")]
+# Where to keep pictures of the pages, for eyes: INITKIT_SHOTS=folder make test-browser
+SHOTS = os.environ.get("INITKIT_SHOTS")
+
+
+def shoot(page, name):
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"))
+
+
+@pytest.mark.parametrize(("lang", "name"), BOTH, ids=lambda part: part.removesuffix(".ipynb"))
+def test_lesson_answers_the_hand(reader, lang, name):
+    reader.open(f"notebooks/{lang}/{name}")
+    reader.run_all()
+    assert reader.errors() == []
+    figures = 0
+    for cell in reader.code_cells():
+        figure = cell.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-image)")
+        if figure.count():
+            use_every_control(reader, figure, f"{lang}-{Path(name).stem}-{figures}")
+            figures += 1
+    assert figures > 0
+    assert reader.errors() == []
+    assert reader.widget_errors() == []
+
+
+def use_every_control(reader, figure, name):
+    page, image = reader.page, figure.locator("img.widget-image")
+    before = reader.settle(image)
+    shoot(page, f"{name}-start")
+    place = place_of(image, figure)
+    sliders, menus = figure.locator(".noUi-handle"), figure.locator("select")
+    assert sliders.count() + menus.count() > 0
+    for s in range(sliders.count()):
+        # The keyboard, then the mouse.
+        sliders.nth(s).focus()
+        for _ in range(8):
+            page.keyboard.press("ArrowRight")
+        after = reader.settle(image)
+        assert after != before
+        drag_to_the_end(page, sliders.nth(s), figure.locator(".noUi-target").nth(s), steps=40)
+        dragged = reader.settle(image)
+        assert dragged not in (before, after)
+        shoot(page, f"{name}-slider{s}")
+        before = dragged
+    for m in range(menus.count()):
+        for option in menus.nth(m).locator("option").all_inner_texts()[::-1]:
+            if option == menus.nth(m).evaluate("menu => menu.selectedOptions[0].text"):
+                continue
+            menus.nth(m).select_option(option)
+            chosen = reader.settle(image)
+            assert chosen != before, option
+            shoot(page, f"{name}-{option.split()[0]}")
+            before = chosen
+    assert place_of(image, figure) == place, "the picture jumped"
+
+
+def drag_to_the_end(page, slider, track, steps):
+    handle, track = slider.bounding_box(), track.bounding_box()
+    page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(track["x"] + track["width"] + 30, track["y"] + 5, steps=steps)
+    page.mouse.up()
+
+
+def place_of(image, figure):
+    """Where in the figure, and how high: in CSS pixels, whatever the page has scrolled."""
+    return image.bounding_box()["y"] - figure.bounding_box()["y"], image.bounding_box()["height"]
+
+
+def test_a_fast_drag_draws_less_than_it_passes_and_ends_where_the_hand_ends(reader):
+    """Values that wait are replaced by newer ones, so that the picture never lags behind."""
+    code = """
+from initkit import live
+figure = live.taste(lang="en")
+slow = figure.respond
+def respond(**values):
+    import time
+    time.sleep(0.1)
+    slow(**values)
+figure.respond = respond
+figure""".strip()
+    write(reader.lab, "drag.ipynb", code, "print(figure.frames, figure.controls['sigma_w'].value)")
+    page = reader.page
+    reader.open("notebooks/drag.ipynb")
+    run_cell(reader, 0)
+    image = page.locator("img.widget-image")
+    reader.settle(image)
+    steps = 60
+    drag_to_the_end(page, page.locator(".noUi-handle"), page.locator(".noUi-target"), steps)
+    reader.settle(image)
+    run_cell(reader, 1)
+    frames, value = page.locator("[data-mime-type='application/vnd.jupyter.stdout']").inner_text().split()
+    assert float(value) == 4.0
+    assert 2 <= int(frames) < steps / 2
+
+
+def test_widget_messages_come_on_the_main_thread(reader):
+    """The override that the project installs is in effect in the browser."""
+    code = """
+import threading, ipywidgets
+seen = ipywidgets.Label("nothing yet")
+button = ipywidgets.Button(description="which")
+button.on_click(lambda _: setattr(seen, "value", threading.current_thread().name))
+ipywidgets.VBox([button, seen])""".strip()
+    write(reader.lab, "thread.ipynb", code)
+    reader.open("notebooks/thread.ipynb")
+    run_cell(reader, 0)
+    reader.page.click("button.widget-button")
+    label = reader.page.locator(".widget-label:text-is('MainThread')")
+    label.wait_for(timeout=15_000)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_live_figures_are_safe_where_the_override_is_not(reader, lang):
+    """Widget messages on a second thread, beside cells that draw with pyplot: no error, right pictures."""
+    code = f"""
+from initkit import live, plots
+figure = live.taste(lang="{lang}")
+figure""".strip()
+    busy = """
+import numpy as np
+shares, spreads, edges = np.full((6, 4), 0.2), np.ones(6), np.linspace(-1, 1, 5)
+for i in range(40):
+    plots.layer_histograms(shares * i / 8, spreads, range(1, 7), edges, lang="zh")._repr_png_()
+print("drawn", figure.error, figure.frames)""".strip()
+    write(reader.lab, "threads.ipynb", code, busy)
+    page = reader.page
+    reader.open("notebooks/threads.ipynb")
+    set_comms(reader, "perCommTarget")
+    try:
+        reader.open("notebooks/threads.ipynb")
+        run_cell(reader, 0)
+        image = page.locator("img.widget-image")
+        before = reader.settle(image)
+        start_cell(reader, 1)
+        page.locator(".noUi-handle").focus()
+        for _ in range(15):
+            page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(50)
+        reader.wait_idle()
+        after = reader.settle(image)
+        assert after != before
+        printed = page.locator("[data-mime-type='application/vnd.jupyter.stdout']").inner_text()
+        assert printed.startswith("drawn None")
+        assert reader.errors() == []
+    finally:
+        set_comms(reader, "disabled")
+
+
+def set_comms(reader, value):
+    """As a reader's own setting, which wins over the project's."""
+    name = "@jupyterlab/apputils-extension:kernels-settings"
+    request = urllib.request.Request(
+        f"{reader.lab.url}/lab/api/settings/{name}?token={reader.lab.token}",
+        data=json.dumps({"raw": json.dumps({"commsOverSubshells": value})}).encode(),
+        headers={"Content-Type": "application/json"},
+        method="PUT",
+    )
+    urllib.request.urlopen(request)
+
+
+def write(lab, name, *cells):
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(c) for c in cells], metadata=tool.METADATA
+    )
+    nbformat.write(book, lab.folder / "notebooks" / name)
+
+
+def start_cell(reader, index):
+    reader.page.locator(".jp-CodeCell").nth(index).locator(".jp-InputArea-prompt").click()
+    reader.page.keyboard.press("Control+Enter")
+
+
+def run_cell(reader, index):
+    start_cell(reader, index)
+    cell = reader.page.locator(".jp-CodeCell").nth(index)
+    wait_for(lambda: reader.has_run(cell), 60, "the cell has run")
+    reader.wait_idle()

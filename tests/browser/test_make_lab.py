@@ -1,0 +1,54 @@
+"""`make lab`: on the first page, behind a token, on this machine only, and not installed twice."""
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from conftest import ROOT, Lab, answers, free_port, lab_arguments
+
+
+def test_make_lab_opens_the_first_page_behind_a_token(browser, tmp_path):
+    installed = (ROOT / ".venv" / "installed").stat().st_mtime
+    port, token = free_port(), "a-token"
+    arguments = " ".join(lab_arguments(port, token))
+    lab = Lab(["make", "lab", f"ARGS={arguments}", "EDITION=zh"], ROOT, port, token, tmp_path / "log")
+    try:
+        assert answers(f"{lab.url}/api/contents") == 403
+        assert answers(f"{lab.url}/api/contents?token={token}") == 200
+        page = browser.new_page()
+        page.goto(f"{lab.url}/?token={token}")
+        page.wait_for_selector(".jp-Notebook .jp-Cell h1:has-text('从哪里出发')", timeout=60_000)
+        assert page.url.split("?")[0].endswith("/lab/tree/notebooks/zh/00_start_here.ipynb")
+        page.close()
+        # Linux lists who listens where: nothing of ours on an address that others reach.
+        table = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        listening = [line.split()[1] for line in table if line.split()[3] == "0A"]
+        assert [a for a in listening if a.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+    finally:
+        lab.stop()
+    assert (ROOT / ".venv" / "installed").stat().st_mtime == installed, "installed again"
+
+
+def test_make_lab_keeps_jupyters_own_token(tmp_path):
+    """Without a token of the test's: Jupyter makes one up and asks for it."""
+    port = free_port()
+    arguments = " ".join(a for a in lab_arguments(port, "x") if "token" not in a)
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            ["make", "lab", f"ARGS={arguments}"], cwd=ROOT, stdout=out, stderr=out, start_new_session=True
+        )
+        try:
+            for _ in range(300):
+                if answers(f"http://localhost:{port}/api/contents") == 403:
+                    break
+                time.sleep(0.2)
+            else:
+                raise AssertionError(log.read_text())
+            (token,) = set(re.findall(r"token=([0-9a-f]{48})", log.read_text()))
+            assert answers(f"http://localhost:{port}/api/contents?token={token}") == 200
+        finally:
+            os.killpg(process.pid, 15)
+            process.wait(30)
