@@ -38,7 +38,7 @@ test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder do
 	$(PYTEST) tests/binder $(ARGS)
 
 bench: $(VENV)/browser ## measure speed, beside what one would use otherwise
-	$(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
+	PYTHONPATH=tools:tests/browser $(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
 
 lint: $(VENV)/installed ## check style, of notebooks too
 	$(BIN)/ruff check .

@@ -27,13 +27,21 @@ class Activation:
     df: Callable[[np.ndarray], np.ndarray]
 
 
+def _special(function):
+    """SciPy's functions know no float16: they answer in a wider type."""
+    return lambda x: function(x).astype(x.dtype, copy=False)
+
+
+_expit, _ndtr, _erf = _special(special.expit), _special(special.ndtr), _special(special.erf)
+
+
 def _tanh_df(x):
     t = np.tanh(x)
     return 1 - t * t
 
 
 def _sigmoid_df(x):
-    s = special.expit(x)
+    s = _expit(x)
     return s * (1 - s)
 
 
@@ -42,7 +50,7 @@ def _normal_pdf(x):
 
 
 def _silu_df(x):
-    s = special.expit(x)
+    s = _expit(x)
     return s * (1 + x * (1 - s))
 
 
@@ -52,7 +60,7 @@ def _softplus(x):
 
 def _mish_df(x):
     t = np.tanh(_softplus(x))
-    return t + x * (1 - t * t) * special.expit(x)
+    return t + x * (1 - t * t) * _expit(x)
 
 
 def leaky_relu(a: float = 0.01) -> Activation:
@@ -91,14 +99,14 @@ def elu(alpha: float = 1.0, scale: float = 1.0, name: str = "elu") -> Activation
 identity = Activation("identity", lambda x: x, np.ones_like)
 relu = Activation("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype))
 tanh = Activation("tanh", np.tanh, _tanh_df)
-sigmoid = Activation("sigmoid", special.expit, _sigmoid_df)
-gelu = Activation("gelu", lambda x: x * special.ndtr(x), lambda x: special.ndtr(x) + x * _normal_pdf(x))
-silu = Activation("silu", lambda x: x * special.expit(x), _silu_df)
+sigmoid = Activation("sigmoid", _expit, _sigmoid_df)
+gelu = Activation("gelu", lambda x: x * _ndtr(x), lambda x: _ndtr(x) + x * _normal_pdf(x))
+silu = Activation("silu", lambda x: x * _expit(x), _silu_df)
 # The two constants make E[f(z)] = 0 and E[f(z)^2] = 1 (Klambauer et al. 2017, eq. 14).
 selu = elu(1.6732632423543772, 1.0507009873554805, "selu")
-softplus = Activation("softplus", _softplus, special.expit)
+softplus = Activation("softplus", _softplus, _expit)
 mish = Activation("mish", lambda x: x * np.tanh(_softplus(x)), _mish_df)
-erf = Activation("erf", special.erf, lambda x: np.exp(-x * x) * x.dtype.type(2 / np.sqrt(np.pi)))
+erf = Activation("erf", _erf, lambda x: np.exp(-x * x) * x.dtype.type(2 / np.sqrt(np.pi)))
 softsign = Activation("softsign", lambda x: x / (1 + np.abs(x)), lambda x: 1 / (1 + np.abs(x)) ** 2)
 
 NAMES = {

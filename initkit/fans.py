@@ -12,10 +12,18 @@ class Fans(NamedTuple):
     fan_out: int
 
 
+def _indices(numbers) -> tuple[int, ...]:
+    """One whole number, or several; TypeError for anything else."""
+    try:
+        return (index(numbers),)
+    except TypeError:
+        return tuple(index(n) for n in numbers)
+
+
 def checked_shape(shape) -> tuple[int, ...]:
     """``shape`` as a tuple of sizes ≥ 0; ValueError or TypeError where it is not one."""
     try:
-        sizes = tuple(index(n) for n in shape) if not hasattr(shape, "__index__") else (index(shape),)
+        sizes = _indices(shape)
     except TypeError:
         raise TypeError(f"shape must be whole numbers, not {shape!r}") from None
     if any(n < 0 for n in sizes):
@@ -25,7 +33,7 @@ def checked_shape(shape) -> tuple[int, ...]:
 
 def _axes(name: str, axes, ndim: int) -> tuple[int, ...]:
     try:
-        axes = (index(axes),) if hasattr(axes, "__index__") else tuple(index(a) for a in axes)
+        axes = _indices(axes)
     except TypeError:
         raise TypeError(f"{name} must be an int or a tuple of ints, not {axes!r}") from None
     if any(not -ndim <= a < ndim for a in axes):

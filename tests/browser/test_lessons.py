@@ -7,9 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from reading import wait_for
 
 import notebooks as tool
-from conftest import wait_for
 
 BOTH = [(lang, name) for name in tool.lessons() for lang in ("en", "zh")]
 # Where to keep pictures of the pages, for eyes: INITKIT_SHOTS=folder make test-browser

@@ -6,7 +6,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from conftest import ROOT, Lab, answers, free_port, lab_arguments
+from reading import Lab, answers, free_port, lab_arguments
+
+from conftest import ROOT
 
 
 def test_make_lab_opens_the_first_page_behind_a_token(browser, tmp_path):

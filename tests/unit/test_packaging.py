@@ -74,6 +74,26 @@ def test_lock_pins_every_dependency_within_its_bounds():
         assert all(wanted.specifier.contains(v) for v in versions), f"{line}: {versions}; make lock"
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "LICENSE-notebooks.md"])
+def test_links_lead_somewhere(name):
+    for target in re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text(encoding="utf-8")):
+        assert "://" in target or (ROOT / target).exists(), target
+
+
+def test_badges_open_the_first_page_of_both_editions():
+    pages = re.findall(r"mybinder\.org/v2/\S+urlpath=lab/tree/(\S+)\)", (ROOT / "README.md").read_text())
+    assert pages == [f"notebooks/{lang}/00_start_here.ipynb" for lang in ("en", "zh")]
+    assert all((ROOT / page).exists() for page in pages)
+
+
+def test_readmes_example_runs():
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    *program, accuracy = example.strip().splitlines()
+    names = {}
+    exec("\n".join(program), names)
+    assert eval(accuracy, names) > 0.5
+
+
 def test_version_has_one_place():
     from importlib.metadata import version
 

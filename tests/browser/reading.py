@@ -1,0 +1,144 @@
+"""A real JupyterLab, and a reader who opens a notebook in a real Chromium, runs it, and looks."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+# Chromium must not try to reach anything but this machine.
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
+
+
+def chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    raise RuntimeError("the browser tests need Chromium: apt-get install chromium")
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def answers(url: str) -> int:
+    """The HTTP status, or 0 where nobody listens."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return reply.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def wait_for(condition, seconds: float, what: str):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.2)
+    raise TimeoutError(f"{what}: not within {seconds} s")
+
+
+class Lab:
+    """JupyterLab, started by any command, on a port of its own."""
+
+    def __init__(self, command, cwd, port, token, log):
+        self.url, self.token = f"http://localhost:{port}", token
+        self.log = open(log, "wb")  # noqa: SIM115 - open as long as the server is
+        self.process = subprocess.Popen(
+            command, cwd=cwd, stdout=self.log, stderr=self.log, start_new_session=True
+        )
+        wait_for(
+            lambda: answers(f"{self.url}/api/status?token={token}") == 200, 90, f"JupyterLab (see {log})"
+        )
+
+    def page(self, path: str) -> str:
+        return f"{self.url}/lab/tree/{path}?token={self.token}&reset"
+
+    def stop(self):
+        os.killpg(self.process.pid, 15)
+        self.process.wait(30)
+        self.log.close()
+
+
+def lab_arguments(port: int, token: str) -> list[str]:
+    arguments = ["--no-browser", f"--port={port}", "--port-retries=0", f"--IdentityProvider.token={token}"]
+    return [*arguments, "--allow-root"] if os.geteuid() == 0 else arguments
+
+
+class Reader:
+    """Opens a notebook, runs it, and looks at it."""
+
+    def __init__(self, page, lab):
+        self.page, self.lab = page, lab
+        self.console: list[str] = []
+        page.on("pageerror", lambda error: self.console.append(f"page error: {error}"))
+        page.on("console", lambda m: self.console.append(m.text) if m.type == "error" else None)
+
+    def open(self, path: str):
+        self.page.goto(self.lab.page(path))
+        # The toolbar comes with the content; the kernel's name, when it has been started.
+        self.page.wait_for_selector(".jp-KernelName:has-text('Python 3')", timeout=60_000)
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        self.wait_idle()
+
+    def kernel_status(self) -> str:
+        return self.page.evaluate(
+            "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status ?? ''"
+        )
+
+    def wait_idle(self, seconds: float = 90):
+        wait_for(lambda: self.kernel_status() == "idle", seconds, "an idle kernel")
+
+    def run_all(self):
+        self.page.click(".lm-MenuBar-itemLabel:text-is('Run')")
+        self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
+        for cell in self.code_cells():
+            wait_for(lambda cell=cell: self.has_run(cell), 90, "every cell has run")
+        self.wait_idle()
+
+    def code_cells(self):
+        """Each in turn, in view: JupyterLab keeps only those in view in the page."""
+        cells = self.page.locator(".jp-CodeCell")
+        for i in range(cells.count()):
+            cells.nth(i).scroll_into_view_if_needed()
+            cells.nth(i).locator(".jp-InputArea-prompt").wait_for(timeout=10_000)
+            yield cells.nth(i)
+
+    def has_run(self, cell) -> bool:
+        return cell.locator(".jp-InputPrompt").inner_text().strip("[]: \xa0").isdigit()
+
+    def errors(self) -> list[str]:
+        """What a reader would see in red: tracebacks, stderr, and our own message."""
+        kinds = (
+            "[data-mime-type='application/vnd.jupyter.error']",
+            "[data-mime-type='application/vnd.jupyter.stderr']",
+            ".initkit-error",
+        )
+        return [t for cell in self.code_cells() for t in cell.locator(", ".join(kinds)).all_inner_texts()]
+
+    def widget_errors(self) -> list[str]:
+        """The console's errors that a widget can have caused; JupyterLab has some of its own offline."""
+        ours = ("widget", "comm", "page error", "blob:")
+        return [text for text in self.console if any(word in text.lower() for word in ours)]
+
+    def settle(self, image, seconds: float = 20) -> bytes:
+        """The picture as shown, once it has been the same for half a second."""
+        image.scroll_into_view_if_needed()
+        last = image.screenshot()
+        for _ in range(int(seconds * 2)):
+            self.page.wait_for_timeout(500)
+            now = image.screenshot()
+            if now == last:
+                return now
+            last = now
+        raise TimeoutError("the picture never came to rest")

@@ -1,0 +1,94 @@
+"""What ``measure`` reports, held to the definitions computed in the plainest way."""
+
+import numpy as np
+import pytest
+
+import initkit as ik
+from initkit import signals
+
+X = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
+LABELS = np.array([0, 1, 2, 0, 1, 2])
+
+
+def net(activation="tanh", **arguments):
+    return ik.MLP([4, 9, 9, 3], activation, bias=ik.normal, rng=1, dtype=np.float64, **arguments)
+
+
+def test_forward_statistics_are_their_definitions():
+    n = net()
+    s = ik.measure(n, X)
+    a = X.astype(np.float64)
+    for layer, (w, b) in enumerate(zip(n.weights, n.biases, strict=True)):
+        z = a @ w.T + b
+        a = np.tanh(z) if layer < 2 else z
+        assert s.q[layer] == pytest.approx((z**2).mean())
+        assert s.activation_mean[layer] == pytest.approx(a.mean())
+        assert s.activation_var[layer] == pytest.approx(a.var())
+        cosines = [
+            z[i] @ z[j] / (np.linalg.norm(z[i]) * np.linalg.norm(z[j]))
+            for i in range(6) for j in range(6) if i != j
+        ]  # fmt: skip
+        assert s.correlation[layer] == pytest.approx(np.mean(cosines))
+    assert s.depth == 3
+    assert s.grad_var is None
+
+
+def test_backward_statistic_is_the_mean_square_of_each_examples_gradient():
+    n = net()
+    s = ik.measure(n, X, LABELS)
+    expected = np.zeros(3)
+    for x, label in zip(X, LABELS, strict=True):  # one at a time: nothing is averaged away
+        _, grad = signals.softmax_cross_entropy(n.forward(x[None]), np.array([label]))
+        expected += [(d**2).mean() / len(X) for d in n.deltas(grad)]
+    np.testing.assert_allclose(s.grad_var, expected)
+
+
+def test_dead_and_saturated_relus():
+    n = ik.MLP([2, 4, 2], "relu", "zeros")
+    n.weights[0][:] = [[1, 0], [-1, 0], [0, 1], [0, -1]]
+    s = ik.measure(n, [[1.0, 1.0], [1.0, -1.0]])
+    assert s.dead.tolist() == [0.25, 0.0]  # only the second unit is off for both
+    assert s.saturated.tolist() == [0.5, 0.0]
+
+
+def test_correlation_is_nan_where_there_is_none():
+    assert np.isnan(ik.measure(net(), X[:1]).correlation).all()
+    assert np.isnan(ik.measure(ik.MLP([4, 3, 2], init="zeros"), X).correlation).all()
+
+
+def test_overflow_is_a_value_not_a_warning():
+    huge = ik.MLP([4, *[50] * 30, 3], "relu", lambda s, *, rng, dtype: ik.normal(s, std=100, rng=rng), rng=0)
+    s = ik.measure(huge, X, LABELS)
+    assert np.isfinite(s.q[0])
+    assert not np.isfinite(s.q[-1])
+
+
+def test_loss_and_gradient():
+    logits = np.array([[1.0, 2.0, 3.0], [1000.0, 0.0, 0.0]])
+    loss, grad = signals.softmax_cross_entropy(logits, np.array([2, 0]))
+    np.testing.assert_allclose(loss, [np.log(1 + np.exp(-1) + np.exp(-2)), 0])
+    p = np.exp([1, 2, 3]) / np.exp([1, 2, 3]).sum()
+    np.testing.assert_allclose(grad, [p - [0, 0, 1], [0, 0, 0]], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (X[:0], None, "batch is empty"),
+        (X, LABELS[:2], "y must be 6 whole-number labels"),
+        (X, LABELS / 2, "y must be 6 whole-number labels, not float64"),
+        (X, LABELS + 1, "labels from 0 to 2, not 1 to 3"),
+        (X[:, :3], None, r"x must have shape \(batch, 4\)"),
+    ],
+)
+def test_bad_input_is_told(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        ik.measure(net(), x, y)
+
+
+def test_histograms_count_everything_once():
+    shares = signals.histograms(net(), X, np.linspace(-0.5, 0.5, 11))
+    assert shares.shape == (2, 10)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    middle = np.tanh(X @ net().weights[0].T + net().biases[0])
+    assert shares[0, -1] == pytest.approx((middle >= 0.4).mean())
