@@ -22,7 +22,7 @@ from .course.texts import text
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 THEORY, MEASURED = "#D55E00", "#0072B2"
-QUIET, DIM = "#9a9a9a", "#555555"  # lines in the background, words beside them
+FAINT, QUIET, DIM = "#e4e4e4", "#9a9a9a", "#555555"  # grid, lines in the background, words beside them
 
 # Matplotlib keeps global state (rcParams, font caches, the mathtext parser), and some front-ends run
 # widget callbacks on a thread of their own. Whoever draws, holds this.
@@ -85,7 +85,7 @@ class Picture:
 class LayerHistograms(Picture):
     """How the activations of chosen hidden layers are spread over ``edges``; see ``update``."""
 
-    TOP = 0.3  # share at which a bar leaves the picture
+    TOP = 0.5  # share at which a bar leaves the picture
 
     def __init__(self, layers, edges, lang: str):
         self.layers, self.edges = tuple(layers), np.asarray(edges)
@@ -100,11 +100,13 @@ class LayerHistograms(Picture):
         self.panels = []
         for axes, layer in zip(panels.flat, self.layers, strict=True):
             axes.set_title(self.text("layers.title", layer=layer), loc="left")
-            axes.set(xlim=(self.edges[0], self.edges[-1]), ylim=(0, self.TOP), yticks=(0, 0.1, 0.2, 0.3))
+            axes.set(xlim=(self.edges[0], self.edges[-1]), ylim=(0, self.TOP), yticks=(0, 0.25, 0.5))
             empty = np.zeros(len(self.edges) - 1)
             bars = self.moves(axes.stairs(empty, self.edges, fill=True, color=MEASURED))
             over = self.moves(axes.plot([], [], "^", color=MEASURED, ms=6, clip_on=False)[0])
-            note = axes.text(1, 1.04, "", transform=axes.transAxes, ha="right", va="bottom", color=MEASURED)
+            place = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "color": MEASURED}
+            axes.text(0.78, 1.04, self.text("layers.spread"), **place)
+            note = axes.text(1, 1.04, "", **place)  # digits alone: a letter more is half a millisecond
             self.panels.append((bars, over, self.moves(note)))
         for axes in panels[-1]:
             axes.set(xlabel=self.text("layers.value"), xticks=(-1, 0, 1))
@@ -118,7 +120,7 @@ class LayerHistograms(Picture):
             bars.set_data(values=share)
             too_high = middle[share > self.TOP]
             over.set_data(too_high, np.full(len(too_high), self.TOP))
-            note.set_text(self.text("layers.spread", value=f"{spread:.3f}"))
+            note.set_text(f"{spread:#.2g}")
 
 
 def layer_histograms(shares, spreads, layers, edges, *, lang: str) -> Figure:
@@ -138,7 +140,8 @@ class _ByLayer:
         axes.set_xticks(self.layers[:: 1 + depth // 8])
         axes.yaxis.set_major_locator(LogLocator(base=10**6, numticks=9))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.axhline(1, color=QUIET, lw=0.8, zorder=0)
+        axes.grid(axis="y", color=FAINT, lw=0.8)
+        axes.set_axisbelow(True)
         draw = lambda shape: picture.moves(axes.plot([], [], shape, color=MEASURED, ms=6)[0])  # noqa: E731
         self.points, self.above, self.below = draw(marker), draw("^"), draw("v")
 
@@ -171,7 +174,7 @@ class TrainingAndSignals(Picture):
         loss.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         loss.axhline(np.log(10), color=QUIET, lw=0.8, zorder=0)
         guess = self.text("training.guessing")
-        loss.text(self.epochs, np.log(10) + 0.05, guess, ha="right", va="bottom", color=DIM, fontsize=9)
+        loss.text(1.2, np.log(10) + 0.05, guess, va="bottom", color=DIM, fontsize=9)
         self.earlier = {n: self.moves(loss.plot([], [], color=QUIET, lw=1.5)[0]) for n in self.names}
         self.labels = {
             name: self.moves(loss.text(self.epochs + 0.5, 0, "", color=DIM, fontsize=9, va="center"))
@@ -192,7 +195,7 @@ class TrainingAndSignals(Picture):
         epochs = np.arange(len(losses))
         inside = losses < self.TOP
         self.now.set_data(epochs[inside], losses[inside])
-        self.escaped.set_data(epochs[~inside], np.full((~inside).sum(), self.TOP))
+        self.escaped.set_data(epochs[~inside], np.full((~inside).sum(), self.TOP - 0.12))
         for other, line in self.earlier.items():
             seen = others[other].train_loss if other in others and other != name else []
             line.set_data(np.arange(len(seen)), seen)

@@ -23,6 +23,9 @@ class Signals:
     ``dead``             share of units that are saturated for every input of the batch
     ``grad_var``         mean square of ∂ℓ/∂z_l, ℓ the loss of one example (Glorot & Bengio 2010,
                          eq. 6), or None where no loss could be formed
+    ``histograms``       (depth, bins): share of the f(z_l) in every bin, or None where no ``edges`` were
+                         given. What lies beyond the outer edges is counted in the outer bins, so that
+                         a row sums to 1 and what leaves the picture is seen at its border; NaN in none
     """
 
     q: np.ndarray
@@ -32,6 +35,7 @@ class Signals:
     saturated: np.ndarray
     dead: np.ndarray
     grad_var: np.ndarray | None = None
+    histograms: np.ndarray | None = None
 
     @property
     def depth(self) -> int:
@@ -77,11 +81,12 @@ def _correlation(z: np.ndarray) -> float:
     return (total @ total - n) / (n * (n - 1))
 
 
-def measure(net: MLP, x, y=None) -> Signals:
+def measure(net: MLP, x, y=None, edges=None) -> Signals:
     """Run ``x`` (batch, in) through ``net``, and back when labels ``y`` (batch,) are given.
 
-    The loss is softmax cross-entropy. Overflow is not an error: entries become inf or NaN. Raises
-    ValueError for an empty batch, or labels that do not fit. Taught in lesson 01.
+    The loss is softmax cross-entropy. ``edges`` (bins + 1,) asks for histograms too. Overflow is not
+    an error: entries become inf or NaN. Raises ValueError for an empty batch, or labels that do not
+    fit. Taught in lesson 01.
 
     >>> net = MLP([64, *[64] * 5, 10], init="he_normal", rng=0)
     >>> s = measure(net, np.random.default_rng(0).standard_normal((100, 64)))
@@ -91,11 +96,11 @@ def measure(net: MLP, x, y=None) -> Signals:
     if len(x) == 0:
         raise ValueError("x must hold at least one input; the batch is empty")
     with np.errstate(all="ignore"):
-        pre = net.trace(x).pre
+        trace = net.trace(x)
+        pre, post = trace.pre, [*trace.inputs[1:], trace.pre[-1]]
         slopes = [np.abs(net.activation.df(z)) for z in pre[:-1]] + [np.ones_like(pre[-1])]
         steepest = np.abs(net.activation.df(np.linspace(-4, 4, 801))).max()
         flat = [s < 0.05 * steepest for s in slopes]
-        post = [net.activation.f(z) for z in pre[:-1]] + pre[-1:]
         grad_var = None
         if y is not None:
             _, grad = softmax_cross_entropy(pre[-1], y)
@@ -108,24 +113,13 @@ def measure(net: MLP, x, y=None) -> Signals:
             saturated=_each(np.mean, flat),
             dead=_each(lambda f: f.all(axis=0).mean(), flat),
             grad_var=grad_var,
+            histograms=None if edges is None else np.array([_shares(a, np.asarray(edges)) for a in post]),
         )
+
+
+def _shares(a: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.histogram(np.clip(a, edges[0], edges[-1]), edges)[0] / a.size
 
 
 def _each(statistic, layers) -> np.ndarray:
     return np.array([statistic(layer) for layer in layers], np.float64)
-
-
-def histograms(net: MLP, x, edges) -> np.ndarray:
-    """Share of each hidden layer's activations f(z_l) in every bin, (depth − 1, bins).
-
-    Values beyond the outer edges are counted in the outer bins, so that every row sums to 1 and what
-    leaves the picture is seen at its border; NaN counts in none.
-
-    >>> net = MLP([2, 3, 1], init="zeros", rng=0)
-    >>> histograms(net, np.ones((4, 2)), [-1.0, -0.5, 0.5, 1.0])
-    array([[0., 1., 0.]])
-    """
-    edges = np.asarray(edges, np.float64)
-    with np.errstate(all="ignore"):
-        layers = net.trace(x).inputs[1:]
-        return np.array([np.histogram(np.clip(a, edges[0], edges[-1]), edges)[0] / a.size for a in layers])

@@ -9,6 +9,7 @@ import io
 import itertools
 import traceback
 from collections.abc import Callable
+from typing import NamedTuple
 
 import ipywidgets as widgets
 import matplotlib
@@ -19,9 +20,21 @@ from ..course.fonts import style
 from ..course.texts import text
 from ..plots import DRAWING, Picture
 
-# Screen pixels are often half a CSS pixel; 1.5 is sharp enough there and still fast everywhere.
-PIXEL_RATIO = 1.5
 ERROR_CLASS = "initkit-error"
+
+
+class Quality(NamedTuple):
+    """How a picture is sent: pixels per CSS pixel, and the file format with Pillow's options for it."""
+
+    ratio: int
+    format: str
+    options: dict
+
+
+# While the hand moves, what is quickest to pack and to unpack; once it rests, sharp on any screen.
+DRAFT = Quality(1, "jpeg", {"quality": 92, "subsampling": 0})
+CRISP = Quality(2, "png", {"compress_level": 1})
+REST = 0.15  # seconds without a newer value before the crisp picture is drawn
 
 
 class LiveFigure(widgets.VBox):
@@ -33,9 +46,10 @@ class LiveFigure(widgets.VBox):
     it. A value that comes while an older one waits replaces it.
 
     The frame is drawn once and kept as pixels; a change restores them and draws only the moving
-    artists. An exception in ``respond`` is shown in red below the picture, and kept in ``error``.
+    artists: as a quick draft at once, and sharp when the hand rests. An exception in ``respond`` is
+    shown in red below the picture, and kept in ``error``.
 
-    ``frames`` counts the pictures sent. The Image's height is fixed, so that nothing jumps.
+    ``frames`` counts the drafts sent. The Image's height is fixed, so that nothing jumps.
     """
 
     def __init__(
@@ -46,7 +60,7 @@ class LiveFigure(widgets.VBox):
         self.frames = 0
         self._tickets = itertools.count(1)
         self._newest = 0
-        self._background = None
+        self._backgrounds = {}  # by pixel ratio
         width, height = (int(100 * inches) for inches in picture.figure.get_size_inches())
         self.image = widgets.Image(
             format="png",
@@ -59,26 +73,32 @@ class LiveFigure(widgets.VBox):
         super().__init__([row, self.image, self.message])
         for control in controls.values():
             control.observe(self._changed, "value")
-        for _ in self._frames_of(self._ticket()):  # whole, so that a notebook run without a reader has it
-            pass
+        self._show_all(self._ticket())  # so that a notebook run without a reader has the whole picture
 
     def _ticket(self) -> int:
         self._newest = next(self._tickets)
         return self._newest
 
     def _changed(self, _change) -> None:
-        self._advance(self._frames_of(self._ticket()))
-
-    def _advance(self, frames) -> None:
-        """Show the next frame now and, in a kernel, leave those after it to its event loop."""
+        ticket = self._ticket()
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # no kernel: nobody else wants to work
-            for _ in frames:
-                pass
-            return
-        if next(frames, None) is not None:
-            loop.call_soon(self._advance, frames)
+            self._show_all(ticket)
+        else:
+            self._show_next(self._frames_of(ticket), ticket, loop)
+
+    def _show_all(self, ticket: int) -> None:
+        for _ in self._frames_of(ticket):
+            pass
+        self._sharpen(ticket)
+
+    def _show_next(self, frames, ticket: int, loop) -> None:
+        """Show the next frame now, and leave those after it to the kernel's event loop."""
+        if next(frames, None) is None:
+            loop.call_later(REST, self._sharpen, ticket)
+        else:
+            loop.call_soon(self._show_next, frames, ticket, loop)
 
     def _frames_of(self, ticket: int):
         """Show ``respond``'s frames one by one, until a newer ticket is drawn or it fails."""
@@ -90,7 +110,7 @@ class LiveFigure(widgets.VBox):
                 with matplotlib.rc_context(style(self.lang)):
                     steps = self.respond(**{name: c.value for name, c in self.controls.items()})
                 if not inspect.isgenerator(steps):
-                    self._paint()
+                    self._draft()
                     yield self.frames
                     return
             while True:
@@ -100,7 +120,7 @@ class LiveFigure(widgets.VBox):
                     with matplotlib.rc_context(style(self.lang)):
                         if next(steps, self) is self:
                             return
-                    self._paint()
+                    self._draft()
                 yield self.frames
         except Exception as error:
             self._fail(error)
@@ -108,26 +128,35 @@ class LiveFigure(widgets.VBox):
             if inspect.isgenerator(steps):
                 steps.close()
 
-    def _paint(self) -> None:
-        figure = self.picture.figure
-        canvas = figure.canvas
-        if self._background is None:
-            figure.set_dpi(100 * PIXEL_RATIO)
-            for artist in self.picture.moving:
-                artist.set_animated(True)
-            canvas.draw()
-            self._background = canvas.copy_from_bbox(figure.bbox)
-        canvas.restore_region(self._background)
-        for artist in self.picture.moving:
-            figure.draw_artist(artist)
-        pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        png = io.BytesIO()
-        pixels.save(png, format="png", compress_level=1)
+    def _draft(self) -> None:
+        self._paint(DRAFT)
         self.frames += 1
-        self.image.value = png.getvalue()
         if self.error is not None:
             self.error = None
             self.message.value, self.message.layout.display = "", "none"
+
+    def _sharpen(self, ticket: int) -> None:
+        with DRAWING:
+            if ticket == self._newest and self.error is None:
+                self._paint(CRISP)
+
+    def _paint(self, quality: Quality) -> None:
+        figure = self.picture.figure
+        canvas = figure.canvas
+        figure.set_dpi(100 * quality.ratio)
+        if quality.ratio not in self._backgrounds:
+            for artist in self.picture.moving:
+                artist.set_animated(True)
+            canvas.draw()
+            self._backgrounds[quality.ratio] = canvas.copy_from_bbox(figure.bbox)
+        canvas.restore_region(self._backgrounds[quality.ratio])
+        for artist in self.picture.moving:
+            figure.draw_artist(artist)
+        pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        packed = io.BytesIO()
+        pixels.save(packed, format=quality.format, **quality.options)
+        with self.image.hold_sync():
+            self.image.format, self.image.value = quality.format, packed.getvalue()
 
     def _fail(self, error: Exception) -> None:
         self.error = error

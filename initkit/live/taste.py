@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
-from .. import datasets, initializers, plots, signals
+from .. import datasets, plots
 from ..network import MLP
+from ..signals import measure
 from . import controls
 from .figure import LiveFigure
 
@@ -19,17 +18,21 @@ WIDTH = 200
 def taste(*, lang: str, seed: int = 0) -> LiveFigure:
     """How tanh activations spread, layer by layer, as the weights' scale σ_w changes.
 
-    Var[W] = σ_w²/fan_in in a net of ten hidden layers of 200 units, fed 100 real digits.
+    Var[W] = σ_w²/fan_in in a net of ten hidden layers of 200 units, fed 50 real digits.
     """
-    x = datasets.digits().x_train[:100]
+    x = datasets.digits().x_train[:50]
     picture = plots.LayerHistograms(LAYERS, EDGES, lang)
     chosen = np.array(LAYERS) - 1
 
+    # One draw, at σ_w = 1; a slider scales it, so that the picture moves with the hand alone.
+    net = MLP([64, *[WIDTH] * 10, 10], "tanh", "lecun_normal", rng=seed)
+    drawn = [weight.copy() for weight in net.weights]
+
     def respond(sigma_w):
-        init = functools.partial(initializers.variance_scaling, scale=sigma_w**2, distribution="normal")
-        net = MLP([64, *[WIDTH] * 10, 10], "tanh", init, rng=seed)
-        spread = np.sqrt(signals.measure(net, x).activation_var[chosen])
-        picture.update(signals.histograms(net, x, EDGES)[chosen], spread)
+        for weight, unit in zip(net.weights, drawn, strict=True):
+            np.multiply(unit, sigma_w, out=weight)
+        seen = measure(net, x, edges=EDGES)
+        picture.update(seen.histograms[chosen], np.sqrt(seen.activation_var[chosen]))
 
     sigma_w = controls.slider("taste.sigma_w", lang, 0.1, 4.0, 0.05, 0.5)
     return LiveFigure(picture, {"sigma_w": sigma_w}, respond, lang=lang)

@@ -31,19 +31,18 @@ from ipywidgets import interact
 import initkit as ik
 from initkit.live.taste import EDGES, LAYERS, WIDTH
 
-x = ik.datasets.digits().x_train[:100]
+x = ik.datasets.digits().x_train[:50]
 
 def draw(sigma_w=0.5):
     init = partial(ik.variance_scaling, scale=sigma_w**2, distribution="normal")
     net = ik.MLP([64, *[WIDTH] * 10, 10], "tanh", init, rng=0)
-    spread = np.sqrt(ik.measure(net, x).activation_var)
-    shares = ik.signals.histograms(net, x, EDGES)
+    seen = ik.measure(net, x, edges=EDGES)
     fig, axes = plt.subplots(2, 3, figsize=(8.6, 3.9), sharex=True, sharey=True)
     fig.suptitle("The same digits, on their way through ten tanh layers", x=0.07, ha="left")
     for ax, layer in zip(axes.flat, LAYERS):
-        ax.stairs(shares[layer - 1], EDGES, fill=True)
-        ax.set_title(f"Layer {layer}   std {spread[layer - 1]:.3f}", loc="left")
-        ax.set(ylim=(0, 0.3), xlabel="activation", ylabel="share")
+        ax.stairs(seen.histograms[layer - 1], EDGES, fill=True)
+        ax.set_title(f"Layer {layer}   std {seen.activation_var[layer - 1] ** 0.5:.2g}", loc="left")
+        ax.set(ylim=(0, 0.5), xlabel="activation", ylabel="share")
     plt.show()
 
 interact(draw, sigma_w=(0.1, 4.0, 0.05));"""

@@ -55,10 +55,34 @@ def test_blitting_draws_what_a_whole_redraw_draws(x):
     figure = dot()
     figure.controls["x"].value = x
     whole = Dot("en")
-    whole.figure.set_dpi(100 * live.figure.PIXEL_RATIO)
+    whole.figure.set_dpi(100 * live.figure.CRISP.ratio)
     with matplotlib.rc_context(course.fonts.style("en")):
         whole.still(x).canvas.draw()
     assert np.array_equal(pixels(figure), np.asarray(whole.figure.canvas.buffer_rgba())[..., :3])
+
+
+def test_a_draft_while_the_hand_moves_and_sharp_once_it_rests(monkeypatch):
+    exact = live.figure.DRAFT._replace(format="png", options={})  # to compare pixel by pixel
+    monkeypatch.setattr(live.figure, "DRAFT", exact)
+    monkeypatch.setattr(live.figure, "REST", 0.01)
+    whole = Dot("en")
+
+    def drawn(ratio):
+        whole.figure.set_dpi(100 * ratio)
+        whole.still(7).canvas.draw()
+        return np.asarray(whole.figure.canvas.buffer_rgba())[..., :3]
+
+    async def reader():
+        figure = dot()
+        figure.controls["x"].value = 4
+        figure.controls["x"].value = 7
+        assert np.array_equal(pixels(figure), drawn(exact.ratio))
+        await asyncio.sleep(0.1)
+        assert np.array_equal(pixels(figure), drawn(live.figure.CRISP.ratio))
+        assert figure.image.format == live.figure.CRISP.format
+        assert figure.frames == 3
+
+    asyncio.run(reader())
 
 
 def test_the_frame_is_drawn_once():
@@ -69,13 +93,13 @@ def test_the_frame_is_drawn_once():
     figure = dot(picture=picture)
     for x in range(5):
         figure.controls["x"].value = x
-    assert len(drawn) == 1
+    assert len(drawn) == 2  # as a draft and sharp
 
 
 def test_height_is_fixed():
     figure = dot()
     height = int(figure.image.layout.height.removesuffix("px"))
-    assert height == pixels(figure).shape[0] / live.figure.PIXEL_RATIO
+    assert height == pixels(figure).shape[0] / live.figure.CRISP.ratio
 
 
 def test_an_exception_is_shown_in_red_and_kept():
@@ -179,10 +203,10 @@ def test_threads_never_draw_at_the_same_time():
     at_work, most = [0], [0]
     paint = live.LiveFigure._paint
 
-    def counted(self):
+    def counted(self, quality):
         at_work[0] += 1
         most[0] = max(most[0], at_work[0])
-        paint(self)
+        paint(self, quality)
         at_work[0] -= 1
 
     def drag(f):

@@ -28,7 +28,7 @@ def test_bars_beyond_the_axis_are_marked_at_its_edge():
     bars, over, note = picture.panels[0]
     assert bars.get_data().values.tolist() == [0.1, 0.9]
     assert over.get_xdata().tolist() == [0.5]
-    assert note.get_text() == "std 1.000"
+    assert note.get_text() == "1.0"
     assert len(picture.panels[1][1].get_xdata()) == 0
 
 

@@ -87,8 +87,10 @@ def test_bad_input_is_told(x, y, message):
 
 
 def test_histograms_count_everything_once():
-    shares = signals.histograms(net(), X, np.linspace(-0.5, 0.5, 11))
-    assert shares.shape == (2, 10)
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
-    middle = np.tanh(X @ net().weights[0].T + net().biases[0])
-    assert shares[0, -1] == pytest.approx((middle >= 0.4).mean())
+    s = ik.measure(net(), X, edges=np.linspace(-0.5, 0.5, 11))
+    assert s.histograms.shape == (3, 10)
+    np.testing.assert_allclose(s.histograms.sum(axis=1), 1)
+    first = np.tanh(X @ net().weights[0].T + net().biases[0])
+    assert s.histograms[0, -1] == pytest.approx((first >= 0.4).mean())
+    assert s.histograms[0, 3] == pytest.approx(((first >= -0.2) & (first < -0.1)).mean())
+    assert ik.measure(net(), X).histograms is None
