@@ -10,7 +10,8 @@ EDITION ?= $(if $(filter zh%,$(LC_ALL) $(LANG)),zh,en)
 ARGS ?=
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-PYTEST := $(BIN)/python -m pytest
+# One BLAS thread: pytest-xdist has a worker a core, and the nets are small.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 TESTED := initkit tests/unit tests/papers tests/notebooks
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch: which of its builds is right depends on the machine.

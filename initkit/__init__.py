@@ -10,22 +10,29 @@ imported when it is first used: ``ik.plots``, ``ik.live``, ``ik.course``, ``ik.d
 
 import importlib
 
-from . import activations, initializers, signals, training
+from . import activations, initializers, sampling, signals, training
 from .activations import Activation, gain
 from .fans import Fans, fans
 from .initializers import (
     constant,
+    delta_orthogonal,
+    dirac,
     get,
     glorot_normal,
     glorot_uniform,
     he_normal,
     he_uniform,
+    identity,
     kaiming_normal,
     kaiming_uniform,
     lecun_normal,
     lecun_uniform,
     normal,
     ones,
+    orthogonal,
+    sample_block,
+    sparse,
+    torch_default,
     truncated_normal,
     uniform,
     variance_scaling,
@@ -43,10 +50,12 @@ _LAZY = ("course", "datasets", "live", "plots")
 
 __all__ = [
     "MLP", "Activation", "Fans", "Gradients", "History", "Signals", "activations", "constant",
-    "course", "datasets", "fans", "gain", "get", "glorot_normal", "glorot_uniform", "he_normal",
-    "he_uniform", "initializers", "kaiming_normal", "kaiming_uniform", "lecun_normal",
-    "lecun_uniform", "live", "measure", "normal", "ones", "plots", "signals", "train", "training",
-    "truncated_normal", "uniform", "variance_scaling", "xavier_normal", "xavier_uniform", "zeros",
+    "course", "datasets", "delta_orthogonal", "dirac", "fans", "gain", "get", "glorot_normal",
+    "glorot_uniform", "he_normal", "he_uniform", "identity", "initializers", "kaiming_normal",
+    "kaiming_uniform", "lecun_normal", "lecun_uniform", "live", "measure", "normal", "ones",
+    "orthogonal", "plots", "sample_block", "sampling", "signals", "sparse", "torch_default", "train",
+    "training", "truncated_normal", "uniform", "variance_scaling", "xavier_normal", "xavier_uniform",
+    "zeros",
 ]  # fmt: skip
 
 

@@ -4,11 +4,13 @@ One mechanism, ``variance_scaling``; the named schemes fill in its arguments. Ev
 by keyword only,
 
 ``rng``    None | int | SeedSequence | Generator (see ``sampling.generator``);
-``dtype``  float16, float32 (default) or float64;
-``out``    an array of that shape and dtype to fill in place and return.
+``dtype``  float16, float32 (default) or float64; float16 is drawn in float32 and rounded;
+``out``    an array of that shape and dtype to fill in place and return: of any layout, a memory map too.
 
-Weights are (out, in, *kernel), as in PyTorch. For Keras and JAX kernels say ``in_axis=-2,
-out_axis=-1``. Bad input raises ValueError or TypeError and leaves ``out`` untouched.
+One seed gives one array, whatever the number of threads; see ``sampling``. Weights are (out, in, *kernel),
+as in PyTorch. The schemes with a fan take ``in_axis``, ``out_axis``, ``batch_axis`` and ``groups`` as
+``variance_scaling`` does: for Keras and JAX kernels say ``in_axis=-2, out_axis=-1``. Entries have no unit.
+Bad input raises ValueError or TypeError, which name the argument, and leaves ``out`` untouched.
 """
 
 from __future__ import annotations
@@ -18,18 +20,19 @@ import functools
 import math
 
 import numpy as np
-from scipy import special
+from scipy import linalg
 
 from . import activations, sampling
 from .fans import checked_shape, fans
+from .sampling import Block
 
 DTYPES = (np.float16, np.float32, np.float64)
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
 DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 
 
-def _array(shape, dtype, out) -> np.ndarray:
-    """The array to fill: ``out`` when it fits shape and dtype, else a new one."""
+def _array(shape, dtype, out) -> np.ndarray | Block:
+    """What to fill: ``out`` when it fits shape and dtype, else a new array."""
     shape = checked_shape(shape)
     try:
         dtype = np.dtype(dtype)
@@ -39,6 +42,10 @@ def _array(shape, dtype, out) -> np.ndarray:
         raise TypeError(f"dtype must be float16, float32 or float64, not {dtype}")
     if out is None:
         return np.empty(shape, dtype)
+    if isinstance(out, Block):
+        if not 0 <= out.index < sampling.block_count(shape):
+            raise ValueError(f"index must be from 0 to {sampling.block_count(shape) - 1}, not {out.index}")
+        return Block(out.index, shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
     if out.shape != shape or out.dtype != dtype:
@@ -47,6 +54,14 @@ def _array(shape, dtype, out) -> np.ndarray:
         )
     if not out.flags.writeable:
         raise ValueError("out is read-only")
+    return out
+
+
+def _whole(shape, dtype, out) -> np.ndarray:
+    """``_array`` for the schemes whose entries all depend on each other, or are not drawn."""
+    out = _array(shape, dtype, out)
+    if isinstance(out, Block):
+        raise ValueError("this initializer has no blocks: its entries are not drawn one by one")
     return out
 
 
@@ -67,6 +82,21 @@ def _not_negative(name: str, value) -> float:
     return number
 
 
+def _above_0(name: str, value) -> float:
+    number = _finite(name, value)
+    if number <= 0:
+        raise ValueError(f"{name} must be above 0, not {value!r}")
+    return number
+
+
+def _within_reach(dtype, furthest: float) -> None:
+    """float16 ends at 65504: what would become inf is refused, not warned of."""
+    if furthest > float(np.finfo(dtype).max):
+        raise ValueError(
+            f"dtype {np.dtype(dtype)} ends at {np.finfo(dtype).max:g}; values to {furthest:g} were asked for"
+        )
+
+
 def _low_high(low, high) -> tuple[float, float]:
     low, high = _finite("low", low), _finite("high", high)
     if low >= high:
@@ -80,15 +110,16 @@ def _low_high(low, high) -> tuple[float, float]:
 def constant(shape, value, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
     """Every entry ``value``. Var[W] = 0, so a layer's units all start, and stay, the same.
 
-    Right for biases, never for weights. Taught in lesson 02. ``rng`` is accepted and not used.
-    Raises ValueError when ``value`` is not finite.
+    Right for biases, never for weights. ``rng`` is accepted and not used. Source: Goodfellow et al. 2016,
+    *Deep Learning*, section 8.4. Taught in lesson 02. Raises ValueError when ``value`` is not finite.
 
     >>> constant((2, 2), 0.5)
     array([[0.5, 0.5],
            [0.5, 0.5]], dtype=float32)
     """
     value = _finite("value", value)
-    out = _array(shape, dtype, out)
+    out = _whole(shape, dtype, out)
+    _within_reach(out.dtype, abs(value))
     out[...] = value
     return out
 
@@ -117,7 +148,8 @@ def ones(shape, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
 def uniform(shape, low=-0.05, high=0.05, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
     """W ~ U[low, high). Var[W] = (high − low)²/12. Taught in lesson 03.
 
-    Raises ValueError when ``low`` ≥ ``high`` or either is not finite.
+    The defaults are Keras'. Drawn with 32 random bits an entry (64 in float64), so that float32 has all its
+    digits. Raises ValueError when ``low`` ≥ ``high`` or either is not finite.
 
     >>> w = uniform((200, 100), -1, 1, rng=0)
     >>> bool(abs(w.var() - 1 / 3) < 0.01)
@@ -125,19 +157,16 @@ def uniform(shape, low=-0.05, high=0.05, *, rng=None, dtype=np.float32, out=None
     """
     low, high = _low_high(low, high)
     out = _array(shape, dtype, out)
-
-    def draw(generator, block):
-        generator.random(out=block, dtype=block.dtype)
-        block *= high - low
-        block += low
-
-    return sampling.fill(out, draw, rng)
+    _within_reach(out.dtype, max(-low, high))
+    return sampling.fill(out, sampling.uniform(low, high), rng)
 
 
 def normal(shape, mean=0.0, std=0.05, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
     """W ~ N(mean, std²). Var[W] = std². Taught in lesson 03.
 
-    Raises ValueError when ``std`` is negative or either is not finite.
+    The defaults are Keras'. In float32 the tail ends at 6.55·std (one normal in 2·10¹⁰ lies beyond);
+    float64 has none of that. Source: Box & Muller 1958. Raises ValueError when ``std`` is negative or
+    either is not finite.
 
     >>> w = normal((200, 100), std=2.0, rng=0)
     >>> bool(abs(w.std() - 2) < 0.05)
@@ -145,23 +174,19 @@ def normal(shape, mean=0.0, std=0.05, *, rng=None, dtype=np.float32, out=None) -
     """
     mean, std = _finite("mean", mean), _not_negative("std", std)
     out = _array(shape, dtype, out)
-
-    def draw(generator, block):
-        generator.standard_normal(out=block, dtype=block.dtype)
-        block *= std
-        block += mean
-
-    return sampling.fill(out, draw, rng)
+    _within_reach(out.dtype, abs(mean) + 10 * std)
+    return sampling.fill(out, sampling.normal(mean, std), rng)
 
 
 def truncated_normal(
     shape, mean=0.0, std=0.05, low=-2.0, high=2.0, *, rng=None, dtype=np.float32, out=None
 ) -> np.ndarray:
-    """W ~ N(mean, std²) given low < (W − mean)/std < high: sampled from that law, not clipped.
+    """W ~ N(mean, std²) given low ≤ (W − mean)/std ≤ high: sampled from that law, not clipped.
 
-    ``low`` and ``high`` are in units of ``std``, around ``mean``; ``std`` is that of the normal
-    *before* truncation. At ±2, Var[W] = 0.7737·std², so its standard deviation is 0.8796·std.
-    Drawn by inverting the distribution function in float64. Taught in lesson 05.
+    ``low`` and ``high`` are in units of ``std``, around ``mean`` (in PyTorch they are values); ``std`` is
+    that of the normal *before* truncation. At ±2, Var[W] = 0.7737·std², so its standard deviation is
+    0.8796·std. Any bounds will do, far tails too (``low=30, high=31``). The defaults are Keras'.
+    Source: Burkardt 2014, *The Truncated Normal Distribution*, section 2. Taught in lesson 05.
     Raises ValueError when ``std`` is negative, ``low`` ≥ ``high``, or one is not finite.
 
     >>> w = truncated_normal((200, 100), std=1.0, rng=0)
@@ -171,17 +196,8 @@ def truncated_normal(
     mean, std = _finite("mean", mean), _not_negative("std", std)
     low, high = _low_high(low, high)
     out = _array(shape, dtype, out)
-    # In the upper tail Φ rounds to 1; the mirrored lower tail keeps its digits.
-    mirror = low + high > 0
-    a, b = (-high, -low) if mirror else (low, high)
-    p, q = special.ndtr(a), special.ndtr(b)
-
-    def draw(generator, block):
-        z = special.ndtri(p + generator.random(block.size) * (q - p))
-        np.clip(z, a, b, out=z)  # only against the last digit's rounding
-        block[:] = mean + (-std if mirror else std) * z
-
-    return sampling.fill(out, draw, rng)
+    _within_reach(out.dtype, abs(mean) + std * max(abs(low), abs(high)))
+    return sampling.fill(out, sampling.truncated_normal(mean, std, low, high), rng)
 
 
 # Variance scaling and its names ------------------------------------------------------------------
@@ -213,7 +229,8 @@ def variance_scaling(
     ``mode`` chooses the fan: ``fan_in``, ``fan_out``, ``fan_avg`` (their mean) or ``fan_geo_avg``
     (the root of their product). ``distribution`` is ``normal``, ``truncated_normal`` (at ±2 of its
     underlying std, widened so that Var[W] is exactly scale/fan) or ``uniform`` on
-    [−√(3·scale/fan), √(3·scale/fan)). Axes and groups as in ``fans``.
+    ±√(3·scale/fan). Axes and groups as in ``fans``. Keras' and JAX's ``he_normal`` and ``glorot_normal``,
+    which are truncated, are ``variance_scaling(shape, 2.0)`` and ``variance_scaling(shape, 1.0, "fan_avg")``.
     Raises ValueError for an unknown mode or distribution, a scale that is not above 0, or bad axes.
     A shape with a fan of 0 gives an empty array.
 
@@ -225,8 +242,7 @@ def variance_scaling(
         raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
     if distribution not in DISTRIBUTIONS:
         raise ValueError(f"distribution must be one of {', '.join(DISTRIBUTIONS)}, not {distribution!r}")
-    if _finite("scale", scale) <= 0:
-        raise ValueError(f"scale must be above 0, not {scale!r}")
+    scale = _above_0("scale", scale)
     n_in, n_out = fans(shape, in_axis, out_axis, batch_axis, groups)
     fan = {
         "fan_in": n_in,
@@ -245,8 +261,7 @@ def variance_scaling(
     return normal(shape, 0.0, std, **common)
 
 
-def xavier_uniform(shape, gain=1.0, in_axis=1, out_axis=0, batch_axis=(), groups=1, *,
-                   rng=None, dtype=np.float32, out=None) -> np.ndarray:  # fmt: skip
+def xavier_uniform(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None, **axes) -> np.ndarray:
     """Var[W] = gain²·2/(fan_in + fan_out), uniform on ±gain·√(6/(fan_in + fan_out)).
 
     ``variance_scaling(scale=gain², mode="fan_avg", distribution="uniform")``. For tanh and sigmoid;
@@ -257,112 +272,267 @@ def xavier_uniform(shape, gain=1.0, in_axis=1, out_axis=0, batch_axis=(), groups
     >>> bool(abs(w).max() <= (6 / 400) ** 0.5), bool(abs(w.var() * 200 - 1) < 0.05)
     (True, True)
     """
-    return _xavier(shape, gain, "uniform", in_axis, out_axis, batch_axis, groups, rng, dtype, out)
+    scale = _above_0("gain", gain) ** 2
+    return variance_scaling(shape, scale, "fan_avg", "uniform", rng=rng, dtype=dtype, out=out, **axes)
 
 
-def xavier_normal(shape, gain=1.0, in_axis=1, out_axis=0, batch_axis=(), groups=1, *,
-                  rng=None, dtype=np.float32, out=None) -> np.ndarray:  # fmt: skip
+def xavier_normal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None, **axes) -> np.ndarray:
     """Var[W] = gain²·2/(fan_in + fan_out), normal.
 
-    ``variance_scaling(scale=gain², mode="fan_avg", distribution="normal")``. Source: Glorot & Bengio
-    2010, eq. 12. Lesson 04. Raises as ``variance_scaling`` does.
+    ``variance_scaling(scale=gain², mode="fan_avg", distribution="normal")``, as in PyTorch; Keras' and
+    JAX's is truncated. Source: Glorot & Bengio 2010, eq. 12. Lesson 04. Raises as ``variance_scaling`` does.
 
     >>> w = xavier_normal((300, 100), rng=0)
     >>> bool(abs(w.var() * 200 - 1) < 0.05)
     True
     """
-    return _xavier(shape, gain, "normal", in_axis, out_axis, batch_axis, groups, rng, dtype, out)
-
-
-def _xavier(shape, gain, distribution, in_axis, out_axis, batch_axis, groups, rng, dtype, out):
     scale = _above_0("gain", gain) ** 2
-    return variance_scaling(shape, scale, "fan_avg", distribution, in_axis, out_axis, batch_axis,
-                            groups, rng=rng, dtype=dtype, out=out)  # fmt: skip
+    return variance_scaling(shape, scale, "fan_avg", "normal", rng=rng, dtype=dtype, out=out, **axes)
 
 
-def he_uniform(shape, activation="relu", mode="fan_in", gain=None, in_axis=1, out_axis=0,
-               batch_axis=(), groups=1, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:  # fmt: skip
+def _he_scale(activation, gain) -> float:
+    return (activations.gain(activation) if gain is None else _above_0("gain", gain)) ** 2
+
+
+def he_uniform(
+    shape, activation="relu", mode="fan_in", gain=None, *, rng=None, dtype=np.float32, out=None, **axes
+) -> np.ndarray:
     """Var[W] = gain²/fan, uniform on ±gain·√(3/fan); for ReLU ±√(6/fan_in).
 
-    ``variance_scaling(scale=gain(activation)², mode, "uniform")``; see ``he_normal``. Lesson 05.
+    ``variance_scaling(scale=gain(activation)², mode, "uniform")``; arguments, source and errors as in
+    ``he_normal``. Lesson 05.
 
     >>> w = he_uniform((300, 100), rng=0)
     >>> bool(abs(w).max() <= (6 / 100) ** 0.5), bool(abs(w.var() * 50 - 1) < 0.05)
     (True, True)
     """
-    return _he(shape, activation, mode, gain, "uniform", in_axis, out_axis, batch_axis, groups,
-               rng, dtype, out)  # fmt: skip
+    scale = _he_scale(activation, gain)
+    return variance_scaling(shape, scale, mode, "uniform", rng=rng, dtype=dtype, out=out, **axes)
 
 
-def he_normal(shape, activation="relu", mode="fan_in", gain=None, in_axis=1, out_axis=0,
-              batch_axis=(), groups=1, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:  # fmt: skip
+def he_normal(
+    shape, activation="relu", mode="fan_in", gain=None, *, rng=None, dtype=np.float32, out=None, **axes
+) -> np.ndarray:
     """Var[W] = gain²/fan, normal; for ReLU 2/fan_in, for Leaky ReLU 2/((1 + a²)·fan_in).
 
-    ``variance_scaling(scale=gain(activation)², mode, "normal")``, where ``gain`` is computed from the
-    activation (a name, ``("leaky_relu", a)``, an Activation or any callable) unless it is given.
-    ``mode="fan_in"`` keeps the signal forward, ``"fan_out"`` backward. Source: He et al. 2015, eq.
-    10, 14 and 15. Lesson 05. Raises as ``variance_scaling`` and ``gain`` do.
+    ``variance_scaling(scale=gain(activation)², mode, "normal")``, as in PyTorch; Keras' and JAX's is
+    truncated. The gain is computed from the activation (a name, ``("leaky_relu", a)``, an Activation or
+    any callable), so that gain²·E[f(z)²] = 1, unless it is given: ``gain=gain("tanh", convention="torch")``
+    for PyTorch's table. ``mode="fan_in"`` keeps the signal forward, ``"fan_out"`` backward. Source: He et
+    al. 2015, eq. 10, 14 and 15. Lesson 05. Raises as ``variance_scaling`` and ``gain`` do.
 
     >>> w = he_normal((300, 100), rng=0)
     >>> bool(abs(w.var() * 50 - 1) < 0.05)
     True
     """
-    return _he(shape, activation, mode, gain, "normal", in_axis, out_axis, batch_axis, groups,
-               rng, dtype, out)  # fmt: skip
+    scale = _he_scale(activation, gain)
+    return variance_scaling(shape, scale, mode, "normal", rng=rng, dtype=dtype, out=out, **axes)
 
 
-def _he(shape, activation, mode, gain, distribution, in_axis, out_axis, batch_axis, groups,
-        rng, dtype, out):  # fmt: skip
-    gain = activations.gain(activation) if gain is None else _above_0("gain", gain)
-    return variance_scaling(shape, gain**2, mode, distribution, in_axis, out_axis, batch_axis,
-                            groups, rng=rng, dtype=dtype, out=out)  # fmt: skip
-
-
-def _above_0(name: str, value) -> float:
-    number = _finite(name, value)
-    if number <= 0:
-        raise ValueError(f"{name} must be above 0, not {value!r}")
-    return number
-
-
-def lecun_uniform(shape, in_axis=1, out_axis=0, batch_axis=(), groups=1, *,
-                  rng=None, dtype=np.float32, out=None) -> np.ndarray:  # fmt: skip
+def lecun_uniform(shape, *, rng=None, dtype=np.float32, out=None, **axes) -> np.ndarray:
     """Var[W] = 1/fan_in, uniform on ±√(3/fan_in). ``variance_scaling(distribution="uniform")``.
 
-    Source: LeCun et al. 1998, *Efficient BackProp*, section 4.6. Lesson 04.
+    Source: LeCun et al. 1998, *Efficient BackProp*, section 4.6, eq. 16. Lesson 04. Raises as
+    ``variance_scaling`` does.
 
     >>> w = lecun_uniform((300, 100), rng=0)
     >>> bool(abs(w.var() * 100 - 1) < 0.05)
     True
     """
-    return variance_scaling(shape, 1.0, "fan_in", "uniform", in_axis, out_axis, batch_axis, groups,
-                            rng=rng, dtype=dtype, out=out)  # fmt: skip
+    return variance_scaling(shape, 1.0, "fan_in", "uniform", rng=rng, dtype=dtype, out=out, **axes)
 
 
-def lecun_normal(shape, in_axis=1, out_axis=0, batch_axis=(), groups=1, *,
-                 rng=None, dtype=np.float32, out=None) -> np.ndarray:  # fmt: skip
-    """Var[W] = 1/fan_in, normal. ``variance_scaling(distribution="normal")``.
+def lecun_normal(shape, *, rng=None, dtype=np.float32, out=None, **axes) -> np.ndarray:
+    """Var[W] = 1/fan_in, normal. ``variance_scaling(distribution="normal")``; Keras' and JAX's is truncated.
 
-    Source: LeCun et al. 1998, *Efficient BackProp*, section 4.6. Lesson 04.
+    Source: LeCun et al. 1998, *Efficient BackProp*, section 4.6, eq. 16. Lesson 04. Raises as
+    ``variance_scaling`` does.
 
     >>> w = lecun_normal((300, 100), rng=0)
     >>> bool(abs(w.var() * 100 - 1) < 0.05)
     True
     """
-    return variance_scaling(shape, 1.0, "fan_in", "normal", in_axis, out_axis, batch_axis, groups,
-                            rng=rng, dtype=dtype, out=out)  # fmt: skip
+    return variance_scaling(shape, 1.0, "fan_in", "normal", rng=rng, dtype=dtype, out=out, **axes)
 
+
+def torch_default(shape, fan_in=None, *, rng=None, dtype=np.float32, out=None, **axes) -> np.ndarray:
+    """Var[W] = 1/(3·fan_in), uniform on ±1/√fan_in: what PyTorch's ``Linear`` and ``Conv`` start from.
+
+    There it is written ``kaiming_uniform_(a=√5)``, whose gain is √(2/(1 + 5)) = 1/√3. A layer's bias gets the
+    same law with its weight's fan_in: ``torch_default((out,), fan_in=…)``. Too small for depth: with ReLU
+    the signal's mean square falls to a sixth a layer. Source: LeCun et al. 1998 by way of Torch7;
+    Glorot & Bengio 2010, eq. 1. Lesson 06. Raises as ``variance_scaling`` does.
+
+    >>> w, b = torch_default((300, 100), rng=0), torch_default(300, fan_in=100, rng=1)
+    >>> bool(abs(w).max() <= 0.1), bool(abs(b).max() <= 0.1), bool(abs(w.var() * 300 - 1) < 0.05)
+    (True, True, True)
+    """
+    if fan_in is None:
+        return variance_scaling(shape, 1 / 3, "fan_in", "uniform", rng=rng, dtype=dtype, out=out, **axes)
+    if axes:
+        raise TypeError(f"fan_in says it all; {', '.join(axes)} must not come with it")
+    bound = _above_0("fan_in", fan_in) ** -0.5
+    return uniform(shape, -bound, bound, rng=rng, dtype=dtype, out=out)
+
+
+# Orthogonal and structured -----------------------------------------------------------------------
+
+
+def _haar(rows: int, columns: int, dtype, rng) -> np.ndarray:
+    """A matrix with orthonormal rows (columns, if taller than wide), Haar-distributed.
+
+    The Q of a Gaussian matrix, without its factorization: reflections along independent Gaussian vectors
+    of length m, m − 1, … (Stewart 1980, section 3), multiplied out by LAPACK's ?orgqr.
+    """
+    n, m = sorted((rows, columns))
+    if n == 0:
+        return np.empty((rows, columns), dtype)
+    x = sampling.fill(np.empty((n, m), dtype), sampling.normal(0, 1), rng)  # row k, from entry k on: vector k
+    first = x.diagonal().copy()
+    first[first == 0] = np.finfo(dtype).tiny
+    tails = np.triu(x)
+    norm = np.sqrt(np.einsum("ij,ij->i", tails, tails, dtype=np.float64))
+    beta = -np.copysign(norm, first)
+    x /= (first - beta)[:, None].astype(dtype)
+    tau = ((beta - first) / beta).astype(dtype)
+    (orgqr,) = linalg.get_lapack_funcs(("orgqr",), (x,))
+    q, _, info = orgqr(x.T, tau, lwork=32 * n, overwrite_a=True)
+    if info:
+        raise RuntimeError(f"LAPACK's orgqr failed with {info}")
+    q *= np.sign(beta).astype(dtype)  # without it, ±1 would not be as likely as Haar has them
+    return q if rows > columns else q.T
+
+
+def orthogonal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
+    """W Wᵀ = gain²·I or Wᵀ W = gain²·I: the rows or the columns, whichever are fewer, are orthonormal.
+
+    Var[W] = gain²/max(rows, columns). The shape is read as (shape[0], all the rest), as in PyTorch; Haar-
+    distributed: every rotation is as likely. Keeps every singular value at ``gain``, where Gaussian
+    matrices spread with depth. Source: Saxe et al. 2013, section 3; Stewart 1980. Lesson 06.
+    Raises ValueError for fewer than two axes or a gain that is not above 0.
+
+    >>> w = orthogonal((3, 5), rng=0)
+    >>> bool(np.allclose(w @ w.T, np.eye(3), atol=1e-6))
+    True
+    """
+    gain = _above_0("gain", gain)
+    out = _whole(shape, dtype, out)
+    if out.ndim < 2:
+        raise ValueError(f"shape must have two axes or more to be orthogonal, not {out.shape}")
+    wide = np.float32 if out.dtype == np.float16 else out.dtype.type
+    q = _haar(out.shape[0], math.prod(out.shape[1:]), wide, rng)
+    np.multiply(q.reshape(out.shape), wide(gain), out=out, casting="same_kind")
+    return out
+
+
+def delta_orthogonal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
+    """A convolution (out, in, *kernel), 0 but for its centre, which has orthonormal columns times gain.
+
+    It keeps the norm of every signal, ‖W ∗ x‖ = gain·‖x‖, which needs out ≥ in. Var[W] = gain²/(out·R), R
+    the kernel's size. An even kernel's centre is at size // 2. Source: Xiao et al. 2018, section 2.5 and
+    algorithm 2. Lesson 06.
+    Raises ValueError for fewer than three axes, out < in, or a gain that is not above 0.
+
+    >>> w = delta_orthogonal((8, 4, 3, 3), rng=0)
+    >>> centre = w[:, :, 1, 1]
+    >>> bool(np.allclose(centre.T @ centre, np.eye(4), atol=1e-6)), bool(np.count_nonzero(w) == 32)
+    (True, True)
+    """
+    gain = _above_0("gain", gain)
+    out = _whole(shape, dtype, out)
+    if out.ndim < 3:
+        raise ValueError(f"shape must be (out, in, *kernel), three axes or more, not {out.shape}")
+    if out.shape[0] < out.shape[1]:
+        raise ValueError(f"shape must have at least as many outputs as inputs, not {out.shape[:2]}")
+    wide = np.float32 if out.dtype == np.float16 else out.dtype.type
+    centre = (slice(None), slice(None), *(n // 2 for n in out.shape[2:]))
+    q = _haar(*out.shape[:2], wide, rng)
+    out[...] = 0
+    if out.size:
+        out[centre] = q * wide(gain)
+    return out
+
+
+def identity(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
+    """W[i, i] = gain, 0 elsewhere. What comes in goes out; what is wider than the other is cut or padded.
+
+    ``rng`` is accepted and not used. Source: Le et al. 2015 (recurrent nets). Lesson 06.
+    Raises ValueError for a shape that has not two axes, or a gain that is not finite.
+
+    >>> identity((2, 3))
+    array([[1., 0., 0.],
+           [0., 1., 0.]], dtype=float32)
+    """
+    gain = _finite("gain", gain)
+    out = _whole(shape, dtype, out)
+    if out.ndim != 2:
+        raise ValueError(f"shape must have two axes, not {out.shape}; a convolution's identity is dirac")
+    _within_reach(out.dtype, abs(gain))
+    out[...] = 0
+    np.fill_diagonal(out[: min(out.shape)], gain)
+    return out
+
+
+def dirac(shape, groups=1, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
+    """A convolution (out, in/groups, *kernel) that passes channels on: W[g·out/groups + i, i, centre] = 1.
+
+    The identity of convolutions, as far as there are channels, in each group g. ``rng`` is accepted and not
+    used. Source: Zagoruyko & Komodakis 2017 (DiracNets); ``torch.nn.init.dirac_``. Lesson 06.
+    Raises ValueError for fewer than three axes, or groups that do not divide the outputs.
+
+    >>> dirac((2, 2, 3))[:, :, 1]
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    out = _whole(shape, dtype, out)
+    if out.ndim < 3:
+        raise ValueError(f"shape must be (out, in, *kernel), three axes or more, not {out.shape}")
+    fans(out.shape, groups=groups)  # says so when groups does not divide
+    centre = tuple(n // 2 for n in out.shape[2:])
+    out[...] = 0
+    if out.size:
+        per_group = out.shape[0] // groups
+        for start in range(0, out.shape[0], per_group):
+            for i in range(min(per_group, out.shape[1])):
+                out[(start + i, i, *centre)] = 1
+    return out
+
+
+def sparse(shape, sparsity, std=0.01, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
+    """W ~ N(0, std²), and in each column ⌈sparsity·rows⌉ entries, chosen at random, are 0.
+
+    Var[W] = (1 − ⌈sparsity·rows⌉/rows)·std². A column holds the weights of one input, as in
+    ``torch.nn.init.sparse_``. Source: Martens 2010, section 5. Lesson 06.
+    Raises ValueError for a shape that has not two axes, sparsity outside [0, 1), or a negative std.
+
+    >>> (sparse((10, 3), 0.75, rng=0) == 0).sum(axis=0).tolist()
+    [8, 8, 8]
+    """
+    sparsity, std = _finite("sparsity", sparsity), _not_negative("std", std)
+    if not 0 <= sparsity < 1:
+        raise ValueError(f"sparsity must be at least 0 and below 1, not {sparsity!r}")
+    out = _whole(shape, dtype, out)
+    if out.ndim != 2:
+        raise ValueError(f"shape must have two axes, not {out.shape}")
+    rng = sampling.generator(rng)
+    normal(out.shape, std=std, rng=rng, dtype=out.dtype, out=out)
+    rows, columns = out.shape
+    order = rng.permuted(np.tile(np.arange(rows), (columns, 1)), axis=1)
+    np.put_along_axis(out, order[:, : math.ceil(sparsity * rows)].T, 0, axis=0)
+    return out
+
+
+# Names --------------------------------------------------------------------------------------------
 
 glorot_uniform, glorot_normal = xavier_uniform, xavier_normal
 kaiming_uniform, kaiming_normal = he_uniform, he_normal
-
-# Registry ----------------------------------------------------------------------------------------
 
 REGISTRY = {
     f.__name__: f
     for f in (
         zeros, ones, constant, uniform, normal, truncated_normal, variance_scaling, xavier_uniform,
-        xavier_normal, he_uniform, he_normal, lecun_uniform, lecun_normal,
+        xavier_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, torch_default, orthogonal,
+        delta_orthogonal, identity, dirac, sparse,
     )
 } | {
     "glorot_uniform": glorot_uniform,
@@ -389,3 +559,24 @@ def get(name):
         hint = f"did you mean {' or '.join(close)}?" if close else f"the names are {', '.join(REGISTRY)}"
         raise ValueError(f"no initializer is called {name!r}; {hint}")
     return REGISTRY[name]
+
+
+def sample_block(initializer, shape, index: int, *, rng, dtype=np.float32, **arguments) -> np.ndarray:
+    """Block ``index`` of ``initializer(shape, rng=rng, …)``, flat: a slice of an array never made whole.
+
+    The array is cut, in C order, into ``sampling.block_count(shape)`` blocks of ``sampling.BLOCK`` = 2¹⁹
+    elements (the last may be shorter), so that machines or passes can each make their part. ``rng``: an
+    int or a SeedSequence; a Generator would advance from block to block. For schemes that draw entry by
+    entry: uniform, normal, truncated_normal, and all that scale a variance.
+    Raises ValueError for others, or a block out of range; TypeError for an rng that is no seed.
+
+    >>> whole = he_normal((1500, 1000), rng=0)
+    >>> part = sample_block("he_normal", (1500, 1000), 2, rng=0)
+    >>> bool((part == whole.ravel()[2 * sampling.BLOCK :]).all())
+    True
+    """
+    if rng is None or isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be an int or a SeedSequence, so that blocks fit each other, not {rng!r}")
+    if not hasattr(index, "__index__"):
+        raise TypeError(f"index must be a whole number, not {index!r}")
+    return get(initializer)(shape, rng=rng, dtype=dtype, out=Block(int(index)), **arguments)

@@ -74,7 +74,7 @@ def measure(reader, repeats: int) -> dict[str, list[float]]:
             area = page.locator(".jp-CodeCell").nth(cell)
             area.scroll_into_view_if_needed()
             area.locator(".noUi-handle").focus()
-            page.wait_for_timeout(300)
+            page.wait_for_timeout(700)  # both at rest
             area.evaluate(WATCH)
             page.keyboard.press("ArrowRight" if i % 2 == 0 else "ArrowLeft")
             took[name].append(page.evaluate("window.__took"))

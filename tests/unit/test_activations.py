@@ -1,7 +1,10 @@
 """Functions, slopes, and the gain, held to values that do not come from our code."""
 
+import math
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from initkit import activations, gain
 
@@ -26,6 +29,45 @@ GAINS = {
 @pytest.mark.parametrize("name", GAINS, ids=str)
 def test_gain(name):
     assert gain(name) == pytest.approx(GAINS[name], abs=1e-6)
+
+
+@pytest.mark.parametrize("kink", [0.1234, -1.7, 2.5, 4.3])
+@pytest.mark.parametrize("kind", ["jump", "kink"])
+def test_gain_of_a_callable_with_a_kink_anywhere(kink, kind):
+    """Closed forms of E[1(z > c)²] and E[max(z − c, 0)²]."""
+    tail, density = stats.norm.sf(kink), stats.norm.pdf(kink)
+    if kind == "jump":
+        found, second_moment = gain(lambda z: (z > kink) * 1.0), tail
+    else:
+        found = gain(lambda z: np.maximum(z - kink, 0))
+        second_moment = (1 + kink**2) * tail - kink * density
+    assert found == pytest.approx(second_moment**-0.5, rel=1e-9)
+
+
+def test_gain_of_callables_that_wiggle():
+    """E[|sin 20z|²] = (1 − e^−800)/2, and E[⌊z⌋²] is a sum over floors."""
+    assert gain(lambda z: np.abs(np.sin(20 * z))) == pytest.approx(2**0.5, rel=1e-9)
+    floors = np.arange(-14, 14)
+    second_moment = (floors**2 * np.diff(stats.norm.cdf(np.arange(-14, 15)))).sum()
+    assert gain(np.floor) == pytest.approx(second_moment**-0.5, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "torchs"),
+    [
+        ("tanh", 5 / 3), ("selu", 0.75), ("sigmoid", 1), ("identity", 1), ("relu", 2**0.5),
+        ("leaky_relu", (2 / (1 + 0.01**2)) ** 0.5), (("leaky_relu", 0.2), (2 / 1.04) ** 0.5),
+    ],
+)  # fmt: skip
+def test_torchs_convention(name, torchs):
+    assert gain(name, convention="torch") == pytest.approx(torchs, rel=1e-12)
+
+
+def test_conventions_that_are_not_there_are_told():
+    with pytest.raises(ValueError, match="no gain for 'gelu'; it has identity"):
+        gain("gelu", convention="torch")
+    with pytest.raises(ValueError, match="convention must be 'exact' or 'torch', not 'keras'"):
+        gain("relu", convention="keras")
 
 
 def test_every_named_activation_has_its_gain_tested():
@@ -71,9 +113,11 @@ def test_large_inputs_do_not_overflow_where_the_function_does_not(name):
         (3, TypeError, "activation must be a name.*not 3"),
         (("elu", 2), TypeError, "activation must be a name"),
         (("leaky_relu", float("nan")), ValueError, "slope a must be a finite number"),
-        (lambda z: 0 * z, ValueError, r"E\[f\(z\)\^2\] of '<lambda>' is 0"),
-        (lambda z: np.exp(z**2), ValueError, "is inf"),
-        (lambda z: z * np.nan, ValueError, "is inf"),
+        (lambda z: 0 * z, ValueError, r"'<lambda>' has no gain: E\[f\(z\)\^2\] is 0"),
+        (lambda z: np.exp(z**2), ValueError, "'<lambda>' has no gain: .*not finite"),
+        (lambda z: z * np.nan, ValueError, "'<lambda>' has no gain: .*not finite"),
+        (lambda z: 1.0, ValueError, r"returns shape \(\)"),
+        (math.tanh, TypeError, "'tanh' must take and return an array"),
     ],
 )
 def test_bad_activations_are_told(bad, error, message):
