@@ -164,7 +164,7 @@ def uniform(shape, low=-0.05, high=0.05, *, rng=None, dtype=np.float32, out=None
 def normal(shape, mean=0.0, std=0.05, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
     """W ~ N(mean, std²). Var[W] = std². Taught in lesson 03.
 
-    The defaults are Keras'. In float32 the tail ends at 6.55·std (one normal in 2·10¹⁰ lies beyond);
+    The defaults are Keras'. In float32 the tail ends at 6.56·std (one normal in 2·10¹⁰ lies beyond);
     float64 has none of that. Source: Box & Muller 1958. Raises ValueError when ``std`` is negative or
     either is not finite.
 
@@ -388,8 +388,9 @@ def _haar(rows: int, columns: int, dtype, rng) -> np.ndarray:
     if n == 0:
         return np.empty((rows, columns), dtype)
     x = sampling.fill(np.empty((n, m), dtype), sampling.normal(0, 1), rng)  # row k, from entry k on: vector k
-    first = x.diagonal().copy()
-    first[first == 0] = np.finfo(dtype).tiny
+    diagonal = np.einsum("ii->i", x[:, :n])  # a view
+    diagonal[diagonal == 0] = 1  # once in 10⁷: a last vector of length 0 has no direction
+    first = diagonal.copy()
     tails = np.triu(x)
     norm = np.sqrt(np.einsum("ij,ij->i", tails, tails, dtype=np.float64))
     beta = -np.copysign(norm, first)
