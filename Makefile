@@ -14,11 +14,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 TESTED := initkit tests/unit tests/papers tests/notebooks
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
-# Not torch: which of its builds is right depends on the machine.
+# Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
+TORCH ?= torch==2.13.0
 LOCKED := lab test browser binder font sweep
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder bench lint format strip record sync lock font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-binder bench lint format strip record sync lock frameworks font help clean
 
 lab: $(VENV)/installed ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS)
@@ -38,7 +39,8 @@ test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chrom
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
 	$(PYTEST) tests/binder $(ARGS)
 
-bench: $(VENV)/browser ## measure speed, beside what one would use otherwise
+bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use otherwise
+	$(BIN)/python tests/benchmarks/bench_initializers.py
 	PYTHONPATH=tools:tests/browser $(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
 
 lint: $(VENV)/installed ## check style, of notebooks too
@@ -62,6 +64,10 @@ lock: $(VENV)/installed ## write constraints.txt anew from pyproject.toml
 	$(PIP) install "uv>=0.5"
 	$(BIN)/uv pip compile pyproject.toml $(LOCKED:%=--extra %) --universal --python-version 3.11 --upgrade --quiet \
 		--no-annotate --custom-compile-command "make lock" --output-file constraints.txt
+
+frameworks: $(VENV)/torch ## record anew what PyTorch and JAX do, for the parity tests
+	$(PIP) install jax jaxlib
+	$(BIN)/python tools/record_frameworks.py
 
 font: $(VENV)/installed ## cut the Chinese font anew (needs Debian's fonts-noto-cjk)
 	$(PIP) install --constraint constraints.txt --editable ".[font]"
@@ -87,6 +93,10 @@ $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json
 
 $(VENV)/browser: $(VENV)/installed
 	$(PIP) install --constraint constraints.txt --editable ".[browser]"
+	@touch $@
+
+$(VENV)/torch: $(VENV)/installed
+	$(PIP) install --constraint constraints.txt "$(TORCH)"
 	@touch $@
 
 $(VENV)/binder: $(VENV)/installed
