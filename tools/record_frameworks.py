@@ -50,22 +50,17 @@ def main() -> None:
         turned = (*shape[2:], shape[1], shape[0])  # JAX's layout: kernel, in, out
         fan_in, fan_out = jax._src.nn.initializers._compute_fans(turned)
         for i, (name, make) in enumerate(JAX.items()):
-            record = {
-                "framework": "jax",
-                "scheme": name,
-                "shape": turned,
-                "fans": [int(fan_in), int(fan_out)],
-            }
+            fans = [int(fan_in), int(fan_out)]
+            record = {"framework": "jax", "scheme": name, "shape": turned, "fans": fans}
             records.append(record | moments(make()(jax.random.key(i), turned)))
     gains = {
         name: torch.nn.init.calculate_gain(name)
         for name in ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu")
     }
     versions = {"torch": torch.__version__, "jax": jax.__version__}
+    head = f'"versions": {json.dumps(versions)},\n "torch_gains": {json.dumps(gains)}'
     lines = ",\n  ".join(json.dumps(record) for record in records)
-    TARGET.write_text(
-        f'{{"versions": {json.dumps(versions)},\n "torch_gains": {json.dumps(gains)},\n "records": [\n  {lines}\n]}}\n'
-    )
+    TARGET.write_text(f'{{{head},\n "records": [\n  {lines}\n]}}\n')
     print(f"{len(records)} records with {versions}")
 
 

@@ -23,13 +23,17 @@ def test_sufficient_condition_keeps_the_signal(activation):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_thirty_layers_he_trains_and_xavier_stalls(seed):
-    """Figure 3, as an MLP analogue on the digits: 30 layers of 128, lr 0.01, 12 epochs."""
-    accuracy = {}
+    """Figure 3, as an MLP analogue on the digits: 30 layers of 128, lr 0.01, 12 epochs.
+
+    Stalled is a loss that is still ln 10, which is guessing, to one part in a thousand. (The accuracy then
+    is the share of whichever digits the biases favour, 0.1 to 0.23: it says less.)
+    """
+    history = {}
     for init in ("xavier_normal", "he_normal"):
         net = ik.MLP([64, *[128] * 29, 10], "relu", init, rng=seed)
-        accuracy[init] = ik.train(net, DATA, lr=0.01, epochs=12, rng=seed).test_accuracy[-1]
-    assert accuracy["xavier_normal"] < 0.2
-    assert accuracy["he_normal"] > 0.6
+        history[init] = ik.train(net, DATA, lr=0.01, epochs=12, rng=seed)
+    assert history["xavier_normal"].train_loss[-1] == pytest.approx(np.log(10), rel=1e-3)
+    assert history["he_normal"].test_accuracy[-1] > 0.6
 
 
 def test_xavier_halves_the_signal_of_relu_a_layer():

@@ -23,7 +23,7 @@ def name_of(record):
 
 @pytest.mark.parametrize("record", RECORDED["records"], ids=name_of)
 def test_fans_and_moments_are_theirs(record):
-    """Two samples of one law: each moment within 6 standard errors of their difference (1 alarm in 5·10⁸ each).
+    """Two samples of one law: each moment within 6 standard errors of their difference (alarm rate 2e-9).
 
     The variance of a sample's variance is at most 2σ⁴/n, of its standardized fourth moment 24/n (a normal's).
     """
