@@ -8,13 +8,16 @@ No pyplot: its global state is not safe beside a widget's callback.
 
 from __future__ import annotations
 
+import functools
 import io
 import threading
 
 import matplotlib
+import matplotlib.artist
 import matplotlib.figure
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from .course.fonts import style
@@ -47,6 +50,49 @@ class Figure(matplotlib.figure.Figure):
         self.savefig(buffer, format="png", dpi=200)
         width, height = self.get_size_inches() * 100
         return buffer.getvalue(), {"width": int(width), "height": int(height)}
+
+
+@functools.lru_cache(maxsize=8)
+def _glyphs(dpi: float, color: str, family: tuple[str, ...], size: float) -> dict[str, np.ndarray]:
+    """RGBA pixels of each character that a number can have, on one baseline, as wide as it advances."""
+    canvas = FigureCanvasAgg(matplotlib.figure.Figure((1, size / 50), dpi=dpi))
+    renderer = canvas.get_renderer()
+    properties = FontProperties(family=family, size=size)
+    gc = renderer.new_gc()
+    gc.set_foreground(color)
+    baseline = round(0.75 * renderer.height)
+
+    def width(text):
+        return renderer.get_text_width_height_descent(text, properties, False)[0]
+
+    glyphs = {}
+    for character in "0123456789.e+-naif":
+        renderer.clear()
+        renderer.draw_text(gc, 4, baseline, character, properties, 0)
+        advance = round(width(f"0{character}0") - width("00"))
+        glyphs[character] = np.asarray(renderer.buffer_rgba())[:baseline, 4 : 4 + advance].copy()
+    return glyphs
+
+
+class Number(matplotlib.artist.Artist):
+    """A number, right-aligned at (x, y) of its axes, that keeps up with a hand.
+
+    Matplotlib lays out and renders a Text anew whenever it changes, a millisecond each time; here the
+    characters are rendered once and then only put beside each other.
+    """
+
+    def __init__(self, x: float, y: float, color: str):
+        super().__init__()
+        self.position, self.color, self.text = (x, y), color, ""
+        self.font = tuple(matplotlib.rcParams["font.family"]), matplotlib.rcParams["font.size"]
+
+    def draw(self, renderer):
+        if self.text:
+            glyphs = _glyphs(renderer.dpi, self.color, *self.font)
+            pixels = np.concatenate([glyphs[character] for character in self.text], axis=1)
+            x, y = self.axes.transAxes.transform(self.position)
+            # An image's first row is its lowest.
+            renderer.draw_image(renderer.new_gc(), round(x) - pixels.shape[1], round(y), pixels[::-1])
 
 
 class Picture:
@@ -93,10 +139,10 @@ class LayerHistograms(Picture):
 
     def build(self):
         figure = self.figure
-        figure.suptitle(self.text("taste.title"), fontsize=12, x=0.07, ha="left", y=0.975)
+        figure.suptitle(self.text("taste.title"), fontsize=12, x=0.08, ha="left", y=0.975)
         figure.text(0.985, 0.965, self.text("layers.edge"), ha="right", va="center", fontsize=9, color=DIM)
         panels = figure.subplots(2, 3, sharex=True, sharey=True, squeeze=False)
-        figure.subplots_adjust(left=0.07, right=0.985, top=0.855, bottom=0.125, wspace=0.14, hspace=0.34)
+        figure.subplots_adjust(left=0.08, right=0.985, top=0.855, bottom=0.125, wspace=0.14, hspace=0.34)
         self.panels = []
         for axes, layer in zip(panels.flat, self.layers, strict=True):
             axes.set_title(self.text("layers.title", layer=layer), loc="left")
@@ -104,9 +150,9 @@ class LayerHistograms(Picture):
             empty = np.zeros(len(self.edges) - 1)
             bars = self.moves(axes.stairs(empty, self.edges, fill=True, color=MEASURED))
             over = self.moves(axes.plot([], [], "^", color=MEASURED, ms=6, clip_on=False)[0])
-            place = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "color": MEASURED}
-            axes.text(0.78, 1.04, self.text("layers.spread"), **place)
-            note = axes.text(1, 1.04, "", **place)  # digits alone: a letter more is half a millisecond
+            place = {"transform": axes.transAxes, "ha": "right", "va": "baseline", "color": MEASURED}
+            axes.text(0.71, 1.05, self.text("layers.spread"), **place)
+            note = axes.add_artist(Number(1, 1.05, MEASURED))
             self.panels.append((bars, over, self.moves(note)))
         for axes in panels[-1]:
             axes.set(xlabel=self.text("layers.value"), xticks=(-1, 0, 1))
@@ -120,7 +166,7 @@ class LayerHistograms(Picture):
             bars.set_data(values=share)
             too_high = middle[share > self.TOP]
             over.set_data(too_high, np.full(len(too_high), self.TOP))
-            note.set_text(f"{spread:#.2g}")
+            note.text = f"{spread:#.2g}"
 
 
 def layer_histograms(shares, spreads, layers, edges, *, lang: str) -> Figure:
@@ -157,7 +203,7 @@ class _ByLayer:
 class TrainingAndSignals(Picture):
     """One network, one start: its loss as it trains, and the size of its signals before it does."""
 
-    TOP = 4.2  # loss at which a curve leaves the picture
+    TOP = 5.2  # loss at which a curve leaves the picture
 
     def __init__(self, names: dict[str, str], depth: int, epochs: int, lang: str):
         self.names, self.depth, self.epochs = names, depth, epochs
@@ -174,7 +220,7 @@ class TrainingAndSignals(Picture):
         loss.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         loss.axhline(np.log(10), color=QUIET, lw=0.8, zorder=0)
         guess = self.text("training.guessing")
-        loss.text(1.2, np.log(10) + 0.05, guess, va="bottom", color=DIM, fontsize=9)
+        loss.text(1.2, np.log(10) + 0.06, guess, va="bottom", color=DIM, fontsize=9)
         self.earlier = {n: self.moves(loss.plot([], [], color=QUIET, lw=1.5)[0]) for n in self.names}
         self.labels = {
             name: self.moves(loss.text(self.epochs + 0.5, 0, "", color=DIM, fontsize=9, va="center"))
@@ -195,7 +241,7 @@ class TrainingAndSignals(Picture):
         epochs = np.arange(len(losses))
         inside = losses < self.TOP
         self.now.set_data(epochs[inside], losses[inside])
-        self.escaped.set_data(epochs[~inside], np.full((~inside).sum(), self.TOP - 0.12))
+        self.escaped.set_data(epochs[~inside], np.full((~inside).sum(), self.TOP - 0.15))
         for other, line in self.earlier.items():
             seen = others[other].train_loss if other in others and other != name else []
             line.set_data(np.arange(len(seen)), seen)
@@ -216,7 +262,7 @@ class TrainingAndSignals(Picture):
             height = min(height, end) if inside else height
             self.labels[name].set_y(height)
             self.labels[name].set_text(self.names[name] + ("" if inside else " ▲"))
-            height -= 0.27
+            height -= 0.33
 
 
 def training_and_signals(name, signals, history, others=None, *, names, epochs, lang: str) -> Figure:

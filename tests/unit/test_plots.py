@@ -2,11 +2,14 @@
 
 import io
 
+import matplotlib
 import numpy as np
+import pytest
 from PIL import Image
 
 import initkit as ik
 from initkit import plots
+from initkit.course.fonts import style
 
 NAMES = {"a": "A", "b": "B"}
 
@@ -28,8 +31,30 @@ def test_bars_beyond_the_axis_are_marked_at_its_edge():
     bars, over, note = picture.panels[0]
     assert bars.get_data().values.tolist() == [0.1, 0.9]
     assert over.get_xdata().tolist() == [0.5]
-    assert note.get_text() == "1.0"
+    assert note.text == "1.0"
     assert len(picture.panels[1][1].get_xdata()) == 0
+
+
+@pytest.mark.parametrize("dpi", [100, 200])
+@pytest.mark.parametrize("text", ["0.42", "1.0e-10", "nan"])
+def test_a_number_looks_as_matplotlibs_own_text_does(text, dpi):
+    """Ink of the same amount in the same place, to within a pixel of rounding at each character."""
+    ink = []
+    with matplotlib.rc_context(style("en")):
+        for own in (True, False):
+            figure = plots.Figure("en", 2, 1)
+            figure.set_dpi(dpi)
+            axes = figure.add_axes((0, 0, 1, 1), frameon=False, xticks=(), yticks=())
+            if own:
+                axes.add_artist(plots.Number(0.75, 0.5, "#000000")).text = text
+            else:
+                axes.text(0.75, 0.5, text, ha="right", va="baseline", color="#000000")
+            figure.canvas.draw()
+            ink.append(255.0 - np.asarray(figure.canvas.buffer_rgba())[..., 0])
+    assert ink[0].sum() == pytest.approx(ink[1].sum(), rel=0.1)
+    centres = [(i.sum(axis=axis) @ np.arange(i.shape[1 - axis])) / i.sum() for axis in (0, 1) for i in ink]
+    assert abs(centres[0] - centres[1]) < 2.5
+    assert abs(centres[2] - centres[3]) < 1
 
 
 def test_what_vanished_or_overflowed_is_marked_at_the_edge():
