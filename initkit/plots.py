@@ -112,11 +112,11 @@ class Picture:
         raise NotImplementedError
 
     def update(self, *results) -> None:
-        """Set the moving artists from results."""
+        """Set the moving artists from results. It creates none: fonts are settled in ``build``."""
         raise NotImplementedError
 
     def still(self, *results) -> Figure:
-        with DRAWING, matplotlib.rc_context(style(self.lang)):
+        with DRAWING:
             self.update(*results)
         return self.figure
 

@@ -12,11 +12,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import ipywidgets as widgets
-import matplotlib
 import numpy as np
 from PIL import Image
 
-from ..course.fonts import style
 from ..course.texts import text
 from ..plots import DRAWING, Picture
 
@@ -107,8 +105,7 @@ class LiveFigure(widgets.VBox):
             with DRAWING:
                 if ticket != self._newest:
                     return
-                with matplotlib.rc_context(style(self.lang)):
-                    steps = self.respond(**{name: c.value for name, c in self.controls.items()})
+                steps = self.respond(**{name: c.value for name, c in self.controls.items()})
                 if not inspect.isgenerator(steps):
                     self._draft()
                     yield self.frames
@@ -117,9 +114,8 @@ class LiveFigure(widgets.VBox):
                 with DRAWING:
                     if ticket != self._newest:
                         return
-                    with matplotlib.rc_context(style(self.lang)):
-                        if next(steps, self) is self:
-                            return
+                    if next(steps, self) is self:
+                        return
                     self._draft()
                 yield self.frames
         except Exception as error:
