@@ -230,7 +230,7 @@ def truncated_normal(mean: float, std: float, low: float, high: float) -> Callab
     What falls outside a wide window is drawn again; a narrow or far one is reached by inverting the
     distribution function, in float64 and by logarithms, so that no tail is too far.
     """
-    # Φ rounds to 1 in the upper tail; the mirrored lower one keeps its digits.
+    # In the upper tail Φ rounds to 1, and beyond 38 log Φ to 0; the mirrored lower tail keeps its digits.
     mirror = low + high > 0
     a, b = (-high, -low) if mirror else (low, high)
     log_a, log_b = special.log_ndtr(a), special.log_ndtr(b)
