@@ -40,7 +40,7 @@ test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder do
 	$(PYTEST) tests/binder $(ARGS)
 
 bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use otherwise
-	$(BIN)/python tests/benchmarks/bench_initializers.py
+	$(BIN)/python tests/benchmarks/bench_initializers.py $(ARGS)
 	PYTHONPATH=tools:tests/browser $(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
 
 lint: $(VENV)/installed ## check style, of notebooks too
@@ -91,14 +91,10 @@ $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json
 	$(PIP) install --constraint constraints.txt --editable ".[lab,test]"
 	@touch $@
 
-$(VENV)/browser: $(VENV)/installed
-	$(PIP) install --constraint constraints.txt --editable ".[browser]"
+$(VENV)/browser $(VENV)/binder: $(VENV)/%: $(VENV)/installed
+	$(PIP) install --constraint constraints.txt --editable ".[$*]"
 	@touch $@
 
 $(VENV)/torch: $(VENV)/installed
 	$(PIP) install --constraint constraints.txt "$(TORCH)"
-	@touch $@
-
-$(VENV)/binder: $(VENV)/installed
-	$(PIP) install --constraint constraints.txt --editable ".[binder]"
 	@touch $@

@@ -227,18 +227,16 @@ def gain(activation, convention: str = "exact") -> float:
     (1.592537, 1.666667)
     """
     activation = get(activation)
-    if convention == "torch":
-        if activation.name.startswith("leaky_relu"):
-            return _exact_gain(activation)
-        if activation.name not in _TORCH_GAINS:
-            raise ValueError(
-                f"activation: PyTorch's table has no gain for {activation.name!r}; "
-                f"it has {', '.join(_TORCH_GAINS)}, leaky_relu"
-            )
-        return _TORCH_GAINS[activation.name]
-    if convention != "exact":
+    if convention not in ("exact", "torch"):
         raise ValueError(f"convention must be 'exact' or 'torch', not {convention!r}")
-    return _exact_gain(activation)
+    if convention == "exact" or activation.name.startswith("leaky_relu"):
+        return _exact_gain(activation)
+    if activation.name not in _TORCH_GAINS:
+        raise ValueError(
+            f"activation: PyTorch's table has no gain for {activation.name!r}; "
+            f"it has {', '.join(_TORCH_GAINS)}, leaky_relu"
+        )
+    return _TORCH_GAINS[activation.name]
 
 
 @functools.lru_cache(maxsize=64)

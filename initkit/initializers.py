@@ -378,12 +378,13 @@ def torch_default(shape, fan_in=None, *, rng=None, dtype=np.float32, out=None, *
 # Orthogonal and structured -----------------------------------------------------------------------
 
 
-def _haar(rows: int, columns: int, dtype, rng) -> np.ndarray:
-    """A matrix with orthonormal rows (columns, if taller than wide), Haar-distributed.
+def _haar(rows: int, columns: int, gain: float, dtype, rng) -> np.ndarray:
+    """gain times a matrix with orthonormal rows (columns, if taller than wide), Haar-distributed.
 
     The Q of a Gaussian matrix, without its factorization: reflections along independent Gaussian vectors
     of length m, m − 1, … (Stewart 1980, section 3), multiplied out by LAPACK's ?orgqr.
     """
+    dtype = sampling.wide(dtype)
     n, m = sorted((rows, columns))
     if n == 0:
         return np.empty((rows, columns), dtype)
@@ -400,7 +401,7 @@ def _haar(rows: int, columns: int, dtype, rng) -> np.ndarray:
     q, _, info = orgqr(x.T, tau, lwork=32 * n, overwrite_a=True)
     if info:
         raise RuntimeError(f"LAPACK's orgqr failed with {info}")
-    q *= np.sign(beta).astype(dtype)  # without it, ±1 would not be as likely as Haar has them
+    q *= (gain * np.sign(beta)).astype(dtype)  # without the sign, −1 and 1 would not be equally likely
     return q if rows > columns else q.T
 
 
@@ -420,9 +421,7 @@ def orthogonal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -> np.n
     out = _whole(shape, dtype, out)
     if out.ndim < 2:
         raise ValueError(f"shape must have two axes or more to be orthogonal, not {out.shape}")
-    wide = np.float32 if out.dtype == np.float16 else out.dtype.type
-    q = _haar(out.shape[0], math.prod(out.shape[1:]), wide, rng)
-    np.multiply(q.reshape(out.shape), wide(gain), out=out, casting="same_kind")
+    out[...] = _haar(out.shape[0], math.prod(out.shape[1:]), gain, out.dtype, rng).reshape(out.shape)
     return out
 
 
@@ -445,12 +444,11 @@ def delta_orthogonal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -
         raise ValueError(f"shape must be (out, in, *kernel), three axes or more, not {out.shape}")
     if out.shape[0] < out.shape[1]:
         raise ValueError(f"shape must have at least as many outputs as inputs, not {out.shape[:2]}")
-    wide = np.float32 if out.dtype == np.float16 else out.dtype.type
     centre = (slice(None), slice(None), *(n // 2 for n in out.shape[2:]))
-    q = _haar(*out.shape[:2], wide, rng)
+    q = _haar(*out.shape[:2], gain, out.dtype, rng)
     out[...] = 0
     if out.size:
-        out[centre] = q * wide(gain)
+        out[centre] = q
     return out
 
 

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-BLOCK = 1 << 19  # elements: 2 MiB of float32, which a core's cache holds
+# Elements. Each NumPy call takes the interpreter's lock: on smaller blocks two threads mostly wait for it,
+# larger ones leave the cache.
+BLOCK = 1 << 19
 _CPUS = os.cpu_count() or 1
 
 
@@ -47,6 +49,11 @@ def block_count(shape) -> int:
     32
     """
     return -(-math.prod(shape) // BLOCK)
+
+
+def wide(dtype):
+    """The dtype to draw and compute in: float32 for float16, else the same."""
+    return np.dtype(np.float32 if dtype == np.float16 else dtype)
 
 
 def generator(rng=None) -> np.random.Generator:
@@ -82,7 +89,7 @@ def fill(out, draw: Callable, rng=None, threads: int | None = None) -> np.ndarra
     True
     """
     key = generator(rng).integers(0, 2**32, size=4, dtype=np.uint32)
-    wide = np.float32 if out.dtype == np.float16 else out.dtype
+    drawn = wide(out.dtype)
 
     def draw_block(i: int, block: np.ndarray) -> np.ndarray:
         stream = np.random.SFC64(np.random.SeedSequence(key, spawn_key=(i,)))
@@ -90,10 +97,10 @@ def fill(out, draw: Callable, rng=None, threads: int | None = None) -> np.ndarra
         return block
 
     if isinstance(out, Block):
-        return draw_block(out.index, np.empty(out.size, wide)).astype(out.dtype, copy=False)
+        return draw_block(out.index, np.empty(out.size, drawn)).astype(out.dtype, copy=False)
     count = block_count(out.shape)
     blocks = iter(range(count))
-    direct = out.flags.c_contiguous and out.dtype == wide
+    direct = out.flags.c_contiguous and out.dtype == drawn
     flat = out.reshape(-1) if direct else out.flat
 
     def work() -> None:  # a range's iterator gives each number once, whoever asks
@@ -102,7 +109,7 @@ def fill(out, draw: Callable, rng=None, threads: int | None = None) -> np.ndarra
             if direct:
                 draw_block(i, flat[start:stop])
             else:
-                flat[start:stop] = draw_block(i, np.empty(stop - start, wide))
+                flat[start:stop] = draw_block(i, np.empty(stop - start, drawn))
 
     helpers = min(count, threads or _CPUS) - 1
     if helpers > 0:

@@ -1,7 +1,7 @@
 """Record what PyTorch and JAX make of their initializers, so that the tests need neither: `make frameworks`.
 
-For every scheme and shape: the fans that the framework computes, the variance of its law as its source
-states it, and the moments of a sample, in tests/unit/frameworks.json. Needs torch, jax and jaxlib.
+For every scheme and shape: the fans that the framework computes and the moments of a sample; and PyTorch's
+gains. They go to tests/unit/frameworks.json. Needs torch, jax and jaxlib.
 """
 
 import json
@@ -14,7 +14,6 @@ import torch
 
 TARGET = Path(__file__).parents[1] / "tests" / "unit" / "frameworks.json"
 SHAPES = [(300, 200), (96, 64, 7), (64, 48, 3, 5), (32, 24, 3, 3, 3)]
-NORMAL, UNIFORM = "normal", "uniform"
 TORCH = {
     "xavier_uniform": torch.nn.init.xavier_uniform_,
     "xavier_normal": torch.nn.init.xavier_normal_,
