@@ -82,7 +82,7 @@ clean: ## remove .venv and every cache
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
 
 # The project is installed editable, so only what pip reads can make an installation old.
-$(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json
+$(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json jupyter/page_config.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "initkit needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \

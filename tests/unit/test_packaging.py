@@ -131,6 +131,15 @@ def test_jupyterlab_reads_the_override():
             assert read["schema"]["properties"][key]["default"] == value
 
 
+def test_jupyterlab_reads_the_page_config():
+    from jupyterlab.labapp import LabApp
+    from jupyterlab_server.config import get_page_config
+
+    read = get_page_config(LabApp().labextensions_path)["disabledExtensions"]
+    ours = json.loads((ROOT / "jupyter" / "page_config.json").read_text(encoding="utf-8"))
+    assert ours["disabledExtensions"].keys() <= set(read)
+
+
 def loaded_by(statement: str) -> set[str]:
     program = f"import sys; {statement}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
