@@ -16,7 +16,7 @@ TESTED := initkit tests/unit tests/papers tests/notebooks
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
-LOCKED := lab test browser binder font sweep
+LOCKED := lab test browser binder font sweep mnist
 
 .DEFAULT_GOAL := help
 .PHONY: lab test test-lib test-notebooks test-browser test-binder bench lint format strip record sync lock frameworks font help clean

@@ -10,7 +10,7 @@ imported when it is first used: ``ik.plots``, ``ik.live``, ``ik.course``, ``ik.d
 
 import importlib
 
-from . import activations, initializers, sampling, signals, training
+from . import activations, initializers, sampling, signals, theory, training
 from .activations import Activation, gain
 from .fans import Fans, fans
 from .initializers import (
@@ -40,8 +40,10 @@ from .initializers import (
     xavier_uniform,
     zeros,
 )
-from .network import MLP, Gradients
+from .network import MLP, Gradients, lsuv
 from .signals import Signals, measure
+from .sweep import sweep
+from .theory import Phase, critical_sigma_w, phase, predict, predict_for
 from .training import History, train
 
 __version__ = "0.1.0"

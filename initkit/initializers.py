@@ -31,15 +31,21 @@ MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
 DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 
 
-def _array(shape, dtype, out) -> np.ndarray | Block:
-    """What to fill: ``out`` when it fits shape and dtype, else a new array."""
-    shape = checked_shape(shape)
+def checked_dtype(dtype) -> np.dtype:
+    """``dtype`` as one that can be filled; TypeError otherwise."""
     try:
         dtype = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"dtype must be float16, float32 or float64, not {dtype!r}") from None
     if dtype not in DTYPES:
         raise TypeError(f"dtype must be float16, float32 or float64, not {dtype}")
+    return dtype
+
+
+def _array(shape, dtype, out) -> np.ndarray | Block:
+    """What to fill: ``out`` when it fits shape and dtype, else a new array."""
+    shape = checked_shape(shape)
+    dtype = checked_dtype(dtype)
     if out is None:
         return np.empty(shape, dtype)
     if isinstance(out, Block):

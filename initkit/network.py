@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import NamedTuple
 
 import numpy as np
@@ -22,22 +24,36 @@ class Trace(NamedTuple):
     """What one forward pass saw, layer by layer.
 
     ``inputs[l]`` enters layer l and ``pre[l] = inputs[l] @ weights[l].T + biases[l]`` leaves its
-    linear part; the pre-activations of the last layer are the network's output.
+    linear part (in a residual block, plus ``pre[l − 1]``); the pre-activations of the last layer are the
+    network's output. ``seen[l]`` is what the activation is applied to: ``pre[l]`` itself, or normalized,
+    which is (pre[l] − mean) / ``spread[l]`` over the units.
     """
 
     inputs: list[np.ndarray]
     pre: list[np.ndarray]
+    seen: list[np.ndarray]
+    spread: list[np.ndarray]
+
+
+NORM_EPSILON = 1e-5  # added to the variance, as PyTorch's LayerNorm does
 
 
 class MLP:
-    """Layers z = W a + b with an activation between them; the last layer is linear.
+    """Layers z = W a + b, a = f(z), with an activation f between them; the last layer is linear.
 
     ``widths``: units from the input to the output, (in, hidden…, out). ``activation``: as in
     ``activations.get``. ``init`` and ``bias``: a registry name or any callable
     ``f(shape, *, rng, dtype)``; weights are (out, in). ``rng``: layers draw from it in order, the
     weights of a layer before its biases. Taught in lesson 01.
-    Raises ValueError or TypeError for widths that are not two or more sizes ≥ 1, unknown names, or an
-    initializer that returns the wrong shape.
+
+    ``residual``: the branch scale s. Every hidden layer from the second on that has as many units as
+    the one before is then a block, z_l = z_{l−1} + s·(W f(z_{l−1}) + b): 1/√(2·blocks) as GPT-2 scales
+    (Radford et al. 2019), 0 as ReZero starts (Bachlechner et al. 2020; s is not trained here).
+    ``norm="layer"``: f is applied to layer-normalized pre-activations, of mean 0 and variance 1 over
+    the units (Ba et al. 2016, without gain and bias); in a block, this is pre-LayerNorm.
+
+    Raises ValueError or TypeError for widths that are not two or more sizes ≥ 1, unknown names, an
+    initializer that returns the wrong shape, a residual that is not finite.
 
     >>> net = MLP([4, 8, 3], activation="tanh", init="xavier_normal", rng=0)
     >>> [w.shape for w in net.weights]
@@ -54,6 +70,9 @@ class MLP:
         bias="zeros",
         rng=None,
         dtype=np.float32,
+        *,
+        residual: float | None = None,
+        norm: str | None = None,
     ):
         self.widths = checked_shape(widths)
         if len(self.widths) < 2 or min(self.widths) < 1:
@@ -61,7 +80,15 @@ class MLP:
                 f"widths must be two or more sizes of at least 1, (in, hidden…, out), not {widths!r}"
             )
         self.activation = activations.get(activation)
-        self.dtype = np.dtype(dtype)
+        self.dtype = initializers.checked_dtype(dtype)
+        if residual is not None and not (isinstance(residual, numbers.Real) and math.isfinite(residual)):
+            raise ValueError(f"residual must be None or a finite branch scale, not {residual!r}")
+        if norm not in (None, "layer"):
+            raise ValueError(f"norm must be None or 'layer', not {norm!r}")
+        self.residual, self.norm = residual, norm
+        n_in, n_out = np.array(self.widths[:-1]), np.array(self.widths[1:])
+        self.skips = (n_in == n_out) & (residual is not None)  # which layers are blocks
+        self.skips[[0, -1]] = False
         rng = sampling.generator(rng)
         init, bias = initializers.get(init), initializers.get(bias)
         self.weights, self.biases = [], []
@@ -82,36 +109,64 @@ class MLP:
         return len(self.weights)
 
     def trace(self, x) -> Trace:
-        """Run ``x`` (batch, in) forward and return what every layer saw; ``backward`` can follow."""
-        x = np.asarray(x, self.dtype)
-        if x.ndim != 2 or x.shape[1] != self.widths[0]:
-            raise ValueError(f"x must have shape (batch, {self.widths[0]}), not {x.shape}")
-        inputs, pre = [], []
-        for weight, bias in zip(self.weights, self.biases, strict=True):
-            inputs.append(self.activation.f(pre[-1]) if pre else x)
-            pre.append(inputs[-1] @ weight.T + bias)
-        self._trace = Trace(inputs, pre)
+        """Run ``x`` (batch, in) forward and return what every layer saw; ``backward`` can follow.
+
+        Overflow is not an error, and no warning: what is too large for the dtype becomes inf.
+        """
+        with np.errstate(all="ignore"):
+            x = np.asarray(x, self.dtype)
+            if x.ndim != 2 or x.shape[1] != self.widths[0]:
+                raise ValueError(f"x must have shape (batch, {self.widths[0]}), not {x.shape}")
+            if not np.isfinite(x).all():
+                raise ValueError(f"x must be finite numbers of {self.dtype}; it holds NaN or infinity")
+            inputs, pre, seen, spread = [x], [], [], []
+            for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+                z = inputs[-1] @ weight.T
+                z += bias
+                if self.skips[layer]:
+                    z *= self.dtype.type(self.residual)
+                    z += pre[-1]
+                pre.append(z)
+                if layer == self.depth - 1:
+                    break
+                if self.norm:
+                    z, sigma = _normalized(z)
+                    spread.append(sigma)
+                seen.append(z)
+                inputs.append(self.activation.f(z))
+        self._trace = Trace(inputs, pre, seen, spread)
         return self._trace
 
     def forward(self, x) -> np.ndarray:
-        """``x`` (batch, in) → (batch, out)."""
+        """``x`` (batch, in) → (batch, out). Raises ValueError for another shape, NaN or infinity."""
         return self.trace(x).pre[-1]
 
-    def deltas(self, grad_out) -> list[np.ndarray]:
+    def deltas(self, grad_out, slopes=None) -> list[np.ndarray]:
         """∂L/∂(pre-activations) of every layer, (batch, width) each, for the last forward pass.
 
-        δ_L = ∂L/∂y, δ_{l} = (δ_{l+1} W_{l+1}) ⊙ f'(z_l) (Glorot & Bengio 2010, eq. 2).
+        δ_L = ∂L/∂y, δ_{l} = (δ_{l+1} W_{l+1}) ⊙ f'(z_l) (Glorot & Bengio 2010, eq. 2). ``slopes``: the
+        f' of every hidden layer, where they are known already.
         """
         if self._trace is None:
             raise RuntimeError("backward needs a forward pass first")
+        trace = self._trace
         grad_out = np.asarray(grad_out, self.dtype)
-        if grad_out.shape != self._trace.pre[-1].shape:
+        if grad_out.shape != trace.pre[-1].shape:
             raise ValueError(
-                f"grad_out must have the output's shape {self._trace.pre[-1].shape}, not {grad_out.shape}"
+                f"grad_out must have the output's shape {trace.pre[-1].shape}, not {grad_out.shape}"
             )
         deltas = [grad_out]
-        for weight, pre in zip(self.weights[:0:-1], self._trace.pre[-2::-1], strict=True):
-            deltas.append((deltas[-1] @ weight) * self.activation.df(pre))
+        with np.errstate(all="ignore"):
+            for layer in range(self.depth - 1, 0, -1):
+                delta = deltas[-1] @ self.weights[layer]
+                seen = trace.seen[layer - 1]
+                delta *= self.activation.df(seen) if slopes is None else slopes[layer - 1]
+                if self.norm:
+                    delta = _normalized_backward(delta, seen, trace.spread[layer - 1])
+                if self.skips[layer]:
+                    delta *= self.dtype.type(self.residual)
+                    delta += deltas[-1]
+                deltas.append(delta)
         return deltas[::-1]
 
     def backward(self, grad_out) -> Gradients:
@@ -123,8 +178,56 @@ class MLP:
         array([[3., 4.]], dtype=float32)
         """
         deltas = self.deltas(grad_out)
-        return Gradients(
-            [d.T @ a for d, a in zip(deltas, self._trace.inputs, strict=True)],
-            [d.sum(axis=0) for d in deltas],
-            deltas[0] @ self.weights[0],
-        )
+        with np.errstate(all="ignore"):
+            weights = [d.T @ a for d, a in zip(deltas, self._trace.inputs, strict=True)]
+            biases = [d.sum(axis=0) for d in deltas]
+            for layer in np.flatnonzero(self.skips):
+                weights[layer] *= self.dtype.type(self.residual)
+                biases[layer] *= self.dtype.type(self.residual)
+            return Gradients(weights, biases, deltas[0] @ self.weights[0])
+
+
+def _normalized(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """z of mean 0 and variance 1 over the units, and the standard deviation (batch, 1) that it had."""
+    centred = z - z.mean(axis=1, keepdims=True)
+    spread = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + z.dtype.type(NORM_EPSILON))
+    centred /= spread
+    return centred, spread
+
+
+def _normalized_backward(delta, normalized, spread) -> np.ndarray:
+    """What ``_normalized`` does to a gradient: the parts along 1 and along its result are gone."""
+    along = (delta * normalized).mean(axis=1, keepdims=True)
+    return (delta - delta.mean(axis=1, keepdims=True) - normalized * along) / spread
+
+
+def lsuv(net: MLP, batch, *, tol: float = 0.1, max_iter: int = 10, rng=None) -> MLP:
+    """Layer-sequential unit-variance initialization (Mishkin & Matas 2015, algorithm 1), in place.
+
+    Every layer's weights become orthonormal and are then, from the first layer on, divided by the
+    standard deviation that the layer's output has on ``batch``, until |Var[z_l] − 1| < ``tol``; biases
+    stay as they are. Returns ``net``. Raises ValueError where a layer has not come within ``tol`` after
+    ``max_iter`` divisions (its output does not vary), and as ``forward`` does. Taught in lesson 06.
+
+    >>> net = lsuv(MLP([64, *[50] * 8, 10], "tanh"), np.random.default_rng(0).normal(size=(99, 64)), rng=0)
+    >>> bool(abs(net.forward(np.random.default_rng(0).normal(size=(99, 64))).var() - 1) < 0.1)
+    True
+    """
+    if not (math.isfinite(tol) and tol > 0):
+        raise ValueError(f"tol must be a finite number above 0, not {tol!r}")
+    if len(batch) == 0:
+        raise ValueError("batch must hold at least one input; it is empty")
+    rng = sampling.generator(rng)
+    for weight in net.weights:
+        initializers.orthogonal(weight.shape, rng=rng, out=weight)
+    for layer, weight in enumerate(net.weights):
+        for _ in range(max_iter + 1):
+            variance = net.trace(batch).pre[layer].var(dtype=np.float64)
+            if abs(variance - 1) < tol:
+                break
+            if not (np.isfinite(variance) and variance > 0):
+                raise ValueError(f"batch: layer {layer + 1} has an output of variance {variance}")
+            weight /= weight.dtype.type(math.sqrt(variance))
+        else:
+            raise ValueError(f"batch: layer {layer + 1} has variance {variance:.3g} after {max_iter} divisions")
+    return net

@@ -38,8 +38,44 @@ def _snapshot(net: MLP, data: Data) -> tuple[float, float, np.ndarray]:
     return float(loss.mean(dtype=np.float64)), float(accuracy), norms
 
 
+# θ ← θ − lr·(what the rule makes of the gradient g), t counting the steps from 1. Each rule is a factory: it
+# keeps one parameter's memory.
+
+
+def _sgd(_parameter):
+    return lambda g, t: g
+
+
+def _momentum(parameter, mu=0.9):
+    """v ← µ·v + g (Polyak 1964, as PyTorch writes it)."""
+    v = np.zeros_like(parameter)
+
+    def direction(g, t):
+        np.multiply(v, v.dtype.type(mu), out=v)
+        return np.add(v, g, out=v)
+
+    return direction
+
+
+def _adam(parameter, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    """m̂/(√v̂ + ε), the means of g and g² without their bias towards 0 (Kingma & Ba 2015, algorithm 1)."""
+    # float16 knows neither ε nor the square of a small gradient.
+    m = np.zeros(parameter.shape, np.result_type(parameter, np.float32))
+    v = np.zeros_like(m)
+
+    def direction(g, t):
+        m[...] += (g - m) * m.dtype.type(1 - beta_1)
+        v[...] += (np.square(g, dtype=v.dtype) - v) * m.dtype.type(1 - beta_2)
+        return (m / (1 - beta_1**t)) / (np.sqrt(v / (1 - beta_2**t)) + epsilon)
+
+    return direction
+
+
+OPTIMIZERS = {"sgd": _sgd, "momentum": _momentum, "adam": _adam}
+
+
 def iterate(
-    net: MLP, data: Data, *, lr: float, epochs: int, batch_size: int = 64, rng=None
+    net: MLP, data: Data, *, lr: float, epochs: int, batch_size: int = 64, optimizer: str = "sgd", rng=None
 ) -> Iterator[History]:
     """``train``, one epoch at a time: yields the History so far, first of all before any step.
 
@@ -47,17 +83,30 @@ def iterate(
     """
     if not np.isfinite(lr) or lr <= 0:
         raise ValueError(f"lr must be a finite number above 0, not {lr!r}")
-    if epochs < 0 or batch_size < 1:
-        raise ValueError(f"epochs must be ≥ 0 and batch_size ≥ 1, not {epochs!r}, {batch_size!r}")
+    for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
+        if not hasattr(value, "__index__") or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {optimizer!r}")
+    _check(net, data)
     rng = sampling.generator(rng)
-    entries = []
+    parameters = [*net.weights, *net.biases]
+    directions = [OPTIMIZERS[optimizer](parameter) for parameter in parameters]
+    rate = net.dtype.type(lr)
+    entries, step = [], 0
     for epoch in range(epochs + 1):
         # A network that explodes overflows on its way; the status tells, once and in words.
         with np.errstate(all="ignore"):
             if epoch:
                 order = rng.permutation(len(data.x_train))
                 for start in range(0, len(order), batch_size):
-                    _step(net, data, order[start : start + batch_size], lr)
+                    step += 1
+                    rows = order[start : start + batch_size]
+                    gradients = _gradients(net, data.x_train[rows], data.y_train[rows])
+                    for parameter, direction, g in zip(
+                        parameters, directions, [*gradients.weights, *gradients.biases], strict=True
+                    ):
+                        parameter -= (rate * direction(g, step)).astype(net.dtype, copy=False)
             entries.append(_snapshot(net, data))
         loss, accuracy, norms = (np.array(column) for column in zip(*entries, strict=True))
         history = History(loss, accuracy, norms)
@@ -67,12 +116,22 @@ def iterate(
         yield replace(history, status="finished") if epoch == epochs else history
 
 
-def _step(net: MLP, data: Data, rows: np.ndarray, lr: float) -> None:
-    _, grad = softmax_cross_entropy(net.forward(data.x_train[rows]), data.y_train[rows])
-    gradients = net.backward(grad / len(rows))
-    for parameters, grads in ((net.weights, gradients.weights), (net.biases, gradients.biases)):
-        for parameter, g in zip(parameters, grads, strict=True):
-            parameter -= net.dtype.type(lr) * g
+def _check(net: MLP, data: Data) -> None:
+    """Once, before the first step; a step looks no more."""
+    for part in ("train", "test"):
+        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        if len(x) == 0:
+            raise ValueError(f"data.x_{part} is empty")
+        try:
+            softmax_cross_entropy(net.forward(x), y)
+        except ValueError as error:
+            raise ValueError(f"data.x_{part}, data.y_{part}: {error}") from None
+
+
+def _gradients(net: MLP, x, y):
+    """Of the mean loss over these examples."""
+    _, grad = softmax_cross_entropy(net.forward(x), y)
+    return net.backward(grad / len(grad))
 
 
 def train(
@@ -82,15 +141,20 @@ def train(
     lr: float,
     epochs: int,
     batch_size: int = 64,
+    optimizer: str = "sgd",
     rng=None,
-    progress: Callable[[History], None] | None = None,
+    progress: Callable[[History], None] | bool = True,
 ) -> History:
-    """Stochastic gradient descent on softmax cross-entropy; changes ``net`` in place.
+    """Gradient descent on softmax cross-entropy; changes ``net`` in place.
 
     θ ← θ − lr·∂L/∂θ on batches of ``batch_size`` examples, reshuffled by ``rng`` every epoch.
-    ``progress`` is called with the History so far after every epoch. Stops, with status "diverged",
-    as soon as the loss is not finite; never raises or warns for it. Raises ValueError for a learning
-    rate, epochs or batch size out of range. Taught in lesson 01.
+    ``optimizer``: "sgd"; "momentum", which goes along v ← 0.9·v + ∂L/∂θ; "adam", with β = 0.9, 0.999
+    (Kingma & Ba 2015, algorithm 1). ``progress``: a function that is called with the History so far after
+    every epoch; True is a tqdm bar, in a terminal or a notebook, where it takes more than 2 seconds;
+    False is nothing.
+    Stops, with status "diverged", as soon as the loss is not finite; never raises or warns for it. Raises
+    ValueError for a learning rate, epochs, batch size or optimizer out of range, and for data that does
+    not fit the net. Taught in lesson 01.
 
     >>> from initkit import datasets
     >>> net = MLP([64, 32, 10], rng=0)
@@ -98,7 +162,24 @@ def train(
     >>> history.status, bool(history.test_accuracy[-1] > 0.8)
     ('finished', True)
     """
-    for history in iterate(net, data, lr=lr, epochs=epochs, batch_size=batch_size, rng=rng):
-        if progress is not None:
+    steps = iterate(
+        net, data, lr=lr, epochs=epochs, batch_size=batch_size, optimizer=optimizer, rng=rng
+    )
+    if progress is True:
+        return _with_a_bar(steps, epochs)
+    for history in steps:
+        if progress:
             progress(history)
+    return history
+
+
+def _with_a_bar(steps: Iterator[History], epochs: int) -> History:
+    from tqdm.auto import tqdm  # here, as it loads ipywidgets in a notebook
+
+    history = next(steps)
+    # disable=None: no bar where nobody watches, as in a log file.
+    with tqdm(total=epochs, unit="epoch", delay=2, leave=False, disable=None) as bar:
+        for history in steps:
+            bar.set_postfix_str(f"loss {history.train_loss[-1]:.3g}", refresh=False)
+            bar.update()
     return history

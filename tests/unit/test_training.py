@@ -83,8 +83,8 @@ def test_closing_the_iterator_stops_the_training():
     [
         ({"lr": 0}, "lr must be a finite number above 0, not 0"),
         ({"lr": float("nan")}, "lr must be"),
-        ({"epochs": -1}, "epochs must be ≥ 0"),
-        ({"batch_size": 0}, "batch_size ≥ 1"),
+        ({"epochs": -1}, "epochs must be a whole number of at least 0, not -1"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, not 0"),
     ],
 )
 def test_bad_arguments_are_told(arguments, message):

@@ -1,0 +1,154 @@
+"""A grid of runs, on any executor, that an interruption does not lose."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+
+def cells(grid) -> list[dict]:
+    """The cells that ``grid`` means: the product of a mapping's values, or the list itself.
+
+    >>> cells({"depth": [2, 20], "init": ["he_normal"]})
+    [{'depth': 2, 'init': 'he_normal'}, {'depth': 20, 'init': 'he_normal'}]
+    """
+    if isinstance(grid, Mapping):
+        for name, values in grid.items():
+            if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+                raise TypeError(f"grid[{name!r}] must be a sequence of values, not {values!r}")
+        return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    found = list(grid)
+    for cell in found:
+        if not isinstance(cell, Mapping):
+            raise TypeError(f"grid must be a mapping of sequences or a list of mappings, not of {cell!r}")
+    return [dict(cell) for cell in found]
+
+
+def sweep(
+    fn: Callable, grid, executor: concurrent.futures.Executor | None = None, *, path=None, progress: bool = True
+) -> list[dict]:
+    """``fn(**cell)`` for every cell of ``grid``: a tidy table, one row a cell, in the grid's order.
+
+    ``grid``: a mapping of argument names to sequences, of which every combination is run, or a list of
+    mappings. ``fn`` returns a mapping of column names to values, or one value, which becomes the column
+    "value". ``executor``: any of ``concurrent.futures``, or Dask's ``Client.get_executor()``; without one
+    the cells are run here, one by one. ``path``: a file of JSON lines that gets every row as soon as its
+    cell is done. A later call with the same file runs only the cells that it lacks; those that failed are
+    tried again.
+
+    Returns rows, dicts of the cell's arguments, its results, and "error": None, or what ``fn`` raised, as
+    text; a failed cell ends nothing else. ``pandas.DataFrame(rows)`` reads them.
+    Raises TypeError for a grid of another form, or arguments or results that JSON cannot say where there is
+    a ``path``; ValueError for a file that holds another function's rows, or a result named like an argument.
+    Taught in lesson 06.
+
+    >>> sweep(lambda a, b: {"sum": a + b}, {"a": [1, 2], "b": [10]})
+    [{'a': 1, 'b': 10, 'sum': 11, 'error': None}, {'a': 2, 'b': 10, 'sum': 12, 'error': None}]
+    """
+    from tqdm.auto import tqdm  # here, as it loads ipywidgets in a notebook
+
+    grid = cells(grid)
+    record = _Record(fn, path) if path is not None else None
+    keys = [record.key(cell) for cell in grid] if record else range(len(grid))
+    rows = dict(record.done) if record else {}
+    missing = {key: cell for key, cell in zip(keys, grid, strict=True) if key not in rows}
+    with tqdm(total=len(grid), initial=len(grid) - len(missing), delay=2, disable=None if progress else True) as bar:
+        for key, outcome in _outcomes(fn, missing, executor):
+            rows[key] = _row(missing[key], *outcome)
+            if record:
+                record.add(key, rows[key])
+            bar.update()
+    return [{**cell, **rows[key]} for key, cell in zip(keys, grid, strict=True)]
+
+
+def _run(fn: Callable, cell: dict):
+    """In the worker: the result and the error, one of them None."""
+    try:
+        return fn(**cell), None
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}"
+
+
+def _outcomes(fn, missing: dict, executor):
+    if executor is None:
+        for key, cell in missing.items():
+            yield key, _run(fn, cell)
+        return
+    futures = {executor.submit(functools.partial(_run, fn), cell): key for key, cell in missing.items()}
+    try:
+        for future in concurrent.futures.as_completed(futures):
+            try:
+                outcome = future.result()
+            except Exception as error:  # the worker died, or what came back could not be carried
+                outcome = None, f"{type(error).__name__}: {error}"
+            yield futures[future], outcome
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _row(cell: dict, result, error) -> dict:
+    if error is None and not isinstance(result, Mapping):
+        result = {"value": result}
+    result = dict(result or {})
+    clash = (set(cell) | {"error"}) & set(result)
+    if clash:
+        raise ValueError(f"fn must not name a result like an argument, or 'error': {', '.join(sorted(clash))}")
+    return {**cell, **result, "error": error}
+
+
+class _Record:
+    """The file: a line that names the function, then a line a finished cell. A torn last line is dropped."""
+
+    def __init__(self, fn, path):
+        self.path = Path(path)
+        name = f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}"
+        self.done = {}
+        whole = b""
+        if self.path.exists():
+            content = self.path.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            if content and not whole.startswith(b'{"initkit sweep": '):
+                raise ValueError(f"path: {self.path} is not a file of sweep's; it is left as it is")
+            lines = [json.loads(line) for line in whole.splitlines()]
+            if lines and lines[0]["initkit sweep"] != name:
+                raise ValueError(
+                    f"path: {self.path} holds the rows of {lines[0]['initkit sweep']}, not of {name}"
+                )
+            self.done = {line["key"]: line["row"] for line in lines[1:] if line["row"]["error"] is None}
+        if whole:
+            os.truncate(self.path, len(whole))
+        else:
+            self._write({"initkit sweep": name})
+
+    @staticmethod
+    def key(cell: dict) -> str:
+        try:
+            return json.dumps(cell, sort_keys=True, default=_plain)
+        except TypeError as error:
+            raise TypeError(f"grid: with a path, arguments must be numbers, texts or lists: {error}") from None
+
+    def add(self, key: str, row: dict) -> None:
+        try:
+            self._write({"key": key, "row": row})
+        except TypeError as error:
+            raise TypeError(f"fn: with a path, results must be numbers, texts or lists: {error}") from None
+
+    def _write(self, line: dict) -> None:
+        text = json.dumps(line, default=_plain) + "\n"
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _plain(value):
+    """NumPy's numbers and arrays as Python's."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r} is none")
