@@ -19,7 +19,7 @@ TORCH ?= torch==2.13.0
 LOCKED := lab test browser binder font sweep mnist
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder bench lint format strip record sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-binder bench papers lint format strip record sync lock frameworks font help clean
 
 lab: $(VENV)/installed ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS)
@@ -42,6 +42,9 @@ test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder do
 bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use otherwise
 	$(BIN)/python tests/benchmarks/bench_initializers.py $(ARGS)
 	PYTHONPATH=tools:tests/browser $(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
+
+papers: $(VENV)/installed ## check the papers' claims and write tests/papers/RESULTS.md
+	INITKIT_WRITE_PAPERS=1 $(PYTEST) tests/papers $(ARGS)
 
 lint: $(VENV)/installed ## check style, of notebooks too
 	$(BIN)/ruff check .

@@ -51,13 +51,14 @@ __version__ = "0.1.0"
 _LAZY = ("course", "datasets", "live", "plots")
 
 __all__ = [
-    "MLP", "Activation", "Fans", "Gradients", "History", "Signals", "activations", "constant",
-    "course", "datasets", "delta_orthogonal", "dirac", "fans", "gain", "get", "glorot_normal",
-    "glorot_uniform", "he_normal", "he_uniform", "identity", "initializers", "kaiming_normal",
-    "kaiming_uniform", "lecun_normal", "lecun_uniform", "live", "measure", "normal", "ones",
-    "orthogonal", "plots", "sample_block", "sampling", "signals", "sparse", "torch_default", "train",
-    "training", "truncated_normal", "uniform", "variance_scaling", "xavier_normal", "xavier_uniform",
-    "zeros",
+    "MLP", "Activation", "Fans", "Gradients", "History", "Phase", "Signals", "activations",
+    "constant", "course", "critical_sigma_w", "datasets", "delta_orthogonal", "dirac", "fans",
+    "gain", "get", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "identity",
+    "initializers", "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform", "live",
+    "lsuv", "measure", "normal", "ones", "orthogonal", "phase", "plots", "predict", "predict_for",
+    "sample_block", "sampling", "signals", "sparse", "sweep", "theory", "torch_default", "train",
+    "training", "truncated_normal", "uniform", "variance_scaling", "xavier_normal",
+    "xavier_uniform", "zeros",
 ]  # fmt: skip
 
 

@@ -229,5 +229,7 @@ def lsuv(net: MLP, batch, *, tol: float = 0.1, max_iter: int = 10, rng=None) -> 
                 raise ValueError(f"batch: layer {layer + 1} has an output of variance {variance}")
             weight /= weight.dtype.type(math.sqrt(variance))
         else:
-            raise ValueError(f"batch: layer {layer + 1} has variance {variance:.3g} after {max_iter} divisions")
+            raise ValueError(
+                f"batch: layer {layer + 1} has variance {variance:.3g} after {max_iter} divisions"
+            )
     return net

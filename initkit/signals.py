@@ -167,4 +167,3 @@ def _shares(a: np.ndarray, edges: np.ndarray) -> np.ndarray:
     if np.array_equal(edges, np.linspace(low, high, bins + 1)):
         edges = bins  # NumPy counts equal bins without sorting, three times as fast
     return np.histogram(np.clip(a, low, high), edges, (low, high))[0] / a.size
-

@@ -30,7 +30,12 @@ def cells(grid) -> list[dict]:
 
 
 def sweep(
-    fn: Callable, grid, executor: concurrent.futures.Executor | None = None, *, path=None, progress: bool = True
+    fn: Callable,
+    grid,
+    executor: concurrent.futures.Executor | None = None,
+    *,
+    path=None,
+    progress: bool = True,
 ) -> list[dict]:
     """``fn(**cell)`` for every cell of ``grid``: a tidy table, one row a cell, in the grid's order.
 
@@ -57,7 +62,9 @@ def sweep(
     keys = [record.key(cell) for cell in grid] if record else range(len(grid))
     rows = dict(record.done) if record else {}
     missing = {key: cell for key, cell in zip(keys, grid, strict=True) if key not in rows}
-    with tqdm(total=len(grid), initial=len(grid) - len(missing), delay=2, disable=None if progress else True) as bar:
+    with tqdm(
+        total=len(grid), initial=len(grid) - len(missing), delay=2, disable=None if progress else True
+    ) as bar:
         for key, outcome in _outcomes(fn, missing, executor):
             rows[key] = _row(missing[key], *outcome)
             if record:
@@ -98,7 +105,9 @@ def _row(cell: dict, result, error) -> dict:
     result = dict(result or {})
     clash = (set(cell) | {"error"}) & set(result)
     if clash:
-        raise ValueError(f"fn must not name a result like an argument, or 'error': {', '.join(sorted(clash))}")
+        raise ValueError(
+            f"fn must not name a result like an argument, or 'error': {', '.join(sorted(clash))}"
+        )
     return {**cell, **result, "error": error}
 
 
@@ -131,7 +140,9 @@ class _Record:
         try:
             return json.dumps(cell, sort_keys=True, default=_plain)
         except TypeError as error:
-            raise TypeError(f"grid: with a path, arguments must be numbers, texts or lists: {error}") from None
+            raise TypeError(
+                f"grid: with a path, arguments must be numbers, texts or lists: {error}"
+            ) from None
 
     def add(self, key: str, row: dict) -> None:
         try:

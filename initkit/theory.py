@@ -66,13 +66,13 @@ def predict(
 
     q₁ = σ_w² q₀ + σ_b², q_{l+1} = σ_w² E[f(√q_l z)²] + σ_b², z ~ N(0, 1) (Poole et al. 2016, eq. 3)
     c_{l+1} q_{l+1} = σ_w² E[f(u₁) f(u₂)] + σ_b², with u₁, u₂ of variance q_l, correlation c_l (eq. 5)
-    Var[δ_l] = σ_w² E[f'(√q_l z)²] Var[δ_{l+1}] (Schoenholz et al. 2016, eq. 13)
+    Var[δ_l] = σ_w² E[f'(√q_l z)²] Var[δ_{l+1}] (Schoenholz et al. 2016, on backpropagation)
 
     ``q0``, ``c0``: mean square of the inputs, and the mean cosine between two. ``grad_var``: mean square
     of the gradient at the output, where the backward recursion starts. ``residual``, ``norm``: as in
     ``MLP``, with the layers 2 … depth − 1 as blocks. ``q_band``: for one input, 95 of 100 nets of this
     width have their q_l in it, if log q_l is normal, of the variance that widths give it to first
-    order (for ReLU 5/width a layer: Hanin & Rolnick 2018, theorem 5). ``dead`` depends on the batch and
+    order (for ReLU 5/width a layer: Hanin & Rolnick 2018). ``dead`` depends on the batch and
     is NaN. Means are right to 1e-6 for functions that are smooth but for a kink at 0.
     Returns Signals, with the indices of ``measure``. Raises ValueError for a depth or width below 1, a
     negative σ or q₀, |c₀| > 1. Taught in lesson 03.
@@ -169,10 +169,8 @@ def _correlations(values, skips, q, w2, b2, scale2, q0, c0) -> np.ndarray:
     found = [c]
     layers = zip(_spectrum(values), w2[1:], b2[1:], skips[1:], q[:-1], q[1:], strict=True)
     for spectrum, weight, bias, skip, before, after in layers:
-        if abs(c) < 1e-6:  # where its powers would underflow, which is slow
-            together = spectrum[0] + spectrum[1] * c
-        else:
-            together = np.dot(spectrum, c**_POWERS)
+        # Near 0 the powers of c would underflow, which is slow.
+        together = np.dot(spectrum, c**_POWERS) if abs(c) > 1e-6 else spectrum[0] + spectrum[1] * c
         branch = weight * float(together) + bias
         covariance = c * before + scale2 * branch if skip else branch
         c = min(covariance / after, 1.0) if after else math.nan
@@ -201,10 +199,10 @@ def _band(net, widths, q, inner, values, slopes, second, w2) -> np.ndarray | Non
     spread = ratio**2 * (fourth / second**2 - 1) / widths[1:-1]
     # d log q_{l+1} / d log q_l
     passed = np.array(w2[1:]) * ((values * slopes * _Z) @ _W) * np.sqrt(inner) / q[1:]
-    v = [0.0]
-    for kept, added in zip(np.square(passed).tolist(), spread.tolist(), strict=True):
+    v = [0.0]  # of log V_l; a factor 1 + x with Var[x] = u has a logarithm of variance log(1 + u)
+    for kept, added in zip(np.square(passed).tolist(), np.log1p(spread).tolist(), strict=True):
         v.append(kept * v[-1] + added)
-    s2 = np.log1p(np.array(v) + 2 / widths[1:])
+    s2 = np.array(v) + np.log1p(2 / widths[1:])
     return np.exp(np.log(q)[:, None] - s2[:, None] / 2 + 1.96 * np.sqrt(s2)[:, None] * np.array([-1, 1]))
 
 

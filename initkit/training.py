@@ -162,9 +162,7 @@ def train(
     >>> history.status, bool(history.test_accuracy[-1] > 0.8)
     ('finished', True)
     """
-    steps = iterate(
-        net, data, lr=lr, epochs=epochs, batch_size=batch_size, optimizer=optimizer, rng=rng
-    )
+    steps = iterate(net, data, lr=lr, epochs=epochs, batch_size=batch_size, optimizer=optimizer, rng=rng)
     if progress is True:
         return _with_a_bar(steps, epochs)
     for history in steps:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import ipywidgets as widgets
-import numpy as np
 import threadpoolctl
 from PIL import Image
 
@@ -154,7 +153,9 @@ class LiveFigure(widgets.VBox):
         with DRAWING:
             if ticket == self._newest and self.error is None:
                 self._paint(CRISP)
-                self._render(DRAFT)  # what another resolution makes Matplotlib compute anew, before the hand moves
+                self._render(
+                    DRAFT
+                )  # what another resolution makes Matplotlib compute anew, before the hand moves
 
     def _paint(self, quality: Quality) -> None:
         self._render(quality)

@@ -1,0 +1,79 @@
+"""Hanin 2018 (arXiv 1801.03744) and Hanin & Rolnick 2018 (arXiv 1803.01719): finite width.
+
+M_l is the mean square of layer l's pre-activations, of a ReLU net with Gaussian He weights, over that of
+its first. E[M_l] = M₀ and E[M_l²] = M₀² Π(1 + 5/n), the second paper's
+failure mode 2 when the widths are small.
+"""
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+import initkit as ik
+
+
+def lengths(nets: int, width: int, depth: int, activation: str, seed: int) -> np.ndarray:
+    """‖a_l‖²·gain²/n at the last layer of many nets at once, for an input with ‖a₀‖²·gain²/n = 1."""
+    gain, f = ik.gain(activation), ik.activations.get(activation).f
+    found = []
+    rng = np.random.default_rng(seed)
+    for _ in range(nets // 10_000):
+        a = np.full((10_000, width), 1 / gain, np.float32)
+        for _ in range(depth):
+            weights = ik.he_normal((10_000 * width, width), activation, rng=rng).reshape(10_000, width, width)
+            a = f(np.einsum("nij,nj->ni", weights, a))
+        found.append(gain**2 * np.square(a, dtype=np.float64).mean(axis=1))
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize(("activation", "each"), [("relu", 5), ("identity", 2)])
+def test_moments_of_the_length(claim, activation, each):
+    """Width 20, depth 5, 100,000 nets. Bounds: six of the sample's own standard errors."""
+    m = lengths(100_000, 20, 5, activation, seed=0)
+    error = 6 / len(m) ** 0.5
+    claim(f"E[M] of 5 layers of 20 units, {activation}", 1.0, m.mean(), error * m.std())
+    exact = (1 + each / 20) ** 5
+    claim(
+        f"E[M²] = (1 + {each}/20)⁵, {activation}",
+        exact,
+        np.square(m).mean(),
+        error * np.square(m).std(),
+    )
+
+
+def test_mean_is_not_typical(claim):
+    """Twenty layers of 20 units: the mean of M is 1, its median 0.07, and log M follows from χ²."""
+    m = lengths(20_000, 20, 20, "relu", seed=1)
+    claim("20 layers of 20 units: median of M, whose mean is 1", 0.068, np.median(m), 0.006, "20,000 nets")
+    on = np.arange(1, 21)
+    chance = stats.binom.pmf(on, 20, 0.5)
+    step = (chance * (special.digamma(on / 2) + np.log(2) + np.log(2 / 20))).sum() / chance.sum()
+    logs = np.log(m[m > 0])
+    claim(
+        "20 layers of 20 units: E[log M] = Σ E[log((2/n)·χ²_K)]",
+        20 * step,
+        logs.mean(),
+        6 * logs.std() / len(logs) ** 0.5,
+    )
+
+
+def test_only_the_sum_of_reciprocal_widths_counts(claim):
+    """Hanin 2018: β = Σ 1/n sets the fluctuation; 5 layers of 20 and 10 layers of 40 have the same."""
+    spread = [np.log(lengths(10_000, n, d, "relu", seed=2)).var() for n, d in ((20, 5), (40, 10))]
+    claim(
+        "Σ 1/n alone counts: Var[log M], 10 layers of 40 over 5 of 20",
+        1.0,
+        spread[1] / spread[0],
+        0.12,
+        "to first order in 1/n",
+    )
+
+
+def test_the_band_of_predict(claim):
+    """What ``q_band`` promises, at width 100 and depth 10: 95 of 100 nets."""
+    low, high = ik.predict(11, 100, "relu", 2**0.5).q_band[9] / 2
+    m = lengths(10_000, 100, 9, "relu", seed=3)
+    q = (
+        m * stats.chi2.rvs(100, size=len(m), random_state=0) / 100
+    )  # z of the tenth layer, given the ninth's a
+    claim("share of nets within q_band, 10 layers of 100 units", 0.95, ((low < q) & (q < high)).mean(), 0.01)
