@@ -14,6 +14,8 @@ class Fans(NamedTuple):
 
 def _indices(numbers) -> tuple[int, ...]:
     """One whole number, or several; TypeError for anything else."""
+    if isinstance(numbers, (bool, str, bytes)):
+        raise TypeError
     try:
         return (index(numbers),)
     except TypeError:
@@ -71,7 +73,11 @@ def fans(shape, in_axis=1, out_axis=0, batch_axis=(), groups: int = 1) -> Fans:
     if len(used) != len(set(used)):
         raise ValueError(f"in_axis, out_axis and batch_axis must not share an axis; got {axes}")
     n_in, n_out = (math.prod(shape[a] for a in axes[k]) for k in ("in_axis", "out_axis"))
-    if not hasattr(groups, "__index__") or index(groups) < 1 or n_out % index(groups):
+    try:
+        (n_groups,) = _indices(groups)
+    except (TypeError, ValueError):
+        n_groups = 0
+    if n_groups < 1 or n_out % n_groups:
         raise ValueError(f"groups must be a divisor of the {n_out} outputs, not {groups!r}")
     receptive_field = math.prod(n for a, n in enumerate(shape) if a not in used)
-    return Fans(n_in * receptive_field, n_out // groups * receptive_field)
+    return Fans(n_in * receptive_field, n_out // n_groups * receptive_field)

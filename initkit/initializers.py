@@ -34,12 +34,12 @@ DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 def checked_dtype(dtype) -> np.dtype:
     """``dtype`` as one that can be filled; TypeError otherwise."""
     try:
-        dtype = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"dtype must be float16, float32 or float64, not {dtype!r}") from None
-    if dtype not in DTYPES:
-        raise TypeError(f"dtype must be float16, float32 or float64, not {dtype}")
-    return dtype
+        found = np.dtype(dtype) if dtype is not None else None  # None would be float64
+    except (TypeError, ValueError, SyntaxError):
+        found = None
+    if found is None or found not in DTYPES:
+        raise TypeError(f"dtype must be float16, float32 or float64, not {found or repr(dtype)}")
+    return found
 
 
 def _array(shape, dtype, out) -> np.ndarray | Block:
@@ -47,12 +47,15 @@ def _array(shape, dtype, out) -> np.ndarray | Block:
     shape = checked_shape(shape)
     dtype = checked_dtype(dtype)
     if out is None:
-        return np.empty(shape, dtype)
+        try:
+            return np.empty(shape, dtype)
+        except ValueError:  # more than an address can say
+            raise ValueError(f"shape {shape} is too large for an array") from None
     if isinstance(out, Block):
         if not 0 <= out.index < sampling.block_count(shape):
             raise ValueError(f"index must be from 0 to {sampling.block_count(shape) - 1}, not {out.index}")
         return Block(out.index, shape, dtype)
-    if not isinstance(out, np.ndarray):
+    if type(out) not in (np.ndarray, np.memmap):  # a matrix or a masked array computes by rules of its own
         raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
     if out.shape != shape or out.dtype != dtype:
         raise ValueError(
@@ -73,9 +76,11 @@ def _whole(shape, dtype, out) -> np.ndarray:
 
 def _finite(name: str, value) -> float:
     try:
-        number = float(value)
+        number = float("" if isinstance(value, (str, bytes)) else value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {value!r}") from None
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, not {value!r}")
     return number
@@ -93,6 +98,14 @@ def _above_0(name: str, value) -> float:
     if number <= 0:
         raise ValueError(f"{name} must be above 0, not {value!r}")
     return number
+
+
+def _scale(name: str, gain) -> float:
+    """gain², which must be a number that float64 has."""
+    scale = _above_0(name, gain) ** 2 if _above_0(name, gain) < 1e154 else math.inf
+    if not 0 < scale < math.inf:
+        raise ValueError(f"{name} must have a square between 0 and infinity, not {gain!r}")
+    return scale
 
 
 def _within_reach(dtype, furthest: float) -> None:
@@ -117,13 +130,15 @@ def constant(shape, value, *, rng=None, dtype=np.float32, out=None) -> np.ndarra
     """Every entry ``value``. Var[W] = 0, so a layer's units all start, and stay, the same.
 
     Right for biases, never for weights. ``rng`` is accepted and not used. Source: Goodfellow et al. 2016,
-    *Deep Learning*, section 8.4. Taught in lesson 02. Raises ValueError when ``value`` is not finite.
+    *Deep Learning*, section 8.4. Taught in lesson 02. Raises ValueError when ``value`` is not finite, and
+    as every initializer does for a bad shape, dtype, rng or out.
 
     >>> constant((2, 2), 0.5)
     array([[0.5, 0.5],
            [0.5, 0.5]], dtype=float32)
     """
     value = _finite("value", value)
+    sampling.generator(rng)  # says so when it is none
     out = _whole(shape, dtype, out)
     _within_reach(out.dtype, abs(value))
     out[...] = value
@@ -131,21 +146,25 @@ def constant(shape, value, *, rng=None, dtype=np.float32, out=None) -> np.ndarra
 
 
 def zeros(shape, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
-    """``constant(shape, 0.0)``: right for biases, never for weights (lesson 02).
+    """``constant(shape, 0.0)``: Var[W] = 0; right for biases, never for weights. Lesson 02.
+
+    Source and errors as in ``constant``.
 
     >>> zeros(3)
     array([0., 0., 0.], dtype=float32)
     """
-    return constant(shape, 0.0, dtype=dtype, out=out)
+    return constant(shape, 0.0, rng=rng, dtype=dtype, out=out)
 
 
 def ones(shape, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
-    """``constant(shape, 1.0)``: right for the scale of a normalization layer (lesson 02).
+    """``constant(shape, 1.0)``: Var[W] = 0; right for the scale of a normalization layer. Lesson 02.
+
+    Source: Ioffe & Szegedy 2015, section 3 (γ). Errors as in ``constant``.
 
     >>> ones(3)
     array([1., 1., 1.], dtype=float32)
     """
-    return constant(shape, 1.0, dtype=dtype, out=out)
+    return constant(shape, 1.0, rng=rng, dtype=dtype, out=out)
 
 
 # Distributions -----------------------------------------------------------------------------------
@@ -154,8 +173,9 @@ def ones(shape, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
 def uniform(shape, low=-0.05, high=0.05, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
     """W ~ U[low, high). Var[W] = (high − low)²/12. Taught in lesson 03.
 
-    The defaults are Keras'. Drawn with 32 random bits an entry (64 in float64), so that float32 has all its
-    digits. Raises ValueError when ``low`` ≥ ``high`` or either is not finite.
+    The defaults are Keras'. Drawn with 32 random bits an entry (64 in float64). float16 stays below
+    ``high`` too. Source: Glorot & Bengio 2010, eq. 1, for ±1/√n. Raises ValueError when ``low`` ≥ ``high``
+    or either is not finite.
 
     >>> w = uniform((200, 100), -1, 1, rng=0)
     >>> bool(abs(w.var() - 1 / 3) < 0.01)
@@ -164,7 +184,7 @@ def uniform(shape, low=-0.05, high=0.05, *, rng=None, dtype=np.float32, out=None
     low, high = _low_high(low, high)
     out = _array(shape, dtype, out)
     _within_reach(out.dtype, max(-low, high))
-    return sampling.fill(out, sampling.uniform(low, high), rng)
+    return sampling.fill(out, sampling.uniform(low, high, out.dtype), rng)
 
 
 def normal(shape, mean=0.0, std=0.05, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
@@ -191,19 +211,34 @@ def truncated_normal(
 
     ``low`` and ``high`` are in units of ``std``, around ``mean`` (in PyTorch they are values); ``std`` is
     that of the normal *before* truncation. At ±2, Var[W] = 0.7737·std², so its standard deviation is
-    0.8796·std. Any bounds will do, far tails too (``low=30, high=31``). The defaults are Keras'.
-    Source: Burkardt 2014, *The Truncated Normal Distribution*, section 2. Taught in lesson 05.
-    Raises ValueError when ``std`` is negative, ``low`` ≥ ``high``, or one is not finite.
+    0.8796·std. Any bounds will do: far tails (``low=30, high=31``), ``-inf`` and ``inf``. The defaults are
+    Keras'. Source: Burkardt 2014, *The Truncated Normal Distribution*, section 2. Taught in lesson 05.
+    Raises ValueError when ``std`` is negative, ``low`` ≥ ``high``, ``mean`` or ``std`` is not finite, or the
+    window lies further than 1e100 from the mean.
 
     >>> w = truncated_normal((200, 100), std=1.0, rng=0)
     >>> bool(abs(w).max() <= 2), bool(abs(w.std() - 0.8796) < 0.02)
     (True, True)
     """
     mean, std = _finite("mean", mean), _not_negative("std", std)
-    low, high = _low_high(low, high)
+    low, high = _window(low, high)
     out = _array(shape, dtype, out)
     _within_reach(out.dtype, abs(mean) + std * max(abs(low), abs(high)))
-    return sampling.fill(out, sampling.truncated_normal(mean, std, low, high), rng)
+    return sampling.fill(out, sampling.truncated_normal(mean, std, low, high, out.dtype), rng)
+
+
+def _window(low, high) -> tuple[float, float]:
+    """Where the mass between the bounds is: what lies 40 further out has less than e⁻⁸⁰⁰ of it."""
+    bounds = {"low": low, "high": high}
+    for name, bound in bounds.items():
+        if bound not in (-math.inf, math.inf):
+            bounds[name] = _finite(name, bound)
+    low, high = bounds.values()
+    if low >= high:
+        raise ValueError(f"low must be below high, not low={low:g}, high={high:g}")
+    if low > 1e100 or high < -1e100:
+        raise ValueError(f"low and high must not both lie beyond 1e100, not low={low:g}, high={high:g}")
+    return max(low, min(high, 0.0) - 40), min(high, max(low, 0.0) + 40)
 
 
 # Variance scaling and its names ------------------------------------------------------------------
@@ -237,6 +272,7 @@ def variance_scaling(
     underlying std, widened so that Var[W] is exactly scale/fan) or ``uniform`` on
     ±√(3·scale/fan). Axes and groups as in ``fans``. Keras' and JAX's ``he_normal`` and ``glorot_normal``,
     which are truncated, are ``variance_scaling(shape, 2.0)`` and ``variance_scaling(shape, 1.0, "fan_avg")``.
+    Source: LeCun et al. 1998, eq. 16; Glorot & Bengio 2010, eq. 12; He et al. 2015, eq. 10.
     Raises ValueError for an unknown mode or distribution, a scale that is not above 0, or bad axes.
     A shape with a fan of 0 gives an empty array.
 
@@ -244,11 +280,12 @@ def variance_scaling(
     >>> bool(abs(w.var() * 100 - 2) < 0.1)
     True
     """
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
-    if distribution not in DISTRIBUTIONS:
+    if not isinstance(distribution, str) or distribution not in DISTRIBUTIONS:
         raise ValueError(f"distribution must be one of {', '.join(DISTRIBUTIONS)}, not {distribution!r}")
     scale = _above_0("scale", scale)
+    shape = checked_shape(shape)
     n_in, n_out = fans(shape, in_axis, out_axis, batch_axis, groups)
     fan = {
         "fan_in": n_in,
@@ -257,10 +294,10 @@ def variance_scaling(
         "fan_geo_avg": math.sqrt(n_in * n_out),
     }[mode]
     # No entry to fill, or no unit to count: any finite std will do.
-    std = math.sqrt(scale / fan) if fan else 0.0
+    std = math.sqrt(scale) / math.sqrt(fan) if fan else 0.0
     common = {"rng": rng, "dtype": dtype, "out": out}
     if distribution == "uniform":
-        bound = math.sqrt(3) * std or 1.0
+        bound = math.sqrt(3) * std if fan else 1.0
         return uniform(shape, -bound, bound, **common)
     if distribution == "truncated_normal":
         return truncated_normal(shape, 0.0, std / _truncated_std(), **common)
@@ -278,7 +315,7 @@ def xavier_uniform(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None, **a
     >>> bool(abs(w).max() <= (6 / 400) ** 0.5), bool(abs(w.var() * 200 - 1) < 0.05)
     (True, True)
     """
-    scale = _above_0("gain", gain) ** 2
+    scale = _scale("gain", gain)
     return variance_scaling(shape, scale, "fan_avg", "uniform", rng=rng, dtype=dtype, out=out, **axes)
 
 
@@ -292,12 +329,13 @@ def xavier_normal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None, **ax
     >>> bool(abs(w.var() * 200 - 1) < 0.05)
     True
     """
-    scale = _above_0("gain", gain) ** 2
+    scale = _scale("gain", gain)
     return variance_scaling(shape, scale, "fan_avg", "normal", rng=rng, dtype=dtype, out=out, **axes)
 
 
 def _he_scale(activation, gain) -> float:
-    return (activations.gain(activation) if gain is None else _above_0("gain", gain)) ** 2
+    activation = activations.get(activation)  # says so when it is none, also where the gain is given
+    return activations.gain(activation) ** 2 if gain is None else _scale("gain", gain)
 
 
 def he_uniform(
@@ -305,8 +343,8 @@ def he_uniform(
 ) -> np.ndarray:
     """Var[W] = gain²/fan, uniform on ±gain·√(3/fan); for ReLU ±√(6/fan_in).
 
-    ``variance_scaling(scale=gain(activation)², mode, "uniform")``; arguments, source and errors as in
-    ``he_normal``. Lesson 05.
+    ``variance_scaling(scale=gain(activation)², mode, "uniform")``; arguments as in ``he_normal``. Source:
+    He et al. 2015, eq. 10, 14 and 15. Lesson 05. Raises as ``variance_scaling`` and ``gain`` do.
 
     >>> w = he_uniform((300, 100), rng=0)
     >>> bool(abs(w).max() <= (6 / 100) ** 0.5), bool(abs(w.var() * 50 - 1) < 0.05)
@@ -384,27 +422,36 @@ def torch_default(shape, fan_in=None, *, rng=None, dtype=np.float32, out=None, *
 # Orthogonal and structured -----------------------------------------------------------------------
 
 
-def _haar(rows: int, columns: int, gain: float, dtype, rng) -> np.ndarray:
+def _haar(rows: int, columns: int, gain: float, dtype, rng, out=None) -> np.ndarray:
     """gain times a matrix with orthonormal rows (columns, if taller than wide), Haar-distributed.
+
+    In ``out`` where it is not taller than wide and LAPACK can work in it.
 
     The Q of a Gaussian matrix, without its factorization: reflections along independent Gaussian vectors
     of length m, m − 1, … (Stewart 1980, section 3), multiplied out by LAPACK's ?orgqr.
     """
     dtype = sampling.wide(dtype)
     n, m = sorted((rows, columns))
+    rng = sampling.generator(rng)
     if n == 0:
         return np.empty((rows, columns), dtype)
-    x = sampling.fill(np.empty((n, m), dtype), sampling.normal(0, 1), rng)  # row k, from entry k on: vector k
+    if out is None or rows > columns or not (out.flags.carray and out.dtype == dtype):
+        out = np.empty((n, m), dtype)
+    x = sampling.fill(out.reshape(n, m), sampling.normal(0, 1), rng)  # row k, from entry k on: vector k
     diagonal = np.einsum("ii->i", x[:, :n])  # a view
     diagonal[diagonal == 0] = 1  # once in 10⁷: a last vector of length 0 has no direction
     first = diagonal.copy()
-    tails = np.triu(x)
-    norm = np.sqrt(np.einsum("ij,ij->i", tails, tails, dtype=np.float64))
+    norm = np.empty(n)
+    for start in range(0, n, 64):  # not all at once: that would be a second matrix
+        tails = np.triu(x[start : start + 64, start:])
+        norm[start : start + 64] = np.sqrt(np.einsum("ij,ij->i", tails, tails, dtype=np.float64))
     beta = -np.copysign(norm, first)
     x /= (first - beta)[:, None].astype(dtype)
     tau = ((beta - first) / beta).astype(dtype)
     (orgqr,) = linalg.get_lapack_funcs(("orgqr",), (x,))
-    q, _, info = orgqr(x.T, tau, lwork=32 * n, overwrite_a=True)
+    # One thread: with more, OpenBLAS adds up in another order.
+    with sampling.blas().limit(limits=1):
+        q, _, info = orgqr(x.T, tau, lwork=32 * n, overwrite_a=True)
     if info:
         raise RuntimeError(f"LAPACK's orgqr failed with {info}")
     q *= (gain * np.sign(beta)).astype(dtype)  # without the sign, −1 and 1 would not be equally likely
@@ -417,7 +464,8 @@ def orthogonal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -> np.n
     Var[W] = gain²/max(rows, columns). The shape is read as (shape[0], all the rest), as in PyTorch; Haar-
     distributed: every rotation is as likely. Keeps every singular value at ``gain``, where Gaussian
     matrices spread with depth. Source: Saxe et al. 2013, section 3; Stewart 1980. Lesson 06.
-    Raises ValueError for fewer than two axes or a gain that is not above 0.
+    A matrix taller than wide, or ``out`` that is not contiguous or float16, needs a second array of its
+    size. Raises ValueError for fewer than two axes or a gain that is not above 0 or too large for the dtype.
 
     >>> w = orthogonal((3, 5), rng=0)
     >>> bool(np.allclose(w @ w.T, np.eye(3), atol=1e-6))
@@ -427,7 +475,10 @@ def orthogonal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -> np.n
     out = _whole(shape, dtype, out)
     if out.ndim < 2:
         raise ValueError(f"shape must have two axes or more to be orthogonal, not {out.shape}")
-    out[...] = _haar(out.shape[0], math.prod(out.shape[1:]), gain, out.dtype, rng).reshape(out.shape)
+    _within_reach(out.dtype, gain)
+    q = _haar(out.shape[0], math.prod(out.shape[1:]), gain, out.dtype, rng, out)
+    if not np.may_share_memory(q, out):
+        out[...] = q.reshape(out.shape)
     return out
 
 
@@ -437,7 +488,8 @@ def delta_orthogonal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -
     It keeps the norm of every signal, ‖W ∗ x‖ = gain·‖x‖, which needs out ≥ in. Var[W] = gain²/(out·R), R
     the kernel's size. An even kernel's centre is at size // 2. Source: Xiao et al. 2018, section 2.5 and
     algorithm 2. Lesson 06.
-    Raises ValueError for fewer than three axes, out < in, or a gain that is not above 0.
+    Raises ValueError for fewer than three axes, out < in, or a gain that is not above 0 or too large for the
+    dtype.
 
     >>> w = delta_orthogonal((8, 4, 3, 3), rng=0)
     >>> centre = w[:, :, 1, 1]
@@ -450,6 +502,7 @@ def delta_orthogonal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -
         raise ValueError(f"shape must be (out, in, *kernel), three axes or more, not {out.shape}")
     if out.shape[0] < out.shape[1]:
         raise ValueError(f"shape must have at least as many outputs as inputs, not {out.shape[:2]}")
+    _within_reach(out.dtype, gain)
     centre = (slice(None), slice(None), *(n // 2 for n in out.shape[2:]))
     q = _haar(*out.shape[:2], gain, out.dtype, rng)
     out[...] = 0
@@ -461,14 +514,15 @@ def delta_orthogonal(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -
 def identity(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
     """W[i, i] = gain, 0 elsewhere. What comes in goes out; what is wider than the other is cut or padded.
 
-    ``rng`` is accepted and not used. Source: Le et al. 2015 (recurrent nets). Lesson 06.
-    Raises ValueError for a shape that has not two axes, or a gain that is not finite.
+    Nothing is drawn, Var[W] = 0 over seeds; ``rng`` is accepted and not used. Source: Le et al. 2015
+    (recurrent nets). Lesson 06. Raises ValueError for a shape that has not two axes, or a gain that is not finite.
 
     >>> identity((2, 3))
     array([[1., 0., 0.],
            [0., 1., 0.]], dtype=float32)
     """
     gain = _finite("gain", gain)
+    sampling.generator(rng)  # says so when it is none
     out = _whole(shape, dtype, out)
     if out.ndim != 2:
         raise ValueError(f"shape must have two axes, not {out.shape}; a convolution's identity is dirac")
@@ -481,14 +535,15 @@ def identity(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -> np.nda
 def dirac(shape, groups=1, *, rng=None, dtype=np.float32, out=None) -> np.ndarray:
     """A convolution (out, in/groups, *kernel) that passes channels on: W[g·out/groups + i, i, centre] = 1.
 
-    The identity of convolutions, as far as there are channels, in each group g. ``rng`` is accepted and not
-    used. Source: Zagoruyko & Komodakis 2017 (DiracNets); ``torch.nn.init.dirac_``. Lesson 06.
-    Raises ValueError for fewer than three axes, or groups that do not divide the outputs.
+    The identity of convolutions, as far as there are channels, in each group g. Nothing is drawn, Var[W] = 0
+    over seeds; ``rng`` is accepted and not used. Source: Zagoruyko & Komodakis 2017 (DiracNets);
+    ``torch.nn.init.dirac_``. Lesson 06. Raises ValueError for fewer than three axes, or groups that do not divide the outputs.
 
     >>> dirac((2, 2, 3))[:, :, 1]
     array([[1., 0.],
            [0., 1.]], dtype=float32)
     """
+    sampling.generator(rng)  # says so when it is none
     out = _whole(shape, dtype, out)
     if out.ndim < 3:
         raise ValueError(f"shape must be (out, in, *kernel), three axes or more, not {out.shape}")
@@ -496,7 +551,7 @@ def dirac(shape, groups=1, *, rng=None, dtype=np.float32, out=None) -> np.ndarra
     centre = tuple(n // 2 for n in out.shape[2:])
     out[...] = 0
     if out.size:
-        per_group = out.shape[0] // groups
+        per_group = out.shape[0] // int(groups)
         for start in range(0, out.shape[0], per_group):
             for i in range(min(per_group, out.shape[1])):
                 out[(start + i, i, *centre)] = 1
@@ -522,8 +577,12 @@ def sparse(shape, sparsity, std=0.01, *, rng=None, dtype=np.float32, out=None) -
     rng = sampling.generator(rng)
     normal(out.shape, std=std, rng=rng, dtype=out.dtype, out=out)
     rows, columns = out.shape
-    order = rng.permuted(np.tile(np.arange(rows), (columns, 1)), axis=1)
-    np.put_along_axis(out, order[:, : math.ceil(sparsity * rows)].T, 0, axis=0)
+    zeros_a_column = math.ceil(sparsity * rows - 1e-9)  # 0.07·100 is a little above 7 in floating point
+    group = max(1, sampling.BLOCK // max(1, rows))  # of columns; all at once would be a second array
+    for start in range(0, columns, group):
+        part = out[:, start : start + group]
+        order = rng.permuted(np.tile(np.arange(rows, dtype=np.int32), (part.shape[1], 1)), axis=1)
+        np.put_along_axis(part, order[:, :zeros_a_column].T, 0, axis=0)
     return out
 
 
@@ -548,7 +607,7 @@ REGISTRY = {
 
 
 def get(name):
-    """The initializer of that name; a callable is returned as it is.
+    """The initializer of that name, as ``MLP``'s ``init`` takes it (lesson 01); a callable as it is.
 
     Raises ValueError for an unknown name, with the close ones; TypeError for anything else.
 
@@ -560,7 +619,7 @@ def get(name):
     if not isinstance(name, str):
         raise TypeError(f"an initializer is a name or a callable, not {name!r}")
     if name not in REGISTRY:
-        close = difflib.get_close_matches(name, REGISTRY, n=3, cutoff=0.5)
+        close = difflib.get_close_matches(name.lower(), REGISTRY, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else f"the names are {', '.join(REGISTRY)}"
         raise ValueError(f"no initializer is called {name!r}; {hint}")
     return REGISTRY[name]
@@ -573,7 +632,8 @@ def sample_block(initializer, shape, index: int, *, rng, dtype=np.float32, **arg
     elements (the last may be shorter), so that machines or passes can each make their part. ``rng``: an
     int or a SeedSequence; a Generator would advance from block to block. For schemes that draw entry by
     entry: uniform, normal, truncated_normal, and all that scale a variance.
-    Raises ValueError for others, or a block out of range; TypeError for an rng that is no seed.
+    Raises ValueError for others, or a block out of range; TypeError for an rng that is no seed. Source of the
+    streams: one SeedSequence a block (O'Neill 2015; NumPy's ``spawn_key``). Lesson 06.
 
     >>> whole = he_normal((1500, 1000), rng=0)
     >>> part = sample_block("he_normal", (1500, 1000), 2, rng=0)

@@ -11,7 +11,9 @@ vectorised arithmetic, in place: that is what makes them fast.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -65,15 +67,28 @@ def generator(rng=None) -> np.random.Generator:
     >>> generator(0).integers(10) == generator(np.random.SeedSequence(0)).integers(10)
     np.True_
     """
-    if isinstance(rng, bool) or not (
-        rng is None
-        or isinstance(rng, (np.random.SeedSequence, np.random.Generator))
-        or hasattr(rng, "__index__")
-    ):
+    if rng is None or isinstance(rng, (np.random.SeedSequence, np.random.Generator)):
+        return np.random.default_rng(rng)
+    try:
+        seed = None if isinstance(rng, bool) else operator.index(rng)
+    except TypeError:
+        seed = None
+    if seed is None:
         raise TypeError(f"rng must be None, an int, a SeedSequence or a Generator, not {rng!r}")
-    if hasattr(rng, "__index__") and rng < 0:
+    if seed < 0:
         raise ValueError(f"rng must be a seed of at least 0, not {rng}")
-    return np.random.default_rng(rng)
+    return np.random.default_rng(seed)
+
+
+@functools.cache
+def blas():
+    """The libraries behind NumPy's and SciPy's matrices, to say ``blas().limit(limits=1)`` to.
+
+    Asking the system what is loaded takes some milliseconds, hence once.
+    """
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 
 def fill(out, draw: Callable, rng=None, threads: int | None = None) -> np.ndarray:
@@ -100,7 +115,7 @@ def fill(out, draw: Callable, rng=None, threads: int | None = None) -> np.ndarra
         return draw_block(out.index, np.empty(out.size, drawn)).astype(out.dtype, copy=False)
     count = block_count(out.shape)
     blocks = iter(range(count))
-    direct = out.flags.c_contiguous and out.dtype == drawn
+    direct = out.flags.c_contiguous and out.flags.aligned and out.dtype == drawn
     flat = out.reshape(-1) if direct else out.flat
 
     def work() -> None:  # a range's iterator gives each number once, whoever asks
@@ -138,22 +153,31 @@ def _inside(low: float, high: float, dtype) -> tuple:
     return (least, most) if least <= most else (dtype.type(low / 2 + high / 2),) * 2
 
 
-def uniform(low: float, high: float) -> Callable:
+def uniform(low: float, high: float, dtype=None) -> Callable:
     """U[low, high): a random integer of 32 bits (64 for float64), scaled to [−1, 1), then half·x + middle.
 
-    Rounding never leaves [low, high].
+    Rounding never leaves [low, high), nor does rounding to ``dtype`` later. Where float32 has but few numbers
+    in the interval, float64 is rounded down to them.
     """
 
     def draw(generator, block):
-        dtype = block.dtype
-        least, most = _inside(low, math.nextafter(high, -math.inf), dtype)
-        middle = min(max(dtype.type(low / 2 + high / 2), least), most)
-        half = dtype.type(min(float(most) - float(middle), float(middle) - float(least)))
+        kind = block.dtype
+        least, most = _inside(low, math.nextafter(high, -math.inf), np.dtype(dtype or kind))
+        least, most = kind.type(least), kind.type(most)
+        apart = float(np.spacing(max(abs(least), abs(most))))
+        if kind == np.float32 and float(most) - float(least) < 4096 * apart:
+            wanted = generator.random(block.size) * (high - low) + low
+            np.copyto(block, wanted, casting="same_kind")
+            np.nextafter(block, kind.type(-np.inf), out=block, where=block > wanted)
+            np.clip(block, least, most, out=block)
+            return
+        middle = min(max(kind.type(low / 2 + high / 2), least), most)
+        half = kind.type(min(float(most) - float(middle), float(middle) - float(least)))
         # In at both ends, x = ±1, so, as rounding is monotone, everywhere between.
         if middle + half > most or middle - half < least:
-            half = np.nextafter(half, dtype.type(0))
-        unit = dtype.type(0.5 ** (8 * dtype.itemsize - 1))
-        np.copyto(block, _bits(generator, block.size, dtype), casting="same_kind")
+            half = np.nextafter(half, kind.type(0))
+        unit = kind.type(0.5 ** (8 * kind.itemsize - 1))
+        np.copyto(block, _bits(generator, block.size, kind), casting="same_kind")
         if half < 1e-28:  # half·unit could be subnormal and lose digits
             block *= unit
         else:
@@ -231,7 +255,7 @@ def normal(mean: float, std: float) -> Callable:
     return draw
 
 
-def truncated_normal(mean: float, std: float, low: float, high: float) -> Callable:
+def truncated_normal(mean: float, std: float, low: float, high: float, dtype=None) -> Callable:
     """N(mean, std²) given low ≤ (x − mean)/std ≤ high, sampled from that law, not clipped.
 
     What falls outside a wide window is drawn again; a narrow or far one is reached by inverting the
@@ -266,7 +290,8 @@ def truncated_normal(mean: float, std: float, low: float, high: float) -> Callab
         np.clip(block, least, most, out=block)  # only against the last digit's rounding
 
     def draw(generator, block):
-        least, most = _inside(mean + std * low, mean + std * high, block.dtype)
+        least, most = _inside(mean + std * low, mean + std * high, np.dtype(dtype or block.dtype))
+        least, most = block.dtype.type(least), block.dtype.type(most)
         # With a mean in the window that the dtype can say, a draw is accepted soon, however small std is.
         method = redraw if wide and least <= block.dtype.type(mean) <= most else invert
         method(generator, block, least, most)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import html
 import inspect
 import io
@@ -14,9 +13,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import ipywidgets as widgets
-import threadpoolctl
 from PIL import Image
 
+from .. import sampling
 from ..course.texts import text
 from ..plots import DRAWING, Picture
 
@@ -37,11 +36,6 @@ CRISP = Quality(2, "png", {"compress_level": 1})
 REST = 0.15  # seconds without a newer value before the crisp picture is drawn
 
 
-@functools.cache
-def _blas() -> threadpoolctl.ThreadpoolController:
-    return threadpoolctl.ThreadpoolController()  # asks the system what is loaded: some milliseconds
-
-
 @contextlib.contextmanager
 def _at_work():
     """Hold the lock, and keep BLAS to one thread.
@@ -49,7 +43,7 @@ def _at_work():
     The matrices behind a picture are small, and the browser is at work on the other core: threads that
     wait for each other there took 20 ms where one took 6.
     """
-    with DRAWING, _blas().limit(limits=1, user_api="blas"):
+    with DRAWING, sampling.blas().limit(limits=1):
         yield
 
 

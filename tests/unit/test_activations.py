@@ -1,6 +1,7 @@
 """Functions, slopes, and the gain, held to values that do not come from our code."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -123,3 +124,66 @@ def test_large_inputs_do_not_overflow_where_the_function_does_not(name):
 def test_bad_activations_are_told(bad, error, message):
     with pytest.raises(error, match=message):
         gain(bad)
+
+
+# Found by trying to break it ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump", [1.0012, 3.0012, 3.2512, 4.0012, 0.5, -1.03125, 0.7654321])
+def test_a_jump_may_be_anywhere(jump):
+    """Also between a panel's border and the first node beside it, where no Gaussian rule looks."""
+    assert activations.gain(lambda z: (z > jump) * 1.0) == pytest.approx(
+        stats.norm.sf(jump) ** -0.5, rel=1e-9
+    )
+
+
+def test_a_narrow_bump_is_seen():
+    found = activations.gain(lambda z: z + 30 * (abs(z - 0.031) < 1e-3))
+    assert found == pytest.approx(0.7627, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("function", "gain"),
+    [
+        (lambda z: (z > 0).astype(np.int8) * np.int8(20), 2**0.5 / 20),
+        (lambda z: z.astype(np.float16) * np.float16(100), 0.01),
+        (lambda z: np.tanh(z.astype(np.float32)), 1.592537),
+    ],
+)
+def test_what_a_callable_returns_is_squared_in_float64(function, gain):
+    assert activations.gain(function) == pytest.approx(gain, rel=2e-5)
+
+
+def test_a_callable_may_write_to_its_argument():
+    def in_place(z):
+        z[np.abs(z) < 1] = 1.0
+        return z
+
+    assert activations.gain(in_place) == activations.gain(lambda z: in_place(z.copy()))
+
+
+def test_a_noisy_callable_ends():
+    rng = np.random.default_rng(0)
+    assert activations.gain(lambda z: z + 1e-3 * rng.standard_normal(z.shape)) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_callable_that_changes_is_not_remembered():
+    class Slope:
+        a, __hash__ = 0.2, None
+
+        def __call__(self, z):
+            return np.where(z > 0, z, self.a * z)
+
+    slope = Slope()
+    before = activations.gain(slope)
+    slope.a = 1.0
+    assert (before, activations.gain(slope)) == pytest.approx(((2 / 1.04) ** 0.5, 1.0))
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(TypeError, match="real numbers: it returns complex128"):
+        activations.gain(lambda z: z * 1j)
+
+
+def test_a_named_activation_travels_by_its_name():
+    assert pickle.loads(pickle.dumps(activations.gelu)) is activations.gelu

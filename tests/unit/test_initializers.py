@@ -2,6 +2,10 @@
 
 import inspect
 import math
+import os
+import subprocess
+import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -335,7 +339,7 @@ def test_bad_input_common_to_all_is_told(name, arguments, error, message):
         ("normal", {"std": 1e39}, ValueError, "dtype .*float32.* 3.40282e\\+38"),
         ("truncated_normal", {"std": -0.1}, ValueError, "std must be at least 0"),
         ("truncated_normal", {"low": 2, "high": 2}, ValueError, "low must be below high, not low=2, high=2"),
-        ("truncated_normal", {"low": -np.inf}, ValueError, "low must be finite"),
+        ("truncated_normal", {"low": np.nan}, ValueError, "low must be finite"),
         ("uniform", {"low": 1, "high": 0}, ValueError, "low must be below high, not low=1, high=0"),
         ("uniform", {"high": 1e39}, ValueError, "dtype"),
         ("constant", {"value": np.nan}, ValueError, "value must be finite"),
@@ -401,3 +405,103 @@ def test_bad_input_is_told_and_out_untouched(name, arguments, error, message):
 def test_unknown_names_are_told(name, error, message):
     with pytest.raises(error, match=message):
         ik.get(name)
+
+
+# Found by trying to break it ------------------------------------------------------------------------
+
+
+def test_a_window_may_be_open():
+    """KS against SciPy's law: one false alarm in 10⁶."""
+    for low, high in [(-np.inf, 2), (3, np.inf), (-1e308, 2), (-np.inf, np.inf)]:
+        w = ik.truncated_normal(200_000, std=1.0, low=low, high=high, rng=0, dtype=np.float64)
+        assert stats.kstest(w, stats.truncnorm(low, high).cdf).pvalue > 1e-6
+    assert ik.truncated_normal(99, std=1.0, low=-3, high=1e5, rng=0, dtype=np.float16).max() < 7
+    with pytest.raises(ValueError, match="must not both lie beyond 1e100"):
+        ik.truncated_normal(5, low=1e155, high=1.1e155)
+
+
+def test_float16_keeps_the_bounds():
+    assert ik.uniform(10**6, 0, 1, rng=0, dtype=np.float16).max() < 1
+    assert ik.truncated_normal(10**6, std=0.3, rng=0, dtype=np.float16).max() <= 0.6
+    assert float(ik.xavier_uniform((300, 100), rng=0, dtype=np.float16).max()) <= (6 / 400) ** 0.5
+
+
+def test_uniform_where_float32_has_few_numbers():
+    """Of 1e8, 1e8 + 8 and 1e8 + 16 each a third; 6 standard errors of a count of 100,000/3 are 900."""
+    numbers, counts = np.unique(ik.uniform(100_000, 1e8, 1e8 + 24, rng=0), return_counts=True)
+    assert (numbers.astype(float) - 1e8).tolist() == [0, 8, 16]
+    assert abs(counts - 100_000 / 3).max() < 900
+
+
+@pytest.mark.parametrize("name", ["sparse", "orthogonal"])
+def test_structured_ones_need_little_beside_out(name):
+    out = np.empty((1024, 4096), np.float32)
+    arguments = {"sparsity": 0.5} if name == "sparse" else {}
+    tracemalloc.start()
+    ik.get(name)(out.shape, rng=0, out=out, **arguments)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < out.nbytes / 2
+
+
+def test_orthogonal_does_not_depend_on_blas_threads():
+    program = (
+        "import hashlib, initkit as ik;"
+        "print([hashlib.sha1(f(s, rng=0).tobytes()).hexdigest() for f, s in"
+        " ((ik.orthogonal, (600, 200)), (ik.orthogonal, (200, 600)), (ik.delta_orthogonal, (600, 200, 3)))])"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "OPENBLAS_NUM_THREADS": n},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for n in ("1", "2")
+    }  # fmt: skip
+    assert len(answers) == 1
+
+
+def test_sparse_counts_as_arithmetic_does():
+    for sparsity, zeros in ((0.07, 7), (0.14, 14), (0.28, 28), (0.55, 55), (0.071, 8)):
+        assert (ik.sparse((100, 2), sparsity, rng=0) == 0).sum(axis=0).tolist() == [zeros] * 2
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: ik.orthogonal((6, 4), 1e39), ValueError, "dtype float32 ends at"),
+        (lambda: ik.delta_orthogonal((6, 4, 3), 1e5, dtype=np.float16), ValueError, "dtype float16 ends at"),
+        (lambda: ik.he_normal((4, 4), gain=1e160), ValueError, "gain must have a square"),
+        (lambda: ik.normal((4, 4), std=10**400), ValueError, "std must be finite"),
+        (lambda: ik.normal((4, 4), std="0.5"), TypeError, "std must be a number"),
+        (lambda: ik.zeros(3, rng="s"), TypeError, "rng must be"),
+        (lambda: ik.identity((3, 3), rng="s"), TypeError, "rng must be"),
+        (lambda: ik.dirac((3, 3, 3), rng="s"), TypeError, "rng must be"),
+        (lambda: ik.orthogonal((0, 4), rng="s"), TypeError, "rng must be"),
+        (lambda: ik.normal(2, rng=np.array([1, 2])), TypeError, "rng must be"),
+        (lambda: ik.he_normal((2, 2), "nonsense", gain=1.0), ValueError, "'nonsense' is not known"),
+        (lambda: ik.normal(10**20), ValueError, "too large for an array"),
+        (lambda: ik.normal(3, dtype=None), TypeError, "dtype must be"),
+        (lambda: ik.normal(b"ab"), TypeError, "shape must be"),
+        (lambda: ik.normal(True), TypeError, "shape must be"),
+        (lambda: ik.fans((4, 6), in_axis=""), TypeError, "in_axis must be"),
+        (lambda: ik.fans((4, 6, 3), groups=np.array([1, 2])), ValueError, "groups must be"),
+        (lambda: ik.variance_scaling((4, 6), mode=np.array(["a", "b"])), ValueError, "mode must be"),
+        (lambda: ik.normal((2, 2), out=np.ma.zeros((2, 2), np.float32)), TypeError, "not MaskedArray"),
+        (lambda: ik.normal((2, 2), out=np.asmatrix(np.zeros((2, 2), "f"))), TypeError, "not matrix"),
+        (lambda: ik.get("HE_NORMAL"), ValueError, "did you mean he_normal"),
+    ],
+)
+def test_odd_input_is_told(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_small_oddities():
+    assert ik.he_normal((n for n in (2, 3)), rng=0).shape == (2, 3)
+    assert type(ik.fans((4, 6, 3), groups=np.int64(2)).fan_out) is int
+    assert np.array_equal(ik.normal(2, rng=np.array(3)), ik.normal(2, rng=3))
+    assert abs(ik.variance_scaling((2, 2), 5e-324, "fan_in", "uniform", dtype=np.float64)).max() < 1e-161
+    unaligned = np.zeros(193, np.uint8)[1:].view(float).reshape(4, 6)
+    assert np.array_equal(
+        ik.normal((4, 6), rng=0, dtype=float, out=unaligned), ik.normal((4, 6), rng=0, dtype=float)
+    )
