@@ -515,7 +515,8 @@ def identity(shape, gain=1.0, *, rng=None, dtype=np.float32, out=None) -> np.nda
     """W[i, i] = gain, 0 elsewhere. What comes in goes out; what is wider than the other is cut or padded.
 
     Nothing is drawn, Var[W] = 0 over seeds; ``rng`` is accepted and not used. Source: Le et al. 2015
-    (recurrent nets). Lesson 06. Raises ValueError for a shape that has not two axes, or a gain that is not finite.
+    (recurrent nets). Lesson 06. Raises ValueError for a shape that has not two axes, or a gain that is not
+    finite.
 
     >>> identity((2, 3))
     array([[1., 0., 0.],
@@ -537,7 +538,8 @@ def dirac(shape, groups=1, *, rng=None, dtype=np.float32, out=None) -> np.ndarra
 
     The identity of convolutions, as far as there are channels, in each group g. Nothing is drawn, Var[W] = 0
     over seeds; ``rng`` is accepted and not used. Source: Zagoruyko & Komodakis 2017 (DiracNets);
-    ``torch.nn.init.dirac_``. Lesson 06. Raises ValueError for fewer than three axes, or groups that do not divide the outputs.
+    ``torch.nn.init.dirac_``. Lesson 06. Raises ValueError for fewer than three axes, or groups that do not
+    divide the outputs.
 
     >>> dirac((2, 2, 3))[:, :, 1]
     array([[1., 0.],
