@@ -60,7 +60,7 @@ def mnist5k() -> Data:
         raise ImportError(f"mnist5k: {error.name} is missing; pip install 'initkit[mnist]'") from None
     kept = platformdirs.user_cache_path("initkit") / "mnist5k-1.npz"
     try:
-        with np.load(kept) as arrays:
+        with open(kept, "rb") as file, np.load(file) as arrays:
             images, labels = arrays["images"], arrays["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or not whole
         images, labels = mnist_data()

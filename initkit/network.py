@@ -108,18 +108,23 @@ class MLP:
         """The number of layers that have weights."""
         return len(self.weights)
 
+    def checked(self, x) -> np.ndarray:
+        """``x`` in the net's dtype. Raises ValueError for another shape than (batch, in), NaN or infinity."""
+        with np.errstate(over="ignore"):
+            x = np.asarray(x, self.dtype)
+        if x.ndim != 2 or x.shape[1] != self.widths[0]:
+            raise ValueError(f"x must have shape (batch, {self.widths[0]}), not {x.shape}")
+        if not np.isfinite(x).all():
+            raise ValueError(f"x must be finite numbers of {self.dtype}; it holds NaN or infinity")
+        return x
+
     def trace(self, x) -> Trace:
         """Run ``x`` (batch, in) forward and return what every layer saw; ``backward`` can follow.
 
         Overflow is not an error, and no warning: what is too large for the dtype becomes inf.
         """
         with np.errstate(all="ignore"):
-            x = np.asarray(x, self.dtype)
-            if x.ndim != 2 or x.shape[1] != self.widths[0]:
-                raise ValueError(f"x must have shape (batch, {self.widths[0]}), not {x.shape}")
-            if not np.isfinite(x).all():
-                raise ValueError(f"x must be finite numbers of {self.dtype}; it holds NaN or infinity")
-            inputs, pre, seen, spread = [x], [], [], []
+            inputs, pre, seen, spread = [self.checked(x)], [], [], []
             for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
                 z = inputs[-1] @ weight.T
                 z += bias
@@ -138,7 +143,7 @@ class MLP:
         return self._trace
 
     def forward(self, x) -> np.ndarray:
-        """``x`` (batch, in) → (batch, out). Raises ValueError for another shape, NaN or infinity."""
+        """``x`` (batch, in) → (batch, out). Raises as ``checked`` does."""
         return self.trace(x).pre[-1]
 
     def deltas(self, grad_out, slopes=None) -> list[np.ndarray]:

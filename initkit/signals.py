@@ -101,8 +101,9 @@ def mean_cosine(z: np.ndarray, squares: np.ndarray | None = None) -> float:
 
 
 def checked_inputs(net: MLP, x) -> np.ndarray:
-    x = np.asarray(x)
-    if x.ndim and len(x) == 0:
+    """``net.checked(x)``, of at least one input."""
+    x = net.checked(x)
+    if len(x) == 0:
         raise ValueError("x must hold at least one input; the batch is empty")
     return x
 

@@ -85,3 +85,88 @@ def test_bad_calls_are_told():
     net.forward(np.ones((3, 4)))
     with pytest.raises(ValueError, match=r"grad_out must have the output's shape \(3, 2\)"):
         net.backward(np.ones((1, 2)))
+
+
+# Blocks ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", [None, "layer"])
+@pytest.mark.parametrize("residual", [None, 0.5, 0.0, -1])
+@pytest.mark.parametrize("name", ["tanh", "gelu"])
+def test_gradients_through_blocks(name, residual, norm):
+    """Against finite differences, in float64, with a layer that has no skip as its width changes."""
+    rng = np.random.default_rng(0)
+    net = ik.MLP(
+        [3, 4, 4, 5, 5, 2], name, "lecun_normal", ik.normal, 1, np.float64, residual=residual, norm=norm
+    )
+    assert net.skips.tolist() == [False, residual is not None, False, residual is not None, False]
+    x, c = rng.standard_normal((5, 3)), rng.standard_normal((5, 2))
+    net.forward(x)
+    gradients = net.backward(c)
+    h = 1e-6
+    for array, gradient in zip(
+        [*net.weights, *net.biases, x], [*gradients.weights, *gradients.biases, gradients.input], strict=True
+    ):
+        for i in list(np.ndindex(array.shape))[::3]:
+            kept = array[i]
+            array[i] = kept + h
+            up = (net.forward(x) * c).sum()
+            array[i] = kept - h
+            numeric = (up - (net.forward(x) * c).sum()) / (2 * h)
+            array[i] = kept
+            assert gradient[i] == pytest.approx(numeric, abs=2e-6)
+
+
+def test_blocks_are_what_they_say():
+    net = ik.MLP([3, 4, 4, 2], "relu", rng=0, residual=0.5, norm="layer", dtype=np.float64)
+    x = np.random.default_rng(0).standard_normal((6, 3))
+    z = x @ net.weights[0].T
+    norm = lambda z: (z - z.mean(1, keepdims=True)) / np.sqrt(z.var(1, keepdims=True) + 1e-5)  # noqa: E731
+    z = z + 0.5 * np.maximum(norm(z), 0) @ net.weights[1].T
+    np.testing.assert_allclose(net.forward(x), np.maximum(norm(z), 0) @ net.weights[2].T)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"residual": float("nan")}, "residual must be None or a finite branch scale, not nan"),
+        ({"residual": "0.1"}, "residual must be"),
+        ({"norm": "batch"}, "norm must be None or 'layer', not 'batch'"),
+    ],
+)
+def test_bad_block_options_are_told(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ik.MLP([4, 4, 2], **arguments)
+
+
+def test_numbers_that_are_none_are_told():
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="x must be finite numbers of float32"):
+            ik.MLP([2, 2]).forward([[1.0, bad]])
+    with pytest.raises(TypeError, match="dtype must be float16, float32 or float64, not int32"):
+        ik.MLP([2, 2], dtype=np.int32)
+
+
+# LSUV -----------------------------------------------------------------------------------------------
+
+
+def test_lsuv_is_orthonormal_up_to_scale():
+    x = np.random.default_rng(0).standard_normal((200, 30))
+    net = ik.MLP([30, 20, 20, 5], "tanh", bias=ik.normal, rng=0)
+    biases = [b.copy() for b in net.biases]
+    assert ik.lsuv(net, x, tol=0.01, rng=1) is net
+    for weight, before, after in zip(net.weights, biases, net.biases, strict=True):
+        product = weight @ weight.T
+        np.testing.assert_allclose(product, product[0, 0] * np.eye(len(weight)), atol=1e-4)
+        assert np.array_equal(before, after)
+    assert all(abs(z.var() - 1) < 0.01 for z in net.trace(x).pre)
+
+
+def test_lsuv_says_what_it_cannot_do():
+    net = ik.MLP([3, 3, 2], rng=0)
+    with pytest.raises(ValueError, match="batch must hold at least one input"):
+        ik.lsuv(net, np.zeros((0, 3)))
+    with pytest.raises(ValueError, match=r"layer 1 has an output of variance 0\.0"):
+        ik.lsuv(net, np.zeros((5, 3)))
+    with pytest.raises(ValueError, match="tol must be"):
+        ik.lsuv(net, np.ones((5, 3)), tol=0)

@@ -1,5 +1,8 @@
 """What ``measure`` reports, held to the definitions computed in the plainest way."""
 
+import functools
+import warnings
+
 import numpy as np
 import pytest
 
@@ -94,3 +97,33 @@ def test_histograms_count_everything_once():
     assert s.histograms[0, -1] == pytest.approx((first >= 0.4).mean())
     assert s.histograms[0, 3] == pytest.approx(((first >= -0.2) & (first < -0.1)).mean())
     assert ik.measure(net(), X).histograms is None
+
+
+def test_float16_overflow_is_a_state():
+    """65504 is float16's largest: the layer that passes it is named, and nothing warns."""
+    large = functools.partial(ik.normal, std=1)
+    net = ik.MLP([4, *[50] * 30, 3], "relu", large, rng=0, dtype=np.float16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        s = ik.measure(net, X, LABELS, edges=np.linspace(-1, 1, 5))
+        net.forward(X)
+        net.backward(np.ones((6, 3)))
+    assert 2 < s.overflowed_at < 12
+    assert np.isfinite(s.q[: s.overflowed_at - 1]).all()
+    assert not np.isfinite(s.q[s.overflowed_at - 1])
+    assert ik.measure(ik.MLP([4, 3], rng=0), X).overflowed_at is None
+
+
+def test_means_far_from_0_keep_their_variance():
+    """A mean square minus a squared mean would lose every digit here."""
+    n = ik.MLP([4, 50, 3], "identity", rng=0)
+    n.biases[0][:] = 1e4
+    a = X @ n.weights[0].T + n.biases[0]
+    assert ik.measure(n, X).activation_var[0] == pytest.approx(a.var(dtype=np.float64), rel=1e-9)
+
+
+def test_tiny_signals_are_measured():
+    """1e-30, whose square float32 does not have."""
+    s = ik.measure(ik.MLP([4, 9, 3], "identity", lambda s, *, rng, dtype: ik.ones(s) * 1e-30, rng=0), X)
+    assert 1e-62 < s.q[0] < 1e-58
+    assert np.isfinite(s.correlation[0])

