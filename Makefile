@@ -41,6 +41,7 @@ test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder do
 
 bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use otherwise
 	$(BIN)/python tests/benchmarks/bench_initializers.py $(ARGS)
+	$(BIN)/python tests/benchmarks/bench_engine.py $(ARGS)
 	PYTHONPATH=tools:tests/browser $(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
 
 papers: $(VENV)/installed ## check the papers' claims and write tests/papers/RESULTS.md
