@@ -270,3 +270,65 @@ def training_and_signals(name, signals, history, others=None, *, names, epochs, 
     """Loss curve, forward and backward signal of one start; see ``TrainingAndSignals``."""
     picture = TrainingAndSignals(names, signals.depth, epochs, lang)
     return picture.still(name, signals, history, others or {})
+
+
+class UnitsInTraining(Picture):
+    """Where the hidden units' weight vectors go as they train, in a plane; the loss; the rank."""
+
+    REACH = 1.5  # of the plane, to either side; what lies beyond is drawn at its edge
+    TOP = 2.6  # of the loss axis
+    SMALLEST = 0.01  # of the largest singular value: what counts as a direction
+
+    def __init__(self, units: int, steps: int, lang: str):
+        self.units, self.steps = units, steps
+        super().__init__(lang)
+
+    def build(self):
+        figure = self.figure
+        plane, loss, rank = figure.subplots(1, 3)
+        for axes, left, width in ((plane, 0.06, 0.29), (loss, 0.43, 0.225), (rank, 0.745, 0.225)):
+            axes.set_position((left, 0.125, width, 0.69))
+        reach = 1.05 * self.REACH
+        plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+        plane.set_title(self.text("symmetry.plane", units=self.units), loc="left")
+        plane.set_xlabel(self.text("symmetry.first"))
+        plane.set_ylabel(self.text("symmetry.second"), labelpad=-2)
+        plane.grid(color=FAINT, lw=0.8)
+        plane.set_axisbelow(True)
+        loss.set(xlim=(0, self.steps), ylim=(0, self.TOP))
+        loss.set_title(self.text("training.title"), loc="left")
+        loss.axhline(np.log(10), color=QUIET, lw=0.8, zorder=0)
+        loss.text(4, np.log(10) + 0.04, self.text("training.guessing"), va="bottom", color=DIM, fontsize=9)
+        rank.set(xlim=(0, self.steps), ylim=(-0.3, self.units + 0.5), yticks=range(0, self.units + 1, 2))
+        rank.set_title(self.text("symmetry.rank"), loc="left")
+        rank.grid(axis="y", color=FAINT, lw=0.8)
+        for axes in (loss, rank):
+            axes.set_xlabel(self.text("symmetry.step"))
+        note = self.text("symmetry.counted", share=f"{self.SMALLEST:.0%}")
+        figure.text(0.985, 0.955, note, ha="right", va="center", fontsize=9, color=DIM)
+        draw = lambda axes, *shape, **more: self.moves(axes.plot([], [], *shape, color=MEASURED, **more)[0])  # noqa: E731
+        self.paths = draw(plane, "-", lw=0.9, alpha=0.45)
+        self.points = draw(plane, "o", ms=8, alpha=0.6, mew=0, clip_on=False)
+        self.curves = [draw(axes, "-", lw=1.8) for axes in (loss, rank)]
+        self.marks = [draw(axes, "o", ms=8, clip_on=False) for axes in (loss, rank)]
+        self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=12, va="center", color=MEASURED))
+
+    def update(self, places, loss, rank, step):
+        """``places`` (steps + 1, units, 2), ``loss`` and ``rank`` (steps + 1,); ``step``: the one shown."""
+        places = np.clip(places, -self.REACH, self.REACH)
+        gap = np.full((1, self.units, 2), np.nan)  # between one unit's path and the next
+        path = np.concatenate([places[: step + 1], gap]).swapaxes(0, 1).reshape(-1, 2)
+        self.paths.set_data(path[:, 0], path[:, 1])
+        self.points.set_data(places[step, :, 0], places[step, :, 1])
+        for values, curve, mark in zip((loss, rank), self.curves, self.marks, strict=True):
+            values = np.minimum(values, self.TOP) if values is loss else values
+            curve.set_data(np.arange(len(values)), values)
+            mark.set_data([step], [values[step]])
+        self.verdict.set_text(
+            self.text("symmetry.verdict", step=step, loss=f"{loss[step]:.2f}", rank=rank[step])
+        )
+
+
+def units_in_training(places, loss, rank, step, *, lang: str) -> Figure:
+    """Weight vectors, loss and rank at one step; see ``UnitsInTraining``."""
+    return UnitsInTraining(places.shape[1], len(loss) - 1, lang).still(places, loss, rank, step)

@@ -14,11 +14,8 @@ LANGUAGES = ("zh", "en")
 def table() -> dict[str, dict[str, str]]:
     """The table, flat: ``{"layers.title": {"zh": "第 {layer} 层", "en": "Layer {layer}"}, …}``."""
     source = resources.files(__package__).joinpath("texts.toml").read_text(encoding="utf-8")
-    return {
-        f"{section}.{name}": by_language
-        for section, entries in tomllib.loads(source).items()
-        for name, by_language in entries.items()
-    }
+    sections = tomllib.loads(source).items()
+    return {f"{section}.{name}": texts for section, entries in sections for name, texts in entries.items()}
 
 
 def text(key: str, lang: str, **fields) -> str:

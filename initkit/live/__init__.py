@@ -3,5 +3,6 @@
 from .figure import LiveFigure
 from .taste import taste
 from .why_initialization import why_initialization
+from .zero_and_symmetry import zero_and_symmetry
 
-__all__ = ["LiveFigure", "taste", "why_initialization"]
+__all__ = ["LiveFigure", "taste", "why_initialization", "zero_and_symmetry"]

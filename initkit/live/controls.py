@@ -16,12 +16,32 @@ class Slider(widgets.FloatSlider):
     value = traitlets.CFloat(0.0).tag(sync=True, echo_update=False)
 
 
-def slider(key: str, lang: str, low: float, high: float, step: float, value: float) -> Slider:
-    return Slider(
+class IntSlider(widgets.IntSlider):
+    value = traitlets.CInt(0).tag(sync=True, echo_update=False)  # as above
+
+
+def slider(key: str, lang: str, low, high, step, value) -> Slider | IntSlider:
+    """Over whole numbers where ``step`` is one, else over floats."""
+    return (IntSlider if isinstance(step, int) else Slider)(
         value=value,
         min=low,
         max=high,
         step=step,
+        description=text(key, lang),
+        style=STYLE,
+        layout=widgets.Layout(width="460px", max_width="100%"),
+    )
+
+
+class Steps(widgets.SelectionSlider):
+    index = traitlets.Int(None, allow_none=True).tag(sync=True, echo_update=False)  # as above
+
+
+def steps(key: str, lang: str, options: dict[str, float], value: float) -> Steps:
+    """A slider over values that are not evenly spaced. ``options``: what the reader sees → the value."""
+    return Steps(
+        options=list(options.items()),
+        value=value,
         description=text(key, lang),
         style=STYLE,
         layout=widgets.Layout(width="460px", max_width="100%"),

@@ -111,10 +111,13 @@ class Reader:
         cells = self.page.locator(".jp-CodeCell")
         for i in range(cells.count()):
             cells.nth(i).scroll_into_view_if_needed()
-            cells.nth(i).locator(".jp-InputArea-prompt").wait_for(timeout=10_000)
+            # Attached is enough: a folded cell's prompt is not visible.
+            cells.nth(i).locator(".jp-InputPrompt").first.wait_for(timeout=10_000, state="attached")
             yield cells.nth(i)
 
     def has_run(self, cell) -> bool:
+        if cell.locator(".jp-InputPlaceholder").count():  # a folded cell has no number; those after it have
+            return True
         return cell.locator(".jp-InputPrompt").inner_text().strip("[]: \xa0").isdigit()
 
     def errors(self) -> list[str]:

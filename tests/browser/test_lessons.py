@@ -33,6 +33,10 @@ def test_lesson_answers_the_hand(reader, lang, name):
         if figure.count():
             use_every_control(reader, figure, f"{lang}-{Path(name).stem}-{figures}")
             figures += 1
+        elif cell.locator(".widget-radio").count():
+            answer_every_way(
+                reader, cell, f"{lang}-{Path(name).stem}-quiz{cell.get_attribute('data-windowed-list-index')}"
+            )
     assert figures > 0
     assert reader.errors() == []
     assert reader.widget_errors() == []
@@ -67,6 +71,19 @@ def use_every_control(reader, figure, name):
             shoot(page, f"{name}-{option.split()[0]}")
             before = chosen
     assert place_of(image, figure) == place, "the picture jumped"
+
+
+def answer_every_way(reader, cell, name):
+    """Each choice of a quiz gets feedback of its own; one of them is right."""
+    choices = cell.locator("input[type=radio]")
+    said = []
+    for i in range(choices.count()):
+        choices.nth(i).check()
+        reader.page.wait_for_timeout(300)
+        said.append(cell.locator("[role=status]").inner_text())
+        shoot(reader.page, f"{name}-{i}")
+    assert len(set(said)) == len(said) > 2
+    assert sorted(text[0] for text in said) == sorted("✓" + "✗" * (len(said) - 1))
 
 
 def drag_to_the_end(page, slider, track, steps):

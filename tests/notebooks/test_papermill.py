@@ -29,6 +29,12 @@ def widget_models(notebook):
     return notebook.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {}).values()
 
 
+def verdicts(notebook) -> list[str]:
+    """The first character of what each exercise's check says."""
+    checks = [c for c in notebook.cells if c.cell_type == "code" and "course.check(" in c.source]
+    return [cell.outputs[0].data["text/plain"][0] for cell in checks]
+
+
 def errors(notebook) -> list[str]:
     """What went wrong in a widget's callback, which papermill does not notice."""
     found = []
@@ -48,9 +54,14 @@ def errors(notebook) -> list[str]:
 @pytest.mark.parametrize("changed", [False, True], ids=["as it is", "other seed and language"])
 @pytest.mark.parametrize(("lang", "name"), BOTH, ids=lambda part: part.removesuffix(".ipynb"))
 def test_lesson_runs(lang, name, changed, tmp_path):
+    path = tool.ROOT / lang / name
     other = {"LANG": {"en": "zh", "zh": "en"}[lang], "SEED": 1}
-    done = run(tool.ROOT / lang / name, tmp_path / name, other if changed else None)
+    if "SOLVE" in papermill.inspect_notebook(str(path)):
+        other["SOLVE"] = True
+    done = run(path, tmp_path / name, other if changed else None)
     assert errors(done) == []
+    # Untouched, an exercise says that it is not done; solved, that it is right.
+    assert set(verdicts(done)) <= {"✓" if changed else "…"}
     pictures = [m for m in widget_models(done) if m["model_name"] == "ImageModel"]
     assert all(m.get("buffers") for m in pictures), "an empty live figure"
     live_cells = [c for c in done.cells if c.cell_type == "code" and c.source.startswith("live.")]

@@ -227,7 +227,11 @@ def test_threads_never_draw_at_the_same_time():
     assert other.error is None
 
 
-FIGURES = {"taste": live.taste, "why_initialization": live.why_initialization}
+FIGURES = {
+    "taste": live.taste,
+    "why_initialization": live.why_initialization,
+    "zero_and_symmetry": live.zero_and_symmetry,
+}
 
 
 def test_every_live_figure_is_tested():
@@ -237,6 +241,8 @@ def test_every_live_figure_is_tested():
 def other_values(control):
     if isinstance(control, widgets.Dropdown):
         return [value for _, value in control.options if value != control.value]
+    if hasattr(control, "options"):  # a slider over chosen values
+        return [control.options[1][1], control.options[-1][1]]
     return [control.min, control.max]
 
 

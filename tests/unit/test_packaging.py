@@ -172,6 +172,7 @@ FLOORS = [
     {"signals"},
     {"theory", "training"},
     {"sweep", "course"},
+    {"course.quizzes", "course.checks"},
     {"plots"},
     {"live.figure", "live.controls"},
     {"live.*"},

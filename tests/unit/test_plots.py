@@ -104,3 +104,17 @@ def test_training_and_signals_as_a_figure():
         "a", signals([1], [1]), history([2, 1]), names=NAMES, epochs=1, lang="en"
     )
     assert isinstance(figure, plots.Figure)
+
+
+def test_units_in_training_shows_the_step_it_is_told():
+    places = np.zeros((4, 2, 2))
+    places[:, 0, 0], places[:, 1, 1] = [0, 0.5, 1, 9], [0, -0.5, -1, -9]
+    picture = plots.UnitsInTraining(2, 3, "en")
+    picture.still(places, np.array([9.0, 2, 1, 0.5]), np.array([1, 1, 2, 2]), 2)
+    np.testing.assert_array_equal(picture.points.get_xydata(), [[1, 0], [0, -1]])
+    assert len(picture.paths.get_xdata()) == 2 * (3 + 1)  # both paths as far as step 2, and a gap after each
+    assert [mark.get_xydata().tolist() for mark in picture.marks] == [[[2, 1]], [[2, 2]]]
+    assert picture.curves[0].get_ydata()[0] == picture.TOP  # beyond the axis: at its edge
+    assert "rank 2" in picture.verdict.get_text()
+    picture.update(places, np.ones(4), np.ones(4, int), 3)
+    assert abs(picture.points.get_xydata()).max() == picture.REACH

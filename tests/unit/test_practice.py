@@ -1,0 +1,127 @@
+"""Quizzes and checks: a right answer passes, a near miss gets its own hint, an absurd one does no harm."""
+
+import re
+
+import numpy as np
+import pytest
+
+import initkit as ik
+import notebooks as tool
+from initkit import course
+from initkit.course import checks, quizzes, texts
+
+RNG = np.random.default_rng(0)
+ONES = np.ones((30, 1))
+QUESTIONS = sorted({k.split(".", 1)[1].rsplit(".", 1)[0] for k in texts.table() if k.startswith("quiz.")})
+
+# exercise → (answer, what the check should say)
+ANSWERS = {
+    "02.1": [
+        (ik.uniform((30, 64), 0.09, 0.11, rng=0), "right"),
+        ((0.1 + 0.001 * RNG.standard_normal((30, 64))).tolist(), "right"),
+        (0.1 + 0.0001 * np.arange(30)[:, None] * np.ones(64), "right"),  # one number a unit will do
+        (np.full((30, 64), 0.1), "constant"),
+        (0.1 + 0.001 * RNG.standard_normal(64) * ONES, "columns"),
+        (0.1 + 0.001 * (np.arange(30) // 2)[:, None] * np.ones(64) / 15, "some"),
+        (ik.normal((30, 64), std=0.001, rng=0), "centre"),
+        (ik.normal((30, 64), 0.1, 0.01, rng=0), "far"),
+        (ik.uniform((64, 30), 0.09, 0.11, rng=0), "transposed"),
+        (ik.uniform((30, 63), 0.09, 0.11, rng=0), "shape"),
+        (3, "shape"),
+        (np.full((30, 64), np.nan), "finite"),
+        ("0.1", "type"),
+        (object(), "type"),
+        ([[1, 2], [3]], "type"),
+    ],
+    "02.2": [
+        (2, "right"),
+        (2.0, "right"),
+        (np.int64(2), "right"),
+        (1, "first"),
+        (0, "never"),
+        (np.inf, "never"),
+        (7, "late"),
+        ("2", "type"),
+        ([2], "type"),
+        (print, "type"),
+    ],
+}
+
+
+def test_every_exercise_is_tested_with_right_near_and_absurd_answers():
+    assert set(ANSWERS) == set(checks.CHECKS)
+    for name, answers in ANSWERS.items():
+        said = {key for _, key in answers}
+        known = {k.rsplit(".", 1)[1] for k in texts.table() if k.startswith(f"check.{name}.")}
+        assert known <= said, f"{name}: never said: {known - said}"
+        assert "type" in said
+
+
+@pytest.mark.parametrize("lang", course.LANGUAGES)
+@pytest.mark.parametrize(("name", "answer", "key"), [(n, *a) for n in ANSWERS for a in ANSWERS[n]])
+def test_the_check_says(name, answer, key, lang):
+    verdict = course.check(name, answer, lang=lang)
+    assert verdict.ok is (key == "right")
+    wanted = texts.table()["check.type" if key == "type" else f"check.{name}.{key}"][lang]
+    pattern = re.sub(r"\\{\w+\\}", ".*", re.escape(wanted))
+    assert re.fullmatch(pattern, verdict.message)
+    assert str(verdict)[0] == ("✓" if verdict.ok else "✗")
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("answer", [..., None])
+def test_an_untouched_exercise_is_not_wrong(name, answer):
+    verdict = course.check(name, answer, lang="zh")
+    assert verdict.ok is None
+    assert "还没有作答" in verdict._repr_html_()
+
+
+def test_an_answer_that_raises_does_no_harm():
+    class Bad:
+        def __array__(self, *args, **kwargs):
+            raise RuntimeError("<b>no</b>")
+
+    verdict = course.check("02.1", Bad(), lang="en")
+    assert verdict.ok is False
+    assert "RuntimeError: <b>no</b>" in verdict.message
+    assert "&lt;b&gt;" in verdict._repr_html_()
+    with pytest.raises(KeyError, match=r"no exercise is called .99\.9"):
+        course.check("99.9", 1, lang="en")
+
+
+@pytest.mark.parametrize("lang", course.LANGUAGES)
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_every_choice_is_answered(name, lang):
+    quiz = course.quiz(name, lang=lang)
+    assert quiz.buttons.value is None
+    assert quiz.feedback.value == ""
+    assert sum(quiz.answers.values()) == 1
+    seen = set()
+    for letter, right in quiz.answers.items():
+        quiz.buttons.value = letter
+        assert (quizzes.RIGHT if right else quizzes.WRONG) in quiz.feedback.value
+        seen.add(quiz.feedback.value)
+    assert len(seen) == len(quiz.answers) >= 3
+    quiz.buttons.value = None
+    assert quiz.feedback.value == ""
+
+
+def test_an_unknown_question_is_told():
+    with pytest.raises(KeyError, match="no question is called"):
+        course.quiz("99.9", lang="en")
+
+
+def test_lessons_and_practice_fit_each_other():
+    """Every question and every exercise is in exactly one lesson, and none is asked that is not there."""
+    for kind, known in (("quiz", QUESTIONS), ("check", sorted(checks.CHECKS))):
+        used = []
+        for name in tool.lessons():
+            for cell in tool.read(tool.ROOT / "en" / name).cells:
+                used += re.findall(rf'course\.{kind}\("([\d.]+)"', cell.source)
+        assert sorted(used) == known
+
+
+def test_the_zero_output_layer_is_run_not_remembered():
+    assert checks.first_step_that_moves_hidden_weights(0.0) == 2
+    assert checks.first_step_that_moves_hidden_weights(0.1) in (1, 2)
+    assert checks.first_step_that_moves_hidden_weights(np.random.default_rng(0).normal(size=(10, 30))) == 1
