@@ -12,7 +12,7 @@ from ..training import iterate
 from . import controls
 from .figure import LiveFigure
 
-UNITS, STEPS, LR, EXAMPLES = 8, 150, 0.5, 400
+UNITS, STEPS, LR, EXAMPLES = 8, 200, 0.3, 400
 NOISES = (0.0, *(10.0**-k for k in range(9, 0, -1)))
 
 
@@ -52,9 +52,9 @@ def zero_and_symmetry(*, lang: str, seed: int = 0) -> LiveFigure:
         {
             "value": controls.slider("symmetry.value", lang, 0.0, 1.0, 0.05, 0.1),
             "noise": controls.steps(
-                "symmetry.noise", lang, {f"{n:.0e}" if n else "0": n for n in NOISES}, 0.0
+                "symmetry.noise", lang, {f"{n:g}": n for n in NOISES}, 0.0
             ),
-            "step": controls.slider("symmetry.step", lang, 0, STEPS, 1, 0),
+            "step": controls.slider("symmetry.shown", lang, 0, STEPS, 1, 0),
         },
         respond,
         lang=lang,
