@@ -176,7 +176,7 @@ def layer_histograms(shares, spreads, layers, edges, *, lang: str) -> Figure:
 
 
 class _ByLayer:
-    """Points over layers on a logarithmic axis; what lies beyond it is marked at its edge."""
+    """Points over layers on a logarithmic axis, and theory's line; what lies beyond is marked at its edge."""
 
     def __init__(self, picture, axes, depth: int, decades: int, title: str, marker: str):
         self.low, self.high = 10.0**-decades, 10.0**decades
@@ -189,16 +189,20 @@ class _ByLayer:
         axes.yaxis.set_minor_locator(NullLocator())
         axes.grid(axis="y", color=FAINT, lw=0.8)
         axes.set_axisbelow(True)
+        self.line = picture.moves(axes.plot([], [], "-", color=THEORY, lw=1.5, zorder=3)[0])
         draw = lambda shape: picture.moves(axes.plot([], [], shape, color=MEASURED, ms=6)[0])  # noqa: E731
         self.points, self.above, self.below = draw(marker), draw("^"), draw("v")
 
-    def update(self, values):
+    def update(self, values, predicted=()):
+        """``values`` and ``predicted`` of layers 1, 2, …; of as many as there are."""
+        layers = self.layers[: len(values)]
         values = np.nan_to_num(np.asarray(values), nan=np.inf)
         above, below = values > self.high, values < self.low
         inside = ~(above | below)
-        self.points.set_data(self.layers[inside], values[inside])
-        self.above.set_data(self.layers[above], np.full(above.sum(), self.high * 6))
-        self.below.set_data(self.layers[below], np.full(below.sum(), self.low / 6))
+        self.points.set_data(layers[inside], values[inside])
+        self.above.set_data(layers[above], np.full(above.sum(), self.high * 6))
+        self.below.set_data(layers[below], np.full(below.sum(), self.low / 6))
+        self.line.set_data(layers[: len(predicted)], np.clip(predicted, 1e-300, 1e300))
 
 
 class TrainingAndSignals(Picture):
@@ -332,3 +336,53 @@ class UnitsInTraining(Picture):
 def units_in_training(places, loss, rank, step, *, lang: str) -> Figure:
     """Weight vectors, loss and rank at one step; see ``UnitsInTraining``."""
     return UnitsInTraining(places.shape[1], len(loss) - 1, lang).still(places, loss, rank, step)
+
+
+class ForwardAndBackward(Picture):
+    """The activations' distribution, the signal forward and the gradient backward, over the layers."""
+
+    TOP = 0.5  # share at which the darkest blue is reached
+
+    def __init__(self, most: int, edges, lang: str):
+        self.most, self.edges = most, np.asarray(edges)
+        super().__init__(lang)
+
+    def build(self):
+        figure = self.figure
+        spread, forward, backward = figure.subplots(1, 3)
+        for axes, left, width in ((spread, 0.06, 0.26), (forward, 0.415, 0.25), (backward, 0.735, 0.25)):
+            axes.set_position((left, 0.125, width, 0.69))
+        spread.set_title(self.text("random.spread"), loc="left")
+        spread.set_xlabel(self.text("signal.layer"))
+        spread.set_ylabel(self.text("layers.value"), labelpad=-4)
+        spread.set(yticks=(-1, 0, 1), xticks=range(1, self.most + 1, 1 + self.most // 8))
+        where = (0.5, self.most + 0.5, self.edges[0], self.edges[-1])
+        self.shares = self.moves(
+            spread.imshow(
+                np.zeros((len(self.edges) - 1, self.most)),
+                cmap="Blues", vmin=0, vmax=self.TOP, aspect="auto", origin="lower", extent=where,
+                interpolation="nearest",
+            )
+        )  # fmt: skip
+        self.forward = _ByLayer(self, forward, self.most, 18, "signal.forward", "o")
+        self.backward = _ByLayer(self, backward, self.most, 18, "signal.backward", "s")
+        forward.plot([], [], "o", color=MEASURED, ms=6, label=self.text("signal.measured"))
+        forward.plot([], [], "-", color=THEORY, lw=1.5, label=self.text("signal.theory"))
+        forward.legend(loc="upper left", frameon=False, fontsize=9, handlelength=1.2, borderpad=0)
+        figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
+        self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=12, va="center", color=MEASURED))
+
+    def update(self, seen, predicted):
+        """``seen``: measured Signals, with histograms over ``edges``; ``predicted``: theory's."""
+        shares = np.full((self.most, len(self.edges) - 1), np.nan)
+        shares[: seen.depth - 1] = seen.histograms[:-1]  # the last layer is linear
+        self.shares.set_data(np.ma.masked_invalid(shares.T))
+        self.forward.update(seen.q, predicted.q)
+        self.backward.update(seen.grad_var, predicted.grad_var)
+        last = seen.q[-1] / seen.q[0]
+        self.verdict.set_text(self.text("random.verdict", depth=seen.depth, ratio=f"{last:.1e}"))
+
+
+def forward_and_backward(seen, predicted, edges, *, lang: str) -> Figure:
+    """Distribution, forward and backward signal of one net, theory over measurement; see the class."""
+    return ForwardAndBackward(seen.depth, edges, lang).still(seen, predicted)

@@ -6,14 +6,16 @@ and the fields to fill in. The key "right" is the only one that means right.
 
 from __future__ import annotations
 
+import functools
 import html
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from .. import datasets
+from .. import datasets, initializers
 from ..network import MLP
+from ..signals import measure
 from ..training import iterate
 from .texts import text
 
@@ -109,16 +111,60 @@ def first_step_that_moves_hidden_weights(output_weights: float = 0.0) -> int | N
     return None
 
 
+def _number(answer) -> float | None:
+    """The answer as one real number, or None."""
+    array = _numbers(answer)
+    return None if array is None or array.ndim else float(array)
+
+
 @_of("02.2")
 def _zero_output_layer(answer):
     """A number of steps, found by running them."""
-    if isinstance(answer, str):
-        return "type", {"wanted": "int", "came": "str"}
-    number = _numbers(answer)
-    if number is None or number.ndim:
+    number = _number(answer)
+    if number is None:
         return "type", {"wanted": "int", "came": type(answer).__name__}
     if number == first_step_that_moves_hidden_weights():
         return "right", {}
     if number == 1:
         return "first", {}
     return ("never" if not np.isfinite(number) or number < 1 else "late"), {}
+
+
+@_of("03.1")
+def _level_signal(answer):
+    """A σ that keeps signal and gradient within a factor of 100 over 20 tanh layers, found by measuring."""
+    sigma = _number(answer)
+    if sigma is None:
+        return "type", {"wanted": "float", "came": type(answer).__name__}
+    if not 0 < sigma < 1e3:
+        return "range", {}
+    data = datasets.digits()
+    net = MLP([64, *[100] * 19, 10], "tanh", functools.partial(initializers.normal, std=sigma), rng=0)
+    seen = measure(net, data.x_train[:200], data.y_train[:200])
+    forward, backward = (seen.q[18] / seen.q[0], seen.grad_var[0] / seen.grad_var[18])
+    fields = {"forward": f"{forward:.1e}", "backward": f"{backward:.1e}"}
+    if 0.01 <= forward <= 100 and 0.01 <= backward <= 100:
+        return "right", fields
+    if 0.008 <= sigma <= 0.02:
+        return "variance", fields
+    return ("small" if forward < 0.01 else "large"), fields
+
+
+@_of("03.2")
+def _uniform_bound(answer):
+    """√(3/300) = 0.1: the variance of U[−b, b] is b²/3."""
+    bound = _number(answer)
+    if bound is None:
+        return "type", {"wanted": "float", "came": type(answer).__name__}
+    known = {
+        "right": 0.1,
+        "std": 300**-0.5,
+        "variance": 1 / 300,
+        "width": 0.2,
+        "six": 0.02**0.5,
+        "squared": 0.01,
+    }
+    for key, value in known.items():
+        if abs(bound - value) <= 0.01 * value:
+            return key, {}
+    return "other", {"variance": f"{300 * bound**2 / 3:.3g}"}

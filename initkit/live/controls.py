@@ -33,6 +33,24 @@ def slider(key: str, lang: str, low, high, step, value) -> Slider | IntSlider:
     )
 
 
+class LogSlider(widgets.FloatLogSlider):
+    value = traitlets.CFloat(1.0).tag(sync=True, echo_update=False)  # as above
+
+
+def log_slider(key: str, lang: str, low: float, high: float, step: float, value: float) -> LogSlider:
+    """From 10^low to 10^high; ``step`` is that of the exponent."""
+    return LogSlider(
+        value=value,
+        min=low,
+        max=high,
+        step=step,
+        readout_format=".3g",
+        description=text(key, lang),
+        style=STYLE,
+        layout=widgets.Layout(width="460px", max_width="100%"),
+    )
+
+
 class Steps(widgets.SelectionSlider):
     index = traitlets.Int(None, allow_none=True).tag(sync=True, echo_update=False)  # as above
 

@@ -51,9 +51,7 @@ def zero_and_symmetry(*, lang: str, seed: int = 0) -> LiveFigure:
         picture,
         {
             "value": controls.slider("symmetry.value", lang, 0.0, 1.0, 0.05, 0.1),
-            "noise": controls.steps(
-                "symmetry.noise", lang, {f"{n:g}": n for n in NOISES}, 0.0
-            ),
+            "noise": controls.steps("symmetry.noise", lang, {f"{n:g}": n for n in NOISES}, 0.0),
             "step": controls.slider("symmetry.shown", lang, 0, STEPS, 1, 0),
         },
         respond,

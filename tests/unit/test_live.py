@@ -228,6 +228,7 @@ def test_threads_never_draw_at_the_same_time():
 
 
 FIGURES = {
+    "random": live.random,
     "taste": live.taste,
     "why_initialization": live.why_initialization,
     "zero_and_symmetry": live.zero_and_symmetry,
@@ -243,7 +244,7 @@ def other_values(control):
         return [value for _, value in control.options if value != control.value]
     if hasattr(control, "options"):  # a slider over chosen values
         return [control.options[1][1], control.options[-1][1]]
-    return [control.min, control.max]
+    return [value for value in (control.max, control.min) if value != control.value]
 
 
 @pytest.mark.parametrize("lang", course.LANGUAGES)

@@ -45,6 +45,32 @@ ANSWERS = {
         ([2], "type"),
         (print, "type"),
     ],
+    "03.1": [
+        (0.1, "right"),
+        (0.12, "right"),  # whatever keeps both, not one number
+        (np.float32(0.15), "right"),
+        (0.01, "variance"),
+        (0.05, "small"),
+        (0.5, "large"),
+        (0, "range"),
+        (-0.1, "range"),
+        (np.nan, "range"),
+        ("0.1", "type"),
+        ([0.1], "type"),
+    ],
+    "03.2": [
+        (0.1, "right"),
+        ((3 / 300) ** 0.5, "right"),
+        (300**-0.5, "std"),
+        (1 / 300, "variance"),
+        (0.2, "width"),
+        ((6 / 300) ** 0.5, "six"),
+        (0.01, "squared"),
+        (1, "other"),
+        (-0.1, "other"),
+        ("b", "type"),
+        (None.__class__, "type"),
+    ],
 }
 
 

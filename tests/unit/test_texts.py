@@ -30,7 +30,8 @@ def test_both_languages_fill_the_same_fields():
 
 
 def test_chinese_texts_are_chinese_and_english_ones_are_not():
-    names = {"start.xavier", "start.he"}  # people
+    # People, and functions.
+    names = {"start.xavier", "start.he", "random.tanh", "random.relu", "random.sigmoid"}
     for key, by_language in TABLE.items():
         assert not HAN.search(by_language["en"]), key
         assert key in names or HAN.search(by_language["zh"]), key

@@ -1,0 +1,62 @@
+"""Lesson 03: how large random weights should be, by layer, theory over measurement."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from .. import datasets, initializers, plots
+from ..course.texts import text
+from ..network import MLP
+from ..signals import measure
+from ..theory import predict_for
+from . import controls
+from .figure import LiveFigure
+
+WIDTH, MOST = 100, 30
+EDGES = np.linspace(-1, 1, 42)
+ACTIVATIONS = ("tanh", "relu", "sigmoid")
+DISTRIBUTIONS = ("normal", "uniform")
+
+
+def random(*, lang: str, seed: int = 0) -> LiveFigure:
+    """Weights of standard deviation σ in nets of 100 units a layer, fed 100 digits, before training.
+
+    Points are measured; the line is what theory predicts for an infinitely wide net.
+    """
+    data = datasets.digits()
+    x, y = data.x_train[:100], data.y_train[:100]
+    picture = plots.ForwardAndBackward(MOST, EDGES, lang)
+
+    @functools.lru_cache(maxsize=16)
+    def drawn(depth, distribution):
+        """One draw of variance 1: σ scales it, so that the picture moves with the hand alone."""
+        scheme = initializers.normal if distribution == "normal" else initializers.uniform
+        spread = {"std": 1.0} if distribution == "normal" else {"low": -(3**0.5), "high": 3**0.5}
+        widths = [64, *[WIDTH] * (depth - 1), 10]
+        return MLP(widths, "tanh", functools.partial(scheme, **spread), rng=seed).weights
+
+    def respond(sigma, depth, distribution, activation):
+        units = drawn(depth, distribution)
+        net = MLP([64, *[WIDTH] * (depth - 1), 10], activation, "zeros")
+        for weight, unit in zip(net.weights, units, strict=True):
+            np.multiply(unit, sigma, out=weight)
+        picture.update(measure(net, x, y, EDGES), predict_for(net, x, y))
+
+    names = {name: text(f"random.{name}", lang) for name in (*ACTIVATIONS, *DISTRIBUTIONS)}
+    return LiveFigure(
+        picture,
+        {
+            "sigma": controls.log_slider("random.sigma", lang, -3, 1, 0.05, 0.1),
+            "depth": controls.slider("random.depth", lang, 2, MOST, 1, 10),
+            "distribution": controls.choice(
+                "random.distribution", lang, {n: names[n] for n in DISTRIBUTIONS}, "normal"
+            ),
+            "activation": controls.choice(
+                "random.activation", lang, {n: names[n] for n in ACTIVATIONS}, "tanh"
+            ),
+        },
+        respond,
+        lang=lang,
+    )
