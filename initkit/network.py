@@ -74,7 +74,10 @@ class MLP:
         residual: float | None = None,
         norm: str | None = None,
     ):
-        self.widths = checked_shape(widths)
+        try:
+            self.widths = checked_shape(widths)
+        except (TypeError, ValueError):
+            raise TypeError(f"widths must be whole numbers of at least 1, not {widths!r}") from None
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise ValueError(
                 f"widths must be two or more sizes of at least 1, (in, hidden…, out), not {widths!r}"
@@ -101,7 +104,12 @@ class MLP:
         array = np.asarray(initializer(shape, rng=rng, dtype=self.dtype))
         if array.shape != shape:
             raise ValueError(f"{argument} returned shape {array.shape} where {shape} was asked for")
-        return array.astype(self.dtype, copy=False)
+        if array.dtype.kind not in "buif":
+            raise TypeError(f"{argument} returned {array.dtype} where real numbers were asked for")
+        return np.array(array, self.dtype)  # a copy: the net's own, to be written to
+
+    def __getstate__(self):
+        return {**self.__dict__, "_trace": None}  # activations do not travel with the net
 
     @property
     def depth(self) -> int:
@@ -109,17 +117,30 @@ class MLP:
         return len(self.weights)
 
     def checked(self, x) -> np.ndarray:
-        """``x`` in the net's dtype. Raises ValueError for another shape than (batch, in), NaN or infinity."""
+        """A copy of ``x`` in the net's dtype.
+
+        Raises ValueError for another shape than (batch, in), an empty batch, NaN or infinity, or numbers too
+        large for the dtype; TypeError for what is no array of real numbers.
+        """
+        try:
+            array = np.asarray(x)
+            real = array.dtype.kind in "buif"
+        except ValueError:  # rows of different lengths
+            real = False
+        if not real:
+            raise TypeError(f"x must be an array of real numbers, (batch, {self.widths[0]})")
+        if array.ndim != 2 or array.shape[1] != self.widths[0]:
+            raise ValueError(f"x must have shape (batch, {self.widths[0]}), not {array.shape}")
+        if len(array) == 0:
+            raise ValueError("x must hold at least one input; the batch is empty")
         with np.errstate(over="ignore"):
-            x = np.asarray(x, self.dtype)
-        if x.ndim != 2 or x.shape[1] != self.widths[0]:
-            raise ValueError(f"x must have shape (batch, {self.widths[0]}), not {x.shape}")
-        if not np.isfinite(x).all():
-            raise ValueError(f"x must be finite numbers of {self.dtype}; it holds NaN or infinity")
-        return x
+            array = np.array(array, self.dtype)
+        if not np.isfinite(array).all():
+            raise ValueError(f"x must be finite numbers that {self.dtype} can hold; some are not")
+        return array
 
     def trace(self, x) -> Trace:
-        """Run ``x`` (batch, in) forward and return what every layer saw; ``backward`` can follow.
+        """Run ``x`` (batch, in) forward and return what every layer saw. Nothing of it is kept in the net.
 
         Overflow is not an error, and no warning: what is too large for the dtype becomes inf.
         """
@@ -138,23 +159,37 @@ class MLP:
                     z, sigma = _normalized(z)
                     spread.append(sigma)
                 seen.append(z)
-                inputs.append(self.activation.f(z))
-        self._trace = Trace(inputs, pre, seen, spread)
-        return self._trace
+                inputs.append(self._in_dtype("f", z))
+        return Trace(inputs, pre, seen, spread)
+
+    def _in_dtype(self, name: str, z: np.ndarray) -> np.ndarray:
+        """f or df of ``z``; a reader's own activation may answer in another dtype."""
+        values = np.asarray(getattr(self.activation, name)(z), self.dtype)
+        if values.shape != z.shape:
+            raise ValueError(f"activation returned shape {values.shape} for an argument of shape {z.shape}")
+        return values
+
+    def slopes(self, trace: Trace) -> list[np.ndarray]:
+        """f' of every hidden layer, at what ``trace`` saw."""
+        with np.errstate(all="ignore"):
+            return [self._in_dtype("df", z) for z in trace.seen]
 
     def forward(self, x) -> np.ndarray:
-        """``x`` (batch, in) → (batch, out). Raises as ``checked`` does."""
-        return self.trace(x).pre[-1]
+        """``x`` (batch, in) → (batch, out); what the layers saw is kept for ``backward``.
 
-    def deltas(self, grad_out, slopes=None) -> list[np.ndarray]:
-        """∂L/∂(pre-activations) of every layer, (batch, width) each, for the last forward pass.
-
-        δ_L = ∂L/∂y, δ_{l} = (δ_{l+1} W_{l+1}) ⊙ f'(z_l) (Glorot & Bengio 2010, eq. 2). ``slopes``: the
-        f' of every hidden layer, where they are known already.
+        Raises as ``checked`` does.
         """
-        if self._trace is None:
-            raise RuntimeError("backward needs a forward pass first")
-        trace = self._trace
+        self._trace = self.trace(x)
+        return self._trace.pre[-1]
+
+    def deltas(self, grad_out, trace: Trace | None = None, slopes=None) -> list[np.ndarray]:
+        """∂L/∂(pre-activations) of every layer, (batch, width) each.
+
+        δ_L = ∂L/∂y, δ_{l} = (δ_{l+1} W_{l+1}) ⊙ f'(z_l) (Glorot & Bengio 2010, eq. 2). ``trace``: of the
+        forward pass meant, the last ``forward`` unless told. ``slopes``: where they are known already.
+        """
+        trace = self._of_last_pass(trace)
+        slopes = self.slopes(trace) if slopes is None else slopes
         grad_out = np.asarray(grad_out, self.dtype)
         if grad_out.shape != trace.pre[-1].shape:
             raise ValueError(
@@ -165,7 +200,7 @@ class MLP:
             for layer in range(self.depth - 1, 0, -1):
                 delta = deltas[-1] @ self.weights[layer]
                 seen = trace.seen[layer - 1]
-                delta *= self.activation.df(seen) if slopes is None else slopes[layer - 1]
+                delta *= slopes[layer - 1]
                 if self.norm:
                     delta = _normalized_backward(delta, seen, trace.spread[layer - 1])
                 if self.skips[layer]:
@@ -174,17 +209,24 @@ class MLP:
                 deltas.append(delta)
         return deltas[::-1]
 
-    def backward(self, grad_out) -> Gradients:
-        """Gradients of L for the last forward pass, given ``grad_out`` = ∂L/∂y (batch, out).
+    def _of_last_pass(self, trace: Trace | None) -> Trace:
+        trace = self._trace if trace is None else trace
+        if trace is None:
+            raise RuntimeError("backward needs a forward pass first")
+        return trace
+
+    def backward(self, grad_out, trace: Trace | None = None) -> Gradients:
+        """Gradients of L, given ``grad_out`` = ∂L/∂y (batch, out); ``trace`` as in ``deltas``.
 
         >>> net = MLP([2, 1], init="ones", rng=0)
         >>> _ = net.forward(np.array([[3.0, 4.0]]))
         >>> net.backward(np.ones((1, 1))).weights[0]
         array([[3., 4.]], dtype=float32)
         """
-        deltas = self.deltas(grad_out)
+        trace = self._of_last_pass(trace)
+        deltas = self.deltas(grad_out, trace)
         with np.errstate(all="ignore"):
-            weights = [d.T @ a for d, a in zip(deltas, self._trace.inputs, strict=True)]
+            weights = [d.T @ a for d, a in zip(deltas, trace.inputs, strict=True)]
             biases = [d.sum(axis=0) for d in deltas]
             for layer in np.flatnonzero(self.skips):
                 weights[layer] *= self.dtype.type(self.residual)
@@ -211,8 +253,9 @@ def lsuv(net: MLP, batch, *, tol: float = 0.1, max_iter: int = 10, rng=None) -> 
 
     Every layer's weights become orthonormal and are then, from the first layer on, divided by the
     standard deviation that the layer's output has on ``batch``, until |Var[z_l] − 1| < ``tol``; biases
-    stay as they are. Returns ``net``. Raises ValueError where a layer has not come within ``tol`` after
-    ``max_iter`` divisions (its output does not vary), and as ``forward`` does. Taught in lesson 06.
+    stay as they are. Returns ``net``. Raises ValueError for a residual net (what its skips bring is out of
+    reach), where a layer has not come within ``tol`` after ``max_iter`` divisions (its output does not
+    vary, or its biases do), and as ``forward`` does. Taught in lesson 06.
 
     >>> net = lsuv(MLP([64, *[50] * 8, 10], "tanh"), np.random.default_rng(0).normal(size=(99, 64)), rng=0)
     >>> bool(abs(net.forward(np.random.default_rng(0).normal(size=(99, 64))).var() - 1) < 0.1)
@@ -220,11 +263,14 @@ def lsuv(net: MLP, batch, *, tol: float = 0.1, max_iter: int = 10, rng=None) -> 
     """
     if not (math.isfinite(tol) and tol > 0):
         raise ValueError(f"tol must be a finite number above 0, not {tol!r}")
-    if len(batch) == 0:
-        raise ValueError("batch must hold at least one input; it is empty")
+    if not hasattr(max_iter, "__index__") or max_iter < 0:
+        raise ValueError(f"max_iter must be a whole number of at least 0, not {max_iter!r}")
+    if net.skips.any():
+        raise ValueError("net must have no residual blocks: what their skips bring cannot be scaled")
+    net.checked(batch)
     rng = sampling.generator(rng)
     for weight in net.weights:
-        initializers.orthogonal(weight.shape, rng=rng, out=weight)
+        initializers.orthogonal(weight.shape, rng=rng, dtype=weight.dtype, out=weight)
     for layer, weight in enumerate(net.weights):
         for _ in range(max_iter + 1):
             variance = net.trace(batch).pre[layer].var(dtype=np.float64)

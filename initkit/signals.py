@@ -26,8 +26,8 @@ class Signals:
     ``histograms``       (depth, bins): share of the f(z_l) in every bin, or None where no ``edges`` were
                          given. What lies beyond the outer edges is counted in the outer bins, so that
                          a row sums to 1 and what leaves the picture is seen at its border; NaN in none
-    ``q_band``           (depth, 2): the interval in which the q_l of 95 of 100 nets of this width lie, as
-                         predicted; None in what was measured
+    ``q_band``           (depth, 2): the interval in which the q_l of 95 of 100 nets of this width lie, to
+                         first order in depth over width (see ``predict``); None in what was measured
     """
 
     q: np.ndarray
@@ -46,7 +46,10 @@ class Signals:
 
     @property
     def overflowed_at(self) -> int | None:
-        """The first layer l, from 1, with a pre-activation that its dtype cannot hold; None where all can."""
+        """The first layer l, from 1, whose q_l is not a finite number; None where all are.
+
+        Its pre-activations are more than the net's dtype can hold (or, in float64, more than 1e154).
+        """
         beyond = np.flatnonzero(~np.isfinite(self.q))
         return int(beyond[0]) + 1 if beyond.size else None
 
@@ -100,31 +103,24 @@ def mean_cosine(z: np.ndarray, squares: np.ndarray | None = None) -> float:
     return (total @ total - n) / (n * (n - 1))
 
 
-def checked_inputs(net: MLP, x) -> np.ndarray:
-    """``net.checked(x)``, of at least one input."""
-    x = net.checked(x)
-    if len(x) == 0:
-        raise ValueError("x must hold at least one input; the batch is empty")
-    return x
-
-
 def measure(net: MLP, x, y=None, edges=None) -> Signals:
     """Run ``x`` (batch, in) through ``net``, and back when labels ``y`` (batch,) are given.
 
     The loss is softmax cross-entropy. ``edges`` (bins + 1,) asks for histograms too. One pass; nothing
     is kept. Overflow is not an error: entries become inf or NaN, and ``overflowed_at`` names the layer.
-    Raises ValueError for an empty batch, NaN or infinity in ``x``, or labels that do not fit. Taught in
-    lesson 01.
+    Raises ValueError for an empty batch, NaN or infinity in ``x``, labels that do not fit, or edges that do
+    not rise. Taught in lesson 01.
 
     >>> net = MLP([64, *[64] * 5, 10], init="he_normal", rng=0)
     >>> s = measure(net, np.random.default_rng(0).standard_normal((100, 64)))
     >>> s.depth, bool(0.3 < s.q[-1] / s.q[0] < 3)
     (6, True)
     """
-    trace = net.trace(checked_inputs(net, x))
+    edges = None if edges is None else _checked_edges(edges)
+    trace = net.trace(x)
     steep = FLAT * steepest_slope(net.activation)
     with np.errstate(all="ignore"):
-        slopes = [net.activation.df(h) for h in trace.seen]
+        slopes = net.slopes(trace)
         rows, shares = [], []
         for layer, z in enumerate(trace.pre):
             last = layer == net.depth - 1
@@ -145,10 +141,10 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
                 )
             )
             if edges is not None:
-                shares.append(_shares(a, np.asarray(edges)))
+                shares.append(_shares(a, edges))
         grad_var = None
         if y is not None:
-            deltas = net.deltas(softmax_cross_entropy(trace.pre[-1], y)[1], slopes)
+            deltas = net.deltas(softmax_cross_entropy(trace.pre[-1], y)[1], trace, slopes)
             grad_var = np.array([np.square(d, dtype=np.float64).mean() for d in deltas])
     q, activation_mean, activation_var, correlation, saturated, dead = np.array(rows, np.float64).T
     return Signals(
@@ -161,6 +157,13 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
         grad_var=grad_var,
         histograms=np.array(shares) if edges is not None else None,
     )
+
+
+def _checked_edges(edges) -> np.ndarray:
+    edges = np.asarray(edges, np.float64)
+    if edges.ndim != 1 or len(edges) < 2 or not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+        raise ValueError(f"edges must be two or more finite numbers that rise, not {edges!r}")
+    return edges
 
 
 def _shares(a: np.ndarray, edges: np.ndarray) -> np.ndarray:

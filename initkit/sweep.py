@@ -21,12 +21,21 @@ def cells(grid) -> list[dict]:
         for name, values in grid.items():
             if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
                 raise TypeError(f"grid[{name!r}] must be a sequence of values, not {values!r}")
-        return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+        return _named([dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())])
     found = list(grid)
     for cell in found:
         if not isinstance(cell, Mapping):
             raise TypeError(f"grid must be a mapping of sequences or a list of mappings, not of {cell!r}")
-    return [dict(cell) for cell in found]
+    return _named([dict(cell) for cell in found])
+
+
+def _named(found: list[dict]) -> list[dict]:
+    for name in {name for cell in found for name in cell}:
+        if not isinstance(name, str):
+            raise TypeError(f"grid: names of arguments must be texts, not {name!r}")
+        if name == "error":
+            raise ValueError("grid: no argument may be called 'error', which is a column of its own")
+    return found
 
 
 def sweep(
@@ -49,14 +58,18 @@ def sweep(
     Returns rows, dicts of the cell's arguments, its results, and "error": None, or what ``fn`` raised, as
     text; a failed cell ends nothing else. ``pandas.DataFrame(rows)`` reads them.
     Raises TypeError for a grid of another form, or arguments or results that JSON cannot say where there is
-    a ``path``; ValueError for a file that holds another function's rows, or a result named like an argument.
-    Taught in lesson 06.
+    a ``path``; ValueError for a file that holds the rows of a function of another name, that is not sweep's
+    or is damaged, or for a result named like an argument. Functions are told apart by their names, and the
+    arguments that ``functools.partial`` gives them; after a change of the function itself, begin a new
+    file. Taught in lesson 06.
 
     >>> sweep(lambda a, b: {"sum": a + b}, {"a": [1, 2], "b": [10]})
     [{'a': 1, 'b': 10, 'sum': 11, 'error': None}, {'a': 2, 'b': 10, 'sum': 12, 'error': None}]
     """
     from tqdm.auto import tqdm  # here, as it loads ipywidgets in a notebook
 
+    if not callable(fn):
+        raise TypeError(f"fn must be callable, not {fn!r}")
     grid = cells(grid)
     record = _Record(fn, path) if path is not None else None
     keys = [record.key(cell) for cell in grid] if record else range(len(grid))
@@ -70,7 +83,11 @@ def sweep(
             if record:
                 record.add(key, rows[key])
             bar.update()
-    return [{**cell, **rows[key]} for key, cell in zip(keys, grid, strict=True)]
+    # The cell as it was given, which JSON may say otherwise (a tuple, an array).
+    return [
+        {**cell, **{k: v for k, v in rows[key].items() if k not in cell}}
+        for key, cell in zip(keys, grid, strict=True)
+    ]
 
 
 def _run(fn: Callable, cell: dict):
@@ -111,29 +128,45 @@ def _row(cell: dict, result, error) -> dict:
     return {**cell, **result, "error": error}
 
 
+def _name(fn) -> str:
+    """The same in every process: no address in it."""
+    if isinstance(fn, functools.partial):
+        given = json.dumps([fn.args, fn.keywords], sort_keys=True, default=_plain)
+        return f"{_name(fn.func)} with {given}"
+    named = fn if hasattr(fn, "__qualname__") else type(fn)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
 class _Record:
     """The file: a line that names the function, then a line a finished cell. A torn last line is dropped."""
 
     def __init__(self, fn, path):
         self.path = Path(path)
-        name = f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', repr(fn))}"
+        header = self._line({"initkit sweep": _name(fn)})
         self.done = {}
-        whole = b""
-        if self.path.exists():
-            content = self.path.read_bytes()
-            whole = content[: content.rfind(b"\n") + 1]
-            if content and not whole.startswith(b'{"initkit sweep": '):
-                raise ValueError(f"path: {self.path} is not a file of sweep's; it is left as it is")
-            lines = [json.loads(line) for line in whole.splitlines()]
-            if lines and lines[0]["initkit sweep"] != name:
-                raise ValueError(
-                    f"path: {self.path} holds the rows of {lines[0]['initkit sweep']}, not of {name}"
-                )
-            self.done = {line["key"]: line["row"] for line in lines[1:] if line["row"]["error"] is None}
+        content = self.path.read_bytes() if self.path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
         if whole:
+            self._read(whole, header)
+        elif not header.startswith(content):  # else at most a header that was torn
+            raise ValueError(f"path: {self.path} is not a file of sweep's; it is left as it is")
+        if len(whole) != len(content):
             os.truncate(self.path, len(whole))
-        else:
-            self._write({"initkit sweep": name})
+        if not whole:
+            self._write(header)
+
+    def _read(self, whole: bytes, header: bytes) -> None:
+        first, *lines = whole.splitlines()
+        if not first.startswith(b'{"initkit sweep": '):
+            raise ValueError(f"path: {self.path} is not a file of sweep's; it is left as it is")
+        if first != header.strip():
+            theirs, ours = (json.loads(line)["initkit sweep"] for line in (first, header))
+            raise ValueError(f"path: {self.path} holds the rows of {theirs}, not of {ours}")
+        try:
+            rows = [json.loads(line) for line in lines]
+            self.done = {line["key"]: line["row"] for line in rows if line["row"]["error"] is None}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"path: {self.path} is damaged, and is left as it is: {error!r}") from None
 
     @staticmethod
     def key(cell: dict) -> str:
@@ -146,14 +179,17 @@ class _Record:
 
     def add(self, key: str, row: dict) -> None:
         try:
-            self._write({"key": key, "row": row})
+            self._write(self._line({"key": key, "row": row}))
         except TypeError as error:
             raise TypeError(f"fn: with a path, results must be numbers, texts or lists: {error}") from None
 
-    def _write(self, line: dict) -> None:
-        text = json.dumps(line, default=_plain) + "\n"
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(text)
+    @staticmethod
+    def _line(content: dict) -> bytes:
+        return (json.dumps(content, default=_plain) + "\n").encode()
+
+    def _write(self, line: bytes) -> None:
+        with open(self.path, "ab") as file:
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
 

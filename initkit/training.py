@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -30,10 +31,8 @@ class History:
 
 
 def _snapshot(net: MLP, data: Data) -> tuple[float, float, np.ndarray]:
-    # Last forward and backward: the training set's; nothing of it is kept in the net.
-    accuracy = (net.forward(data.x_test).argmax(axis=1) == data.y_test).mean()
-    loss, grad = softmax_cross_entropy(net.forward(data.x_train), data.y_train)
-    gradients = net.backward(grad / len(grad))
+    accuracy = (net.trace(data.x_test).pre[-1].argmax(axis=1) == data.y_test).mean()
+    loss, gradients = _loss_and_gradients(net, data.x_train, data.y_train)
     norms = np.array([np.linalg.norm(g.astype(np.float64)) for g in gradients.weights])
     return float(loss.mean(dtype=np.float64)), float(accuracy), norms
 
@@ -81,19 +80,22 @@ def iterate(
 
     Closing the iterator stops the training; a live figure does so when the reader moves on.
     """
-    if not np.isfinite(lr) or lr <= 0:
+    if not isinstance(lr, numbers.Real) or not np.isfinite(lr) or lr <= 0:
         raise ValueError(f"lr must be a finite number above 0, not {lr!r}")
     for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
         if not hasattr(value, "__index__") or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-    if optimizer not in OPTIMIZERS:
+    if not isinstance(optimizer, str) or optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {optimizer!r}")
-    _check(net, data)
+    data = _checked(net, data)
+    with np.errstate(over="ignore", under="ignore"):
+        rate = net.dtype.type(lr)
+    if not 0 < rate < np.inf:
+        raise ValueError(f"lr must be a number above 0 that {net.dtype} can hold, not {lr!r}")
     rng = sampling.generator(rng)
     parameters = [*net.weights, *net.biases]
     directions = [OPTIMIZERS[optimizer](parameter) for parameter in parameters]
-    rate = net.dtype.type(lr)
-    entries, step = [], 0
+    entries, step, broken = [], 0, False
     for epoch in range(epochs + 1):
         # A network that explodes overflows on its way; the status tells, once and in words.
         with np.errstate(all="ignore"):
@@ -102,7 +104,10 @@ def iterate(
                 for start in range(0, len(order), batch_size):
                     step += 1
                     rows = order[start : start + batch_size]
-                    gradients = _gradients(net, data.x_train[rows], data.y_train[rows])
+                    loss, gradients = _loss_and_gradients(net, data.x_train[rows], data.y_train[rows])
+                    broken = not np.isfinite(loss).all()
+                    if broken:
+                        break
                     for parameter, direction, g in zip(
                         parameters, directions, [*gradients.weights, *gradients.biases], strict=True
                     ):
@@ -110,28 +115,32 @@ def iterate(
             entries.append(_snapshot(net, data))
         loss, accuracy, norms = (np.array(column) for column in zip(*entries, strict=True))
         history = History(loss, accuracy, norms)
-        if not np.isfinite(loss[-1]):
+        if broken or not np.isfinite(loss[-1]):
             yield replace(history, status="diverged")
             return
         yield replace(history, status="finished") if epoch == epochs else history
 
 
-def _check(net: MLP, data: Data) -> None:
-    """Once, before the first step; a step looks no more."""
+def _checked(net: MLP, data: Data) -> Data:
+    """As arrays, and once, before the first step: a step looks no more."""
+    arrays = {}
     for part in ("train", "test"):
-        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
-        if len(x) == 0:
-            raise ValueError(f"data.x_{part} is empty")
         try:
-            softmax_cross_entropy(net.forward(x), y)
-        except ValueError as error:
-            raise ValueError(f"data.x_{part}, data.y_{part}: {error}") from None
+            x, y = (np.asarray(getattr(data, f"{name}_{part}")) for name in "xy")
+            softmax_cross_entropy(net.trace(x).pre[-1], y)
+        except AttributeError:
+            raise TypeError(f"data must be a datasets.Data, not {type(data).__name__}") from None
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"data.x_{part}, data.y_{part}: {error}") from None
+        arrays |= {f"x_{part}": x, f"y_{part}": y}
+    return Data(**arrays)
 
 
-def _gradients(net: MLP, x, y):
-    """Of the mean loss over these examples."""
-    _, grad = softmax_cross_entropy(net.forward(x), y)
-    return net.backward(grad / len(grad))
+def _loss_and_gradients(net: MLP, x, y):
+    """The loss of each example, and the gradients of their mean; nothing is kept in the net."""
+    trace = net.trace(x)
+    loss, grad = softmax_cross_entropy(trace.pre[-1], y)
+    return loss, net.backward(grad / len(grad), trace)
 
 
 def train(
@@ -152,9 +161,9 @@ def train(
     (Kingma & Ba 2015, algorithm 1). ``progress``: a function that is called with the History so far after
     every epoch; True is a tqdm bar, in a terminal or a notebook, where it takes more than 2 seconds;
     False is nothing.
-    Stops, with status "diverged", as soon as the loss is not finite; never raises or warns for it. Raises
-    ValueError for a learning rate, epochs, batch size or optimizer out of range, and for data that does
-    not fit the net. Taught in lesson 01.
+    Stops, with status "diverged", as soon as a batch's loss is not finite; never raises or warns for it.
+    Raises ValueError for a learning rate, epochs, batch size or optimizer out of range, and for data that
+    does not fit the net. Taught in lesson 01.
 
     >>> from initkit import datasets
     >>> net = MLP([64, 32, 10], rng=0)

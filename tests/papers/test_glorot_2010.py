@@ -62,7 +62,7 @@ def test_backpropagated_variance(claim, linear):
 def weight_gradient_variance(net, x, y):
     """Mean square of ∂ℓ/∂w of one example, over weights and examples, of the layers 1000 → 1000."""
     trace = net.trace(x)
-    deltas = net.deltas(ik.signals.softmax_cross_entropy(trace.pre[-1], y)[1])
+    deltas = net.deltas(ik.signals.softmax_cross_entropy(trace.pre[-1], y)[1], trace)
     square = lambda a: np.square(a, dtype=np.float64).mean(axis=1)  # noqa: E731
     return np.array([(square(d) * square(a)).mean() for d, a in zip(deltas, trace.inputs, strict=True)])[1:5]
 

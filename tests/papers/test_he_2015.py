@@ -67,7 +67,11 @@ def test_thirty_layers_he_trains_and_xavier_stalls(claim):
     }
     loss = [h.train_loss[-1] for h in history["xavier_normal"]]
     accuracy = [h.test_accuracy[-1] for h in history["he_normal"]]
-    why = "an analogue: 30 fully connected layers on 8 × 8 digits, not 30 convolutions on ImageNet"
+    shown = lambda values: ", ".join(f"{value:.2f}" for value in values)  # noqa: E731
+    why = (
+        "an analogue: 30 fully connected layers on 8 × 8 digits, not convolutions on ImageNet; by seed, loss "
+        f"{shown(loss)} (Xavier), accuracy {shown(accuracy)} (He)"
+    )
     furthest = max(loss, key=lambda value: abs(value - np.log(10)))
     claim(
         "figure 3: Xavier's training loss over ln 10, the furthest of 3 seeds",
@@ -79,35 +83,36 @@ def test_thirty_layers_he_trains_and_xavier_stalls(claim):
     claim("figure 3: He's test accuracy, the worst of 3 seeds", "converges", min(accuracy), (0.6, 1), why)
 
 
-def test_twenty_two_layers_both_train_and_he_leads(claim):
+def test_a_shallower_net_trains_from_both_and_he_leads(claim):
     """Figure 2, as the same analogue, 8 layers: both starts converge, He's earlier. Three seeds."""
     loss = {
-        init: np.mean(
+        init: np.array(
             [
                 ik.train(
                     ik.MLP([64, *[128] * 7, 10], "relu", init, rng=s), DATA, lr=0.03, epochs=12, rng=s
                 ).train_loss
                 for s in range(3)
-            ],
-            axis=0,
+            ]
         )
         for init in ("xavier_normal", "he_normal")
     }
+    first = {name: np.argmax(values < 1, axis=1) for name, values in loss.items()}
     why = (
-        "an analogue: 8 fully connected layers, where the paper has 22 with shortcuts from normalized inputs"
+        "an analogue: 8 fully connected layers on digits, where the paper has 22 layers on ImageNet; "
+        f"epochs to a loss of 1, by seed: {first['xavier_normal'].tolist()} (Xavier), "
+        f"{first['he_normal'].tolist()} (He)"
     )
     claim(
-        "figure 2: Xavier's training loss after 12 epochs, mean of 3 seeds",
+        "figure 2: Xavier's training loss after 12 epochs, the worst of 3 seeds",
         "converges",
-        loss["xavier_normal"][-1],
+        loss["xavier_normal"][:, -1].max(),
         (0, 1),
         why,
     )
-    first = {name: int(np.argmax(values < 1)) for name, values in loss.items()}
     claim(
-        "figure 2: epochs until the loss is below 1, He minus Xavier",
+        "figure 2: epochs until the loss is below 1, He minus Xavier, mean of 3 seeds",
         "He is earlier",
-        first["he_normal"] - first["xavier_normal"],
+        (first["he_normal"] - first["xavier_normal"]).mean(),
         (-12, -1),
         why,
     )

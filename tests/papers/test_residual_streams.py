@@ -19,7 +19,7 @@ CASES = {
 
 @pytest.mark.parametrize("what", CASES)
 def test_growth_over_twelve_blocks(claim, what):
-    """Width 1,000, twelve nets: their mean log q has a standard error below 2 %."""
+    """Width 1,000, twelve nets: the mean of log q has a standard error below 2 %; bounds are three of it."""
     scale, norm, theirs, shown = CASES[what]
     # One Gaussian input of mean square ½, which He's first layer makes 1.
     x = np.random.default_rng(0).standard_normal((1, WIDTH))
@@ -36,7 +36,7 @@ def test_growth_over_twelve_blocks(claim, what):
         f"{what} over {N} blocks",
         theirs,
         shown(np.mean(growth)),
-        0 if scale == 0 else 0.1 * theirs if shown is float else 0.3,
+        0 if scale == 0 else 0.06 * theirs if shown is float else 0.09,
     )
 
 

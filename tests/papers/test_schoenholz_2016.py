@@ -77,18 +77,13 @@ def test_trainable_depth(claim):
                 for d in depths
             ]
         )
-        mean = accuracy.mean(axis=1)
-        assert mean[0] > 0.9
-        assert mean[2] < 0.25
-        limit = np.interp(-0.5, -mean, depths)
+        limit = np.interp(-0.5, -accuracy.mean(axis=1), depths)
         seeds = "; ".join(
             f"{d} ξ_c: {' and '.join(f'{a:.2f}' for a in row)}"
             for d, row in zip(depths, accuracy, strict=True)
         )
-        claim(
-            f"figure 5: depth over ξ_c at which accuracy falls to ½, σ_w² = {w2}",
-            6,
-            limit,
-            3,
-            f"digits, 100 units, 6 epochs; accuracy at {seeds}",
+        why = (
+            f"digits, 100 units, 6 epochs, a coarse grid; accuracy falls to ½ at {limit:.1f} ξ_c; at {seeds}"
         )
+        claim(f"figure 5: accuracy at 3 ξ_c, σ_w² = {w2}", "trains", accuracy[0].min(), (0.9, 1), why)
+        claim(f"figure 5: accuracy at 10 ξ_c, σ_w² = {w2}", "does not", accuracy[2].max(), (0, 0.25), why)

@@ -141,7 +141,7 @@ def test_bad_block_options_are_told(arguments, message):
 
 def test_numbers_that_are_none_are_told():
     for bad in (np.nan, np.inf):
-        with pytest.raises(ValueError, match="x must be finite numbers of float32"):
+        with pytest.raises(ValueError, match="x must be finite numbers that float32 can hold"):
             ik.MLP([2, 2]).forward([[1.0, bad]])
     with pytest.raises(TypeError, match="dtype must be float16, float32 or float64, not int32"):
         ik.MLP([2, 2], dtype=np.int32)
@@ -164,9 +164,69 @@ def test_lsuv_is_orthonormal_up_to_scale():
 
 def test_lsuv_says_what_it_cannot_do():
     net = ik.MLP([3, 3, 2], rng=0)
-    with pytest.raises(ValueError, match="batch must hold at least one input"):
+    with pytest.raises(ValueError, match="the batch is empty"):
         ik.lsuv(net, np.zeros((0, 3)))
     with pytest.raises(ValueError, match=r"layer 1 has an output of variance 0\.0"):
         ik.lsuv(net, np.zeros((5, 3)))
     with pytest.raises(ValueError, match="tol must be"):
         ik.lsuv(net, np.ones((5, 3)), tol=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_lsuv_in_other_dtypes(dtype):
+    x = np.random.default_rng(0).standard_normal((99, 30))
+    net = ik.lsuv(ik.MLP([30, 20, 5], "tanh", rng=0, dtype=dtype), x, rng=0)
+    assert all(abs(z.var(dtype=np.float64) - 1) < 0.1 for z in net.trace(x).pre)
+    with pytest.raises(ValueError, match="net must have no residual blocks"):
+        ik.lsuv(ik.MLP([30, 20, 20, 5], residual=1.0), x)
+    with pytest.raises(ValueError, match="max_iter must be"):
+        ik.lsuv(net, x, max_iter=-1)
+
+
+def test_weights_are_the_nets_own():
+    shared = np.full((4, 4), 0.1, np.float32)
+    net = ik.MLP([4, 4, 4], init=lambda s, *, rng, dtype: shared)
+    net.weights[0] += 1
+    assert shared[0, 0] == net.weights[1][0, 0] == np.float32(0.1)
+    frozen = ik.MLP([4, 4], init=lambda s, *, rng, dtype: np.broadcast_to(np.float32(0.1), s))
+    frozen.weights[0] += 1
+    with pytest.raises(TypeError, match="init returned complex128 where real numbers"):
+        ik.MLP([4, 4], init=lambda s, *, rng, dtype: np.ones(s) * 1j)
+
+
+def test_measuring_in_between_does_not_change_the_gradient():
+    net = ik.MLP([4, 5, 3], "tanh", rng=0)
+    x = np.random.default_rng(0).standard_normal((6, 4))
+    net.forward(x)
+    before = net.backward(np.ones((6, 3))).weights[0]
+    ik.measure(net, 2 * x)
+    x *= 0
+    assert np.array_equal(net.backward(np.ones((6, 3))).weights[0], before)
+
+
+def test_an_activations_dtype_and_shape_are_held():
+    net = ik.MLP([4, 3, 2], lambda z: z * np.float64(2), rng=0)
+    assert net.forward(np.ones((1, 4))).dtype == np.float32
+    with pytest.raises(ValueError, match="activation returned shape"):
+        ik.MLP([4, 3, 2], lambda z: z.sum()).forward(np.ones((1, 4)))
+
+
+@pytest.mark.parametrize("widths", [None, "abc", [4, -1], [True, 2.5]])
+def test_widths_are_named(widths):
+    with pytest.raises((TypeError, ValueError), match="widths must be"):
+        ik.MLP(widths)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ("abc", TypeError, "x must be an array of real numbers"),
+        ([[1, 2], [3]], TypeError, "x must be an array of real numbers"),
+        (np.ones((1, 2)) * 1j, TypeError, "x must be an array of real numbers"),
+        (np.zeros((0, 2)), ValueError, "the batch is empty"),
+        ([[1e39, 0]], ValueError, "x must be finite numbers that float32 can hold"),
+    ],
+)
+def test_bad_inputs_are_named(x, error, message):
+    with pytest.raises(error, match=message):
+        ik.MLP([2, 2]).forward(x)

@@ -127,3 +127,9 @@ def test_tiny_signals_are_measured():
     s = ik.measure(ik.MLP([4, 9, 3], "identity", lambda s, *, rng, dtype: ik.ones(s) * 1e-30, rng=0), X)
     assert 1e-62 < s.q[0] < 1e-58
     assert np.isfinite(s.correlation[0])
+
+
+@pytest.mark.parametrize("edges", [[], [1], [3, 2, 1], [0, np.nan, 1], [[0, 1]]])
+def test_edges_must_rise(edges):
+    with pytest.raises(ValueError, match="edges must be two or more finite numbers that rise"):
+        ik.measure(net(), X, edges=edges)

@@ -1,7 +1,10 @@
 """Grids of runs: order, failures, interruptions, and a real cluster of two processes."""
 
 import concurrent.futures
+import functools
 import json
+import os
+import subprocess
 import sys
 
 import cloudpickle
@@ -130,3 +133,92 @@ def test_bad_input_is_told(tmp_path):
     ik.sweep(where, {"a": []}, path=tmp_path / "rows of another")
     with pytest.raises(ValueError, match=r"holds the rows of .*where, not of .*work"):
         ik.sweep(work, GRID, path=tmp_path / "rows of another")
+
+
+def test_names_are_the_same_in_every_process(tmp_path):
+    """A partial's and an object's too; what a partial gives is part of the name."""
+    program = (
+        "import sys, functools, initkit as ik\n"
+        "def run(a, b): print('ran', a); return a * b\n"
+        "class Call:\n    def __call__(self, a): print('ran', a); return a\n"
+        "for name, fn in (('p', functools.partial(run, b=2)), ('o', Call())):\n"
+        f"    ik.sweep(fn, {{'a': [1, 2]}}, path={str(tmp_path)!r} + '/' + name)\n"
+    )
+    outputs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert outputs == ["ran 1\nran 2\nran 1\nran 2\n", ""]
+    with pytest.raises(ValueError, match="holds the rows of"):
+        ik.sweep(functools.partial(work, b=3), {"a": [1]}, path=tmp_path / "p")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, -1])
+def test_a_torn_header_is_as_good_as_none(tmp_path, cut):
+    path = tmp_path / "rows"
+    ik.sweep(where, {"a": []}, path=path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut])
+    ik.sweep(where, {"a": []}, path=path)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("line", ["", "{}", "nonsense", '{"key": 1}'])
+def test_a_damaged_file_is_told_and_left(tmp_path, line):
+    path = tmp_path / "rows"
+    ik.sweep(where, {"a": []}, path=path)
+    path.write_text(path.read_text() + line + "\n")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"path: .* is damaged, and is left as it is"):
+        ik.sweep(where, {"a": []}, path=path)
+    assert path.read_bytes() == before
+
+
+def test_a_complete_file_may_be_read_only(tmp_path):
+    path = tmp_path / "rows"
+    first = ik.sweep(where, {"a": [1]}, path=path)
+    truncate, os.truncate = os.truncate, None  # as root, permissions would stop nobody
+    try:
+        assert ik.sweep(where, {"a": [1]}, path=path) == first
+    finally:
+        os.truncate = truncate
+
+
+def test_cells_come_back_as_they_were_given(tmp_path):
+    grid = [{"a": (1, 2), "b": 1}, {"b": 1, "a": (3, 4)}]
+    for _ in range(2):
+        rows = ik.sweep(lambda a, b: sum(a) + b, grid, path=tmp_path / "rows")
+        assert [row["a"] for row in rows] == [(1, 2), (3, 4)]
+        assert [row["value"] for row in rows] == [4, 8]
+
+
+def test_keys_are_names_and_values(tmp_path):
+    """{a: 1} is not {b: 1}, and the order of names does not matter."""
+    calls.clear()
+    path = tmp_path / "rows"
+
+    def either(a=0, b=0):
+        calls.append((a, b))
+        return a + 10 * b
+
+    assert [r["value"] for r in ik.sweep(either, [{"a": 1}, {"b": 1}], path=path)] == [1, 10]
+    ik.sweep(either, [{"a": 1, "b": 2}], path=path)
+    ik.sweep(either, [{"b": 2, "a": 1}], path=path)
+    assert calls == [(1, 0), (0, 1), (1, 2)]
+
+
+def test_a_worker_that_dies_is_a_row():
+    with concurrent.futures.ProcessPoolExecutor(1) as executor:
+        rows = ik.sweep(os._exit, [{}], executor)  # os._exit() wants an argument: an error, in the worker
+        assert rows[0]["error"].startswith("TypeError")
+        rows = ik.sweep(functools.partial(os._exit, 1), [{}], executor)
+    assert rows[0]["error"].startswith("BrokenProcessPool")
+
+
+def test_more_bad_input_is_told():
+    with pytest.raises(TypeError, match="fn must be callable, not 3"):
+        ik.sweep(3, {"a": [1]})
+    with pytest.raises(TypeError, match="names of arguments must be texts, not 1"):
+        ik.sweep(work, [{1: 2}])
+    with pytest.raises(ValueError, match="no argument may be called 'error'"):
+        ik.sweep(lambda **k: 1, {"error": [1]})

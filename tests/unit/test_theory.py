@@ -153,7 +153,114 @@ def test_a_hopeless_net_is_predicted_without_warnings():
 
 
 def test_mehler_series_is_exact_at_both_ends():
-    values = theory._on_gaussian(np.tanh, 2.0)
-    spectrum = theory._spectrum(values)
-    assert spectrum.sum() == pytest.approx(np.square(values) @ theory._W, rel=1e-12)
-    assert spectrum[0] == pytest.approx(0, abs=1e-20)  # E[tanh]²
+    for name in activations.NAMES:
+        f, df = activations.NAMES[name].f, activations.NAMES[name].df
+        values = theory._on_gaussian(f, 2.0)
+        kernel, kink = theory._kernels(f, df, 2.0)
+        one, minus = (theory._together(kernel, float(kink), c) for c in (1.0, -1.0))
+        assert one == pytest.approx(np.square(values) @ theory._W, rel=1e-12)
+        assert minus == pytest.approx((values * values[::-1]) @ theory._W, rel=1e-9, abs=1e-9)
+
+
+# Depth scales, against the recursion itself ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sigma_w", "sigma_b"), [(1.3, 0.3), (1.1, 0.5), (2.5, 0.3), (4.0, 0.3)])
+def test_xi_q_is_how_fast_q_settles(sigma_w, sigma_b):
+    there = ik.phase("tanh", sigma_w, sigma_b)
+    distance = np.abs(ik.predict(14, 100, "tanh", sigma_w, sigma_b, q0=0.1).q - there.q_star)
+    steps = distance[distance > 1e-6 * there.q_star]
+    assert steps[-1] / steps[-2] == pytest.approx(np.exp(-1 / there.xi_q), rel=0.02)
+
+
+@pytest.mark.parametrize(("sigma_w", "sigma_b"), [(1.3, 0.3), (2.5, 0.3), (4.0, 0.3), (2.0, 0.0)])
+def test_xi_c_is_how_fast_correlations_settle(sigma_w, sigma_b):
+    """In order towards 1, in chaos towards c* < 1, from both sides."""
+    there = ik.phase("tanh", sigma_w, sigma_b)
+    for c0 in (0.1, 0.9):
+        c = ik.predict(400, 100, "tanh", sigma_w, sigma_b, q0=1.0, c0=c0).correlation
+        distance = np.abs(c - c[-1])
+        steps = distance[(distance < 1e-3) & (distance > 1e-6)]
+        assert steps[-1] / steps[-2] == pytest.approx(np.exp(-1 / there.xi_c), rel=0.02)
+    assert (c[-1] > 0.999) == (there.phase == "ordered")
+
+
+def test_where_q_explodes_lengths_are_infinite_or_those_of_the_angle():
+    there = ik.phase("relu", 3.0)
+    assert (there.q_star, there.xi_q, there.phase) == (np.inf, np.inf, "chaotic")
+    # The angle of two inputs shrinks all the same: its map does not know σ_w.
+    assert there.xi_c == pytest.approx(ik.phase("relu", 2.0).xi_c)
+    assert ik.phase("identity", 2.0).xi_c == np.inf
+
+
+def test_relu_correlations_fade_as_one_over_the_square_of_the_depth():
+    """The arc-cosine map, iterated: 1 − c is 4.32e-5 at layer 1,000, no exponential."""
+    c = 0.0
+    for _ in range(999):
+        c = (np.sqrt(1 - c * c) + (np.pi - np.arccos(c)) * c) / np.pi
+    p = ik.predict(1000, 50, "relu", 2**0.5)
+    assert 1 - p.correlation[-1] == pytest.approx(1 - c, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", activations.NAMES)
+@pytest.mark.parametrize("c", [-0.9, 0.3, 0.99])
+def test_correlations_are_those_of_the_plane(name, c):
+    """E[f(u₁)f(u₂)] over the plane, with both kinks on the borders of panels, as polar angles are."""
+    f = activations.NAMES[name].f
+    # u₁ = r cos φ, u₂ = r cos(φ − θ), cos θ = c; r²/2 is exponential, φ uniform. Kinks: where a cosine is 0.
+    theta = np.arccos(c)
+    kinks = np.sort(np.mod([np.pi / 2, -np.pi / 2, theta + np.pi / 2, theta - np.pi / 2], 2 * np.pi))
+    x, w = np.polynomial.legendre.leggauss(60)
+    borders = np.append(kinks, kinks[0] + 2 * np.pi)
+    middle, half = (borders[1:] + borders[:-1]) / 2, np.diff(borders) / 2
+    phi, weight = np.add.outer(middle, 0 * x) + np.outer(half, x), np.outer(half, w) / (2 * np.pi)
+    phi, weight = phi.ravel(), weight.ravel()
+    r = 5 * (x + 1)
+    mass = 5 * w * r * np.exp(-r * r / 2)
+    product = f(r[:, None] * np.cos(phi)) * f(r[:, None] * np.cos(phi - theta))
+    exact = mass @ product @ weight
+    second = activations.expectation(f, moment=2)
+    p = ik.predict(2, 50, name, 1.0, q0=1.0, c0=c)
+    assert p.correlation[1] == pytest.approx(exact / second, abs=2e-5)
+
+
+def test_odd_functions_keep_opposite_inputs_opposite():
+    for q0 in (1.0, 12.6, 100.0):
+        assert ik.predict(2, 50, "tanh", 1.0, q0=q0, c0=-1.0).correlation.tolist() == pytest.approx([-1, -1])
+
+
+def test_the_first_correlation_knows_the_biases():
+    p = ik.predict(1, 50, "tanh", 2.0, 1.0, q0=3.0, c0=0.5)
+    assert p.correlation[0] == pytest.approx((4 * 3 * 0.5 + 1) / 13)
+
+
+def test_the_last_layer_is_linear():
+    p = ik.predict(3, 50, "sigmoid", 1.0)
+    assert p.activation_mean[-1] == 0
+    assert p.activation_var[-1] == p.q[-1]
+    blocks = ik.predict(4, 50, "tanh", 1.0, residual=1.0)
+    assert blocks.q[-1] < blocks.q[-2]  # and no block
+
+
+@pytest.mark.parametrize(("activation", "sigma_b"), [("relu", 0.0), ("tanh", 0.3), ("gelu", 0.2)])
+def test_the_band_is_that_of_many_nets(activation, sigma_b):
+    """Layers of 60, 200, 80 and 120 units: 2,000 nets, whose log q has the band's spread to a tenth."""
+    widths = [50, 60, 200, 80, 120]
+    x = np.random.default_rng(0).standard_normal((1, 50)).astype(np.float32)
+    init = lambda s, *, rng, dtype: ik.lecun_normal(s, rng=rng, dtype=dtype) * dtype.type(1.4)  # noqa: E731
+    bias = lambda s, *, rng, dtype: ik.normal(s, std=sigma_b, rng=rng, dtype=dtype)  # noqa: E731
+    rng = np.random.default_rng(1)
+    logs = np.log([ik.measure(ik.MLP(widths, activation, init, bias, rng), x).q for _ in range(2000)])
+    net = ik.MLP(widths, activation, init, bias, rng)
+    for weight, n in zip(net.weights, widths, strict=False):  # of exactly the variances meant
+        weight *= 1.4 / np.sqrt(n * np.square(weight).mean())
+    for b in net.biases:
+        b *= sigma_b / np.sqrt(np.square(b).mean()) if sigma_b else 0
+    low, high = ik.predict_for(net, x).q_band.T
+    np.testing.assert_allclose(logs.std(axis=0), (np.log(high) - np.log(low)) / (2 * 1.96), rtol=0.1)
+
+
+def test_layer_norms_epsilon_counts_for_small_signals():
+    net = ik.MLP([200, *[1000] * 4, 10], "tanh", "lecun_normal", norm="layer", rng=0)
+    x = 1e-3 * np.random.default_rng(0).standard_normal((20, 200))
+    np.testing.assert_allclose(ik.measure(net, x).q[:5], ik.predict_for(net, x).q[:5], rtol=0.2)

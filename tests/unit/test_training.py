@@ -1,6 +1,7 @@
 """Training: it learns, it says what happened, and it never raises for a network that explodes."""
 
 import io
+import pickle
 import sys
 import warnings
 
@@ -130,7 +131,10 @@ def test_data_that_does_not_fit_is_told():
     for data, message in (
         (DATA._replace(x_train=x, y_train=DATA.y_train[:20]), "data.x_train, data.y_train: x must be finite"),
         (DATA._replace(y_test=DATA.y_test + 5), "data.x_test, data.y_test: y must hold labels from 0 to 9"),
-        (DATA._replace(x_train=x[:0], y_train=DATA.y_train[:0]), "data.x_train is empty"),
+        (
+            DATA._replace(x_train=x[:0], y_train=DATA.y_train[:0]),
+            "data.x_train, data.y_train: .*the batch is empty",
+        ),
         (DATA._replace(x_test=x[:, :5]), r"data.x_test, data.y_test: x must have shape \(batch, 64\)"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -146,6 +150,67 @@ def test_a_bar_where_somebody_watches(monkeypatch):
     assert train(progress=True).status == "finished"
     assert train(progress=False).status == "finished"
     assert stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
+def test_every_batch_and_every_step_counts(optimizer):
+    """Two epochs by hand: five batches, the last of them smaller, with t counting steps and not epochs."""
+    small = DATA._replace(x_train=DATA.x_train[:90], y_train=DATA.y_train[:90])
+    net, twin = (ik.MLP([64, 5, 10], rng=0, dtype=np.float64) for _ in range(2))
+    ik.train(net, small, lr=0.01, epochs=2, batch_size=20, optimizer=optimizer, rng=3)
+    parameters = [*twin.weights, *twin.biases]
+    directions = [training.OPTIMIZERS[optimizer](p) for p in parameters]
+    rng, t = np.random.default_rng(3), 0
+    for _ in range(2):
+        order = rng.permutation(90)
+        for rows in np.split(order, [20, 40, 60, 80]):
+            t += 1
+            _, grad = signals.softmax_cross_entropy(twin.forward(small.x_train[rows]), small.y_train[rows])
+            g = twin.backward(grad / len(rows))
+            for p, direction, gradient in zip(parameters, directions, [*g.weights, *g.biases], strict=True):
+                p -= 0.01 * direction(gradient, t)
+    for ours, by_hand in zip([*net.weights, *net.biases], parameters, strict=True):
+        np.testing.assert_allclose(ours, by_hand, rtol=1e-12)
+
+
+def test_divergence_ends_the_epoch_too():
+    calls = []
+
+    def counted(z):
+        calls.append(1)
+        return np.maximum(z, 0)
+
+    net = ik.MLP([64, 20, 10], ik.Activation("counted", counted, lambda z: (z > 0).astype(z.dtype)), rng=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = train(net, lr=1e30, batch_size=8, epochs=3)
+    assert history.status == "diverged"
+    assert len(calls) < 20  # of 181 batches an epoch
+
+
+def test_a_rate_that_the_dtype_has_not_is_told():
+    for lr in (1e5, 1e-9):
+        with pytest.raises(ValueError, match="lr must be a number above 0 that float16 can hold"):
+            train(ik.MLP([64, 10], rng=0, dtype=np.float16), lr=lr)
+    with pytest.raises(ValueError, match="lr must be"):
+        train(lr=None)
+
+
+def test_lists_will_do_and_other_things_are_told():
+    small = datasets.Data(*(a[:50].tolist() for a in DATA))
+    assert ik.train(ik.MLP([64, 10], rng=0), small, lr=0.1, epochs=1).status == "finished"
+    with pytest.raises(TypeError, match=r"data must be a datasets\.Data, not NoneType"):
+        ik.train(ik.MLP([64, 10], rng=0), None, lr=0.1, epochs=1)
+
+
+def test_nothing_stays_in_the_net():
+    net = ik.MLP([64, 30, 10], rng=0)
+    train(net)
+    ik.measure(net, DATA.x_train)
+    ik.predict_for(net, DATA.x_train, DATA.y_train)
+    assert net._trace is None
+    net.forward(DATA.x_train)
+    assert len(pickle.dumps(net)) < 20_000
 
 
 # The data ------------------------------------------------------------------------------------------
