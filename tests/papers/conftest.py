@@ -19,7 +19,7 @@ _rows = []
 
 
 def _number(value) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return value if isinstance(value, str) else f"{value:.5g}"
 
 
 @pytest.fixture
