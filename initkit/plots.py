@@ -368,7 +368,8 @@ class ForwardAndBackward(Picture):
         self.backward = _ByLayer(self, backward, self.most, 18, "signal.backward", "s")
         forward.plot([], [], "o", color=MEASURED, ms=6, label=self.text("signal.measured"))
         forward.plot([], [], "-", color=THEORY, lw=1.5, label=self.text("signal.theory"))
-        forward.legend(loc="upper left", frameon=False, fontsize=9, handlelength=1.2, borderpad=0)
+        # Above the panels, where no value comes.
+        figure.legend(loc="center", bbox_to_anchor=(0.585, 0.955), ncols=2, frameon=False, fontsize=9)
         figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
         self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=12, va="center", color=MEASURED))
 
@@ -379,8 +380,11 @@ class ForwardAndBackward(Picture):
         self.shares.set_data(np.ma.masked_invalid(shares.T))
         self.forward.update(seen.q, predicted.q)
         self.backward.update(seen.grad_var, predicted.grad_var)
-        last = seen.q[-1] / seen.q[0]
-        self.verdict.set_text(self.text("random.verdict", depth=seen.depth, ratio=f"{last:.1e}"))
+        if seen.overflowed_at is None:
+            ratio = f"{seen.q[-1] / seen.q[0]:.1e}"
+            self.verdict.set_text(self.text("random.verdict", depth=seen.depth, ratio=ratio))
+        else:
+            self.verdict.set_text(self.text("random.overflowed", layer=seen.overflowed_at))
 
 
 def forward_and_backward(seen, predicted, edges, *, lang: str) -> Figure:

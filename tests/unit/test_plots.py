@@ -118,3 +118,20 @@ def test_units_in_training_shows_the_step_it_is_told():
     assert "rank 2" in picture.verdict.get_text()
     picture.update(places, np.ones(4), np.ones(4, int), 3)
     assert abs(picture.points.get_xydata()).max() == picture.REACH
+
+
+def test_forward_and_backward_lays_theory_over_measurement():
+    x, y = np.random.default_rng(0).standard_normal((9, 5)), np.arange(9) % 3
+    edges = np.linspace(-1, 1, 11)
+    net = ik.MLP([5, 20, 20, 3], "tanh", rng=0)
+    seen, predicted = ik.measure(net, x, y, edges), ik.predict_for(net, x, y)
+    picture = plots.ForwardAndBackward(6, edges, "en")
+    picture.still(seen, predicted)
+    np.testing.assert_array_equal(picture.forward.points.get_xydata(), np.c_[[1, 2, 3], seen.q])
+    np.testing.assert_array_equal(picture.forward.line.get_xydata(), np.c_[[1, 2, 3], predicted.q])
+    np.testing.assert_array_equal(picture.backward.line.get_ydata(), predicted.grad_var)
+    assert np.ma.count(picture.shares.get_array()) == 2 * 10  # two hidden layers
+    assert picture.verdict.get_text().startswith("layer 3: ")
+    net.weights[1][:] = 3e38
+    picture.update(ik.measure(net, x, y, edges), predicted)
+    assert picture.verdict.get_text() == "overflow from layer 2 on"
