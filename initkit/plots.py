@@ -189,9 +189,10 @@ class _ByLayer:
         axes.yaxis.set_minor_locator(NullLocator())
         axes.grid(axis="y", color=FAINT, lw=0.8)
         axes.set_axisbelow(True)
-        self.line = picture.moves(axes.plot([], [], "-", color=THEORY, lw=1.5, zorder=3)[0])
         draw = lambda shape: picture.moves(axes.plot([], [], shape, color=MEASURED, ms=6)[0])  # noqa: E731
         self.points, self.above, self.below = draw(marker), draw("^"), draw("v")
+        # Over the points, which would hide it where theory is right.
+        self.line = picture.moves(axes.plot([], [], "-", color=THEORY, lw=1.5)[0])
 
     def update(self, values, predicted=()):
         """``values`` and ``predicted`` of layers 1, 2, …; of as many as there are."""
@@ -369,7 +370,8 @@ class ForwardAndBackward(Picture):
         forward.plot([], [], "o", color=MEASURED, ms=6, label=self.text("signal.measured"))
         forward.plot([], [], "-", color=THEORY, lw=1.5, label=self.text("signal.theory"))
         # Above the panels, where no value comes.
-        figure.legend(loc="center", bbox_to_anchor=(0.585, 0.955), ncols=2, frameon=False, fontsize=9)
+        tight = {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.0, "borderpad": 0}
+        figure.legend(loc="center", bbox_to_anchor=(0.56, 0.955), ncols=2, frameon=False, fontsize=9, **tight)
         figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
         self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=12, va="center", color=MEASURED))
 
