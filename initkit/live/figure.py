@@ -31,7 +31,7 @@ class Quality(NamedTuple):
 
 
 # While the hand moves, what is quickest to pack and to unpack; once it rests, sharp on any screen.
-DRAFT = Quality(1, "jpeg", {"quality": 92, "subsampling": 0})
+DRAFT = Quality(1, "jpeg", {"quality": 88, "subsampling": 2})
 CRISP = Quality(2, "png", {"compress_level": 1})
 REST = 0.15  # seconds without a newer value before the crisp picture is drawn
 
