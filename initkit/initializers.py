@@ -102,7 +102,8 @@ def _above_0(name: str, value) -> float:
 
 def _scale(name: str, gain) -> float:
     """gain², which must be a number that float64 has."""
-    scale = _above_0(name, gain) ** 2 if _above_0(name, gain) < 1e154 else math.inf
+    number = _above_0(name, gain)
+    scale = number * number  # not a power, which would raise where this is inf
     if not 0 < scale < math.inf:
         raise ValueError(f"{name} must have a square between 0 and infinity, not {gain!r}")
     return scale

@@ -126,12 +126,13 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
             last = layer == net.depth - 1
             a = z if last else trace.inputs[layer + 1]
             squares = np.square(z, dtype=np.float64).sum(axis=1)
+            q = squares.sum() / z.size
             mean = a.mean(dtype=np.float64)
-            power = squares.sum() / z.size if a is z else np.square(a, dtype=np.float64).mean()
+            power = q if a is z else np.square(a, dtype=np.float64).mean()
             flat = np.zeros((1, 1), bool) if last else np.abs(slopes[layer]) < steep
             rows.append(
                 (
-                    squares.sum() / z.size,
+                    q,
                     mean,
                     # Where the mean is so large that the difference would lose its digits, the long way.
                     power - mean**2 if power > 1.0001 * mean**2 else a.var(dtype=np.float64),

@@ -127,7 +127,7 @@ def _checked(net: MLP, data: Data) -> Data:
     for part in ("train", "test"):
         try:
             x, y = (np.asarray(getattr(data, f"{name}_{part}")) for name in "xy")
-            softmax_cross_entropy(net.trace(x).pre[-1], y)
+            softmax_cross_entropy(np.zeros((len(net.checked(x)), net.widths[-1])), y)
         except AttributeError:
             raise TypeError(f"data must be a datasets.Data, not {type(data).__name__}") from None
         except (TypeError, ValueError) as error:

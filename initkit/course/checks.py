@@ -20,23 +20,25 @@ from ..training import iterate
 from .texts import text
 
 CHECKS: dict[str, Callable] = {}
+MARKS = {True: "✓", False: "✗", None: "…"}
+COLORS = {True: "#00695c", False: "#b00020", None: "#555555"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``ok``: True, False, or None where there is no answer yet. Shows itself in a notebook."""
+    """``ok``: True, False, or None where there is no answer yet. Shows itself in a notebook and in a quiz."""
 
     ok: bool | None
     message: str
 
     def __str__(self):
-        return f"{ {True: '✓', False: '✗', None: '…'}[self.ok] } {self.message}"
+        return f"{MARKS[self.ok]} {self.message}"
 
     __repr__ = __str__
 
     def _repr_html_(self):
-        color = {True: "#00695c", False: "#b00020", None: "#555555"}[self.ok]
-        return f'<div role="status" style="color: {color}">{html.escape(str(self))}</div>'
+        style = f"color: {COLORS[self.ok]}; line-height: 1.5"
+        return f'<div role="status" style="{style}">{html.escape(str(self))}</div>'
 
 
 def check(name: str, answer, *, lang: str) -> Verdict:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import html
-
 import ipywidgets as widgets
 
+from .checks import Verdict
 from .texts import table, text
-
-RIGHT, WRONG = "✓", "✗"
 
 
 def choices(name: str) -> dict[str, bool]:
@@ -48,12 +45,8 @@ class Quiz(widgets.VBox):
         if change["new"] is None:
             self.feedback.value = ""
             return
-        right = self.answers[change["new"]]
-        mark, color = (RIGHT, "#00695c") if right else (WRONG, "#b00020")
-        why = html.escape(self.text(f"{change['new']}_why"), quote=False)
-        self.feedback.value = (
-            f'<div role="status" style="color: {color}; line-height: 1.5">{mark} {why}</div>'
-        )
+        verdict = Verdict(self.answers[change["new"]], self.text(f"{change['new']}_why"))
+        self.feedback.value = verdict._repr_html_()
 
 
 def quiz(name: str, *, lang: str) -> Quiz:
