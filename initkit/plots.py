@@ -19,6 +19,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from PIL import Image
 
 from .course.fonts import style
 from .course.texts import text
@@ -45,11 +46,12 @@ class Figure(matplotlib.figure.Figure):
             super().draw(renderer)
 
     def _repr_png_(self):
-        """For Jupyter: twice the pixels, at the same size on the page."""
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=200)
+        """For Jupyter: twice the pixels, at the same size on the page; few colours, as notebooks keep it."""
+        drawn, packed = io.BytesIO(), io.BytesIO()
+        self.savefig(drawn, format="png", dpi=200)
+        Image.open(drawn).convert("RGB").quantize(64).save(packed, format="png", optimize=True)
         width, height = self.get_size_inches() * 100
-        return buffer.getvalue(), {"width": int(width), "height": int(height)}
+        return packed.getvalue(), {"width": int(width), "height": int(height)}
 
 
 @functools.lru_cache(maxsize=8)
@@ -99,12 +101,13 @@ class Picture:
     """A figure, its moving artists, and ``update(*results)``, which sets them."""
 
     figure: Figure
+    HEIGHT = 3.9
 
     def __init__(self, lang: str):
         self.lang = lang
         self.moving = []
         with DRAWING, matplotlib.rc_context(style(lang)):
-            self.figure = Figure(lang)
+            self.figure = Figure(lang, height=self.HEIGHT)
             self.build()
 
     def build(self) -> None:
@@ -175,24 +178,52 @@ def layer_histograms(shares, spreads, layers, edges, *, lang: str) -> Figure:
     return LayerHistograms(layers, edges, lang).still(shares, spreads)
 
 
-class _ByLayer:
-    """Points over layers on a logarithmic axis, and theory's line; what lies beyond is marked at its edge."""
+def points(second: bool) -> dict:
+    return {"color": MEASURED, "ms": 6, "ls": "", "mfc": "white" if second else MEASURED}
 
-    def __init__(self, picture, axes, depth: int, decades: int, title: str, marker: str):
+
+def line(second: bool) -> dict:
+    return {"color": THEORY, "lw": 1.5, "ls": "--" if second else "-"}
+
+
+def _key(figure, axes, entries: dict, where, loc: str) -> None:
+    """A legend in one row, above the panels, where no value comes. ``entries``: label → how it is drawn."""
+    for label, shape in entries.items():
+        axes.plot([], [], label=label, **shape)
+    tight = {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.0, "borderpad": 0}
+    figure.legend(loc=loc, bbox_to_anchor=where, ncols=len(entries), frameon=False, fontsize=9, **tight)
+
+
+def _changes(signals) -> dict[str, float]:
+    """By how much a signal and a gradient change between the first and the last hidden layer."""
+    with np.errstate(all="ignore"):  # what overflowed, or is 0 on both sides, is not a number
+        return {
+            "forward": signals.q[-2] / signals.q[0],
+            "backward": signals.grad_var[0] / signals.grad_var[-2],
+        }
+
+
+class _ByLayer:
+    """Points over layers on a logarithmic axis, and theory's line; what lies beyond is marked at its edge.
+
+    ``second``: a second net in the same axes, with hollow points and a dashed line.
+    """
+
+    def __init__(self, picture, axes, depth: int, decades: int, title: str, marker: str, second=False):
         self.low, self.high = 10.0**-decades, 10.0**decades
         self.layers = np.arange(1, depth + 1)
         axes.set(xlim=(0.4, depth + 0.6), yscale="log", ylim=(self.low / 30, self.high * 30))
         axes.set_title(picture.text(title), loc="left")
         axes.set_xlabel(picture.text("signal.layer"))
         axes.set_xticks(self.layers[:: 1 + depth // 8])
-        axes.yaxis.set_major_locator(LogLocator(base=10**6, numticks=9))
+        axes.yaxis.set_major_locator(LogLocator(base=10 ** (decades // 3), numticks=9))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.grid(axis="y", color=FAINT, lw=0.8)
         axes.set_axisbelow(True)
-        draw = lambda shape: picture.moves(axes.plot([], [], shape, color=MEASURED, ms=6)[0])  # noqa: E731
+        draw = lambda shape: picture.moves(axes.plot([], [], shape, **points(second))[0])  # noqa: E731
         self.points, self.above, self.below = draw(marker), draw("^"), draw("v")
         # Over the points, which would hide it where theory is right.
-        self.line = picture.moves(axes.plot([], [], "-", color=THEORY, lw=1.5)[0])
+        self.line = picture.moves(axes.plot([], [], **line(second))[0])
 
     def update(self, values, predicted=()):
         """``values`` and ``predicted`` of layers 1, 2, …; of as many as there are."""
@@ -210,6 +241,7 @@ class TrainingAndSignals(Picture):
     """One network, one start: its loss as it trains, and the size of its signals before it does."""
 
     TOP = 5.2  # loss at which a curve leaves the picture
+    BOTTOM, TALL = 0.125, 0.69  # of the panels
 
     def __init__(self, names: dict[str, str], depth: int, epochs: int, lang: str):
         self.names, self.depth, self.epochs = names, depth, epochs
@@ -219,7 +251,7 @@ class TrainingAndSignals(Picture):
         figure = self.figure
         loss, forward, backward = figure.subplots(1, 3)
         for axes, left, width in ((loss, 0.04, 0.3), (forward, 0.55, 0.175), (backward, 0.805, 0.175)):
-            axes.set_position((left, 0.125, width, 0.69))
+            axes.set_position((left, self.BOTTOM, width, self.TALL))
         loss.set(xlim=(-0.3, self.epochs + 0.3), ylim=(0, self.TOP))
         loss.set_title(self.text("training.title"), loc="left")
         loss.set_xlabel(self.text("training.epoch"))
@@ -239,10 +271,10 @@ class TrainingAndSignals(Picture):
         self.forward = _ByLayer(self, forward, self.depth, 18, "signal.forward", "o")
         self.backward = _ByLayer(self, backward, self.depth, 18, "signal.backward", "s")
 
-    def update(self, name, signals, history, others):
+    def update(self, name, signals, history, others, predicted=None):
         """``name``: the start chosen; ``others``: the histories of those seen before, by name."""
-        self.forward.update(signals.q)
-        self.backward.update(signals.grad_var)
+        self.forward.update(signals.q, () if predicted is None else predicted.q)
+        self.backward.update(signals.grad_var, () if predicted is None else predicted.grad_var)
         losses = history.train_loss
         epochs = np.arange(len(losses))
         inside = losses < self.TOP
@@ -269,6 +301,30 @@ class TrainingAndSignals(Picture):
             self.labels[name].set_y(height)
             self.labels[name].set_text(self.names[name] + ("" if inside else " ▲"))
             height -= 0.33
+
+
+class VerdictCard(TrainingAndSignals):
+    """The same, theory over measurement, and below it in words: predicted, measured, trained."""
+
+    HEIGHT, BOTTOM, TALL = 4.7, 0.26, 0.57
+    LEVEL = 100.0  # by how much a signal may change and still count as kept
+
+    def build(self):
+        super().build()
+        rows = (("signal.theory", THEORY, 0.09), ("signal.measured", MEASURED, 0.03))
+        for key, color, height in rows:
+            self.figure.text(0.04, height, self.text(key), color=color, fontsize=11)
+        self.rows = [self.moves(self.figure.text(0.14, h, "", color=c, fontsize=11)) for _, c, h in rows]
+
+    def update(self, name, signals, history, others, predicted):
+        super().update(name, signals, history, others, predicted)
+        for row, said in zip(self.rows, (predicted, signals), strict=True):
+            words = {}
+            for way, change in _changes(said).items():
+                fate = "kept" if 1 / self.LEVEL <= change <= self.LEVEL else "fades"
+                fate = fate if change <= self.LEVEL else "grows"
+                words[way] = self.text(f"fate.{fate}", change=f"{change:.2g}")
+            row.set_text(self.text("fate.passage", **words))
 
 
 def training_and_signals(name, signals, history, others=None, *, names, epochs, lang: str) -> Figure:
@@ -367,11 +423,13 @@ class ForwardAndBackward(Picture):
         )  # fmt: skip
         self.forward = _ByLayer(self, forward, self.most, 18, "signal.forward", "o")
         self.backward = _ByLayer(self, backward, self.most, 18, "signal.backward", "s")
-        forward.plot([], [], "o", color=MEASURED, ms=6, label=self.text("signal.measured"))
-        forward.plot([], [], "-", color=THEORY, lw=1.5, label=self.text("signal.theory"))
-        # Above the panels, where no value comes.
-        tight = {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.0, "borderpad": 0}
-        figure.legend(loc="center", bbox_to_anchor=(0.56, 0.955), ncols=2, frameon=False, fontsize=9, **tight)
+        _key(
+            figure, forward, loc="center", where=(0.56, 0.955),
+            entries={
+                self.text("signal.measured"): {"marker": "o", **points(False)},
+                self.text("signal.theory"): line(False),
+            },
+        )  # fmt: skip
         figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
         self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=12, va="center", color=MEASURED))
 
@@ -392,3 +450,75 @@ class ForwardAndBackward(Picture):
 def forward_and_backward(seen, predicted, edges, *, lang: str) -> Figure:
     """Distribution, forward and backward signal of one net, theory over measurement; see the class."""
     return ForwardAndBackward(seen.depth, edges, lang).still(seen, predicted)
+
+
+class SignalsByLayer(Picture):
+    """The signal forward and the gradient backward, of one net or of two, theory over measurement."""
+
+    HEIGHT = 4.2
+
+    def __init__(self, most: int, decades: int, names, lang: str):
+        self.most, self.decades, self.names = most, decades, tuple(names)
+        super().__init__(lang)
+
+    def build(self):
+        figure = self.figure
+        forward, backward = figure.subplots(1, 2)
+        for axes, left in ((forward, 0.065), (backward, 0.565)):
+            axes.set_position((left, 0.12, 0.42, 0.66))
+        panels = ((forward, "signal.forward", "o"), (backward, "signal.backward", "s"))
+        self.series = [
+            [_ByLayer(self, axes, self.most, self.decades, title, shape, k) for axes, title, shape in panels]
+            for k in range(len(self.names))
+        ]
+        entries = {name: {"marker": "o", **points(k)} for k, name in enumerate(self.names)}
+        _key(
+            figure, forward, loc="center left", where=(0.055, 0.885),
+            entries={**entries, self.text("signal.theory"): line(False)},
+        )  # fmt: skip
+        figure.text(0.985, 0.885, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
+        self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=11, va="center", color=MEASURED))
+
+    def update(self, *nets):
+        """``nets``: of each, measured Signals and theory's; both with a backward pass."""
+        said = []
+        for name, series, (seen, predicted) in zip(self.names, self.series, nets, strict=True):
+            for panel, quantity in zip(series, ("q", "grad_var"), strict=True):
+                panel.update(getattr(seen, quantity), getattr(predicted, quantity))
+            changes = {way: f"{change:.2g}" for way, change in _changes(seen).items()}
+            said.append(self.text("signal.passage", name=name, **changes))
+        self.verdict.set_text(self.text("signal.through", nets=self.text("signal.and").join(said)))
+
+
+def signals_by_layer(*nets, names, decades: int = 18, lang: str) -> Figure:
+    """Forward and backward signals of one net or two, each (measured, predicted); see the class."""
+    return SignalsByLayer(nets[0][0].depth, decades, names, lang).still(*nets)
+
+
+def heat_map(rows, *, lang: str) -> Figure:
+    """Accuracies as shades and numbers: a panel a depth, a line a scheme, a column an activation.
+
+    ``rows``: what ``sweep`` returns over a grid of ``activation``, ``scheme`` and ``depth``.
+    """
+    names = {key: list(dict.fromkeys(row[key] for row in rows)) for key in ("depth", "scheme", "activation")}
+    with DRAWING, matplotlib.rc_context(style(lang)):
+        figure = Figure(lang, height=0.9 + 0.42 * len(names["scheme"]))
+        panels = figure.subplots(1, len(names["depth"]), squeeze=False)[0]
+        figure.subplots_adjust(left=0.16, right=0.985, top=0.76, bottom=0.13, wspace=0.06)
+        figure.text(0.01, 0.93, text("heat.title", lang), fontsize=12, va="center", color=MEASURED)
+        for axes, depth in zip(panels, names["depth"], strict=True):
+            here = [row for row in rows if row["depth"] == depth]
+            place = lambda row: tuple(names[key].index(row[key]) for key in ("scheme", "activation"))  # noqa: E731
+            shares = np.full((len(names["scheme"]), len(names["activation"])), np.nan)
+            for row in here:
+                shares[place(row)] = row["value"]
+            axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.1, aspect="auto")
+            for (i, j), share in np.ndenumerate(shares):
+                color = "white" if share > 0.6 else "black"
+                axes.text(j, i, f"{share:.0%}", ha="center", va="center", color=color, fontsize=10)
+            axes.set_title(text("heat.depth", lang, depth=depth), loc="left")
+            axes.set_xticks(range(len(names["activation"])), names["activation"])
+            axes.set_yticks(range(len(names["scheme"])), names["scheme"] if axes is panels[0] else [])
+            axes.tick_params(length=0)
+            axes.spines[:].set_visible(False)
+    return figure

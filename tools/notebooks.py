@@ -6,7 +6,8 @@
         --accept CELL…                  … but take these pairs (lesson:cell-id, or all) as in step
 
 Policy on outputs: a text output that is worth comparing is stored, its cell begins with
-``# NBVAL_CHECK_OUTPUT``, and nbval compares it. Nothing else is stored: no figure, no widget.
+``# NBVAL_CHECK_OUTPUT``, and nbval compares it. The picture of a cell tagged ``static`` is stored, for pages
+where nothing runs (GitHub, nbviewer, print), and a test compares it. Nothing else is stored: no widget.
 
 Editions: English and Chinese have the same files, cell ids, order, types, and code (the cell tagged
 ``parameters`` aside). A Chinese Markdown cell keeps, in ``metadata.initkit``, a hash of the English
@@ -57,6 +58,10 @@ def is_parameters(cell) -> bool:
     return "parameters" in cell.metadata.get("tags", [])
 
 
+def is_static(cell) -> bool:
+    return "static" in cell.metadata.get("tags", [])
+
+
 def strip(notebook) -> None:
     notebook.metadata = nbformat.from_dict(METADATA)
     count = 0
@@ -65,20 +70,20 @@ def strip(notebook) -> None:
         if cell.cell_type != "code":
             continue
         count += 1
-        if not is_checked(cell):
+        if not (is_checked(cell) or is_static(cell)):
             cell.outputs, cell.execution_count = [], None
             continue
         # nbval takes a cell without a count for one that was never run, and compares nothing.
         cell.execution_count = count
-        cell.outputs = _text(cell.outputs, count)
+        cell.outputs = _kept(cell.outputs, count, "image/png" if is_static(cell) else "text/plain")
 
 
-def _text(outputs, count: int) -> list:
-    """Only printed text and text results; a kernel may print one text in any number of pieces."""
+def _kept(outputs, count: int, kind: str) -> list:
+    """Only printed text and results of this kind; a kernel may print one text in any number of pieces."""
     kept = []
     for output in outputs:
         if output.output_type == "execute_result":
-            output.data = {"text/plain": output.data["text/plain"]}
+            output.data = {"text/plain": output.data["text/plain"], kind: output.data[kind]}
             kept.append({**output, "execution_count": count})
         elif output.output_type == "stream" and output.name == "stdout":
             if kept and kept[-1]["output_type"] == "stream":
@@ -140,9 +145,9 @@ def sync(en, zh, accepted=lambda cell_id: False) -> list[str]:
         if cell.cell_type == "code":
             twin.metadata.pop("initkit", None)
             if not is_parameters(cell):
-                twin.source, twin.outputs, twin.execution_count = (
-                    cell.source, cell.outputs, cell.execution_count,
-                )  # fmt: skip
+                twin.source = cell.source
+                if not is_static(cell):  # whose picture speaks a language
+                    twin.outputs, twin.execution_count = cell.outputs, cell.execution_count
         else:
             now = {"en": digest(cell), "zh": digest(twin)}
             kept = twin.metadata.get("initkit", {})

@@ -1,10 +1,10 @@
-"""What the course says to its readers: texts by language, quizzes, checks, and fonts to draw them with."""
+"""What the course says to its readers: texts by language, quizzes, checks, a glossary, and fonts."""
 
 import importlib
 
 from .texts import LANGUAGES, text
 
-__all__ = ["LANGUAGES", "check", "quiz", "text"]
+__all__ = ["LANGUAGES", "check", "glossary", "quiz", "text"]
 
 
 def __getattr__(name):
@@ -13,4 +13,6 @@ def __getattr__(name):
         return importlib.import_module(".quizzes", __name__).quiz
     if name == "check":
         return importlib.import_module(".checks", __name__).check
+    if name == "glossary":
+        return importlib.import_module(".glossaries", __name__).glossary
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import datasets, initializers
+from ..activations import gain
 from ..network import MLP
 from ..signals import measure
 from ..training import iterate
@@ -78,6 +79,23 @@ def _numbers(answer) -> np.ndarray | None:
     return array if not isinstance(answer, (str, bytes)) else None
 
 
+def _number(answer) -> float | None:
+    """The answer as one real number, or None."""
+    array = _numbers(answer)
+    return None if array is None or array.ndim else float(array)
+
+
+def _nearest(answer, known: dict[str, float], rel: float = 0.01):
+    """The key of the number that the answer is, to within ``rel``; "type" or "other" where it is none."""
+    number = _number(answer)
+    if number is None:
+        return "type", {"wanted": "float", "came": type(answer).__name__}
+    for key, value in known.items():
+        if abs(number - value) <= rel * abs(value):
+            return key, {}
+    return "other", {}
+
+
 @_of("02.1")
 def _broken_symmetry(answer):
     """Weights (30, 64), no two rows equal, within 0.01 of 0.1."""
@@ -113,12 +131,6 @@ def first_step_that_moves_hidden_weights(output_weights: float = 0.0) -> int | N
     return None
 
 
-def _number(answer) -> float | None:
-    """The answer as one real number, or None."""
-    array = _numbers(answer)
-    return None if array is None or array.ndim else float(array)
-
-
 @_of("02.2")
 def _zero_output_layer(answer):
     """A number of steps, found by running them."""
@@ -132,6 +144,22 @@ def _zero_output_layer(answer):
     return ("never" if not np.isfinite(number) or number < 1 else "late"), {}
 
 
+def _kept(net: MLP, squared: bool):
+    """Whether signal and gradient stay within a factor of 100 from the first hidden layer to the last.
+
+    ``squared``: whether the answer looks like the square of the right one.
+    """
+    data = datasets.digits()
+    seen = measure(net, data.x_train[:200], data.y_train[:200])
+    forward, backward = (seen.q[-2] / seen.q[0], seen.grad_var[0] / seen.grad_var[-2])
+    fields = {"forward": f"{forward:.1e}", "backward": f"{backward:.1e}"}
+    if 0.01 <= forward <= 100 and 0.01 <= backward <= 100:
+        return "right", fields
+    if squared:
+        return "variance", fields
+    return ("small" if forward < 0.01 else "large"), fields
+
+
 @_of("03.1")
 def _level_signal(answer):
     """A σ that keeps signal and gradient within a factor of 100 over 20 tanh layers, found by measuring."""
@@ -140,33 +168,132 @@ def _level_signal(answer):
         return "type", {"wanted": "float", "came": type(answer).__name__}
     if not 0 < sigma < 1e3:
         return "range", {}
-    data = datasets.digits()
-    net = MLP([64, *[100] * 19, 10], "tanh", functools.partial(initializers.normal, std=sigma), rng=0)
-    seen = measure(net, data.x_train[:200], data.y_train[:200])
-    forward, backward = (seen.q[18] / seen.q[0], seen.grad_var[0] / seen.grad_var[18])
-    fields = {"forward": f"{forward:.1e}", "backward": f"{backward:.1e}"}
-    if 0.01 <= forward <= 100 and 0.01 <= backward <= 100:
-        return "right", fields
-    if 0.008 <= sigma <= 0.02:
-        return "variance", fields
-    return ("small" if forward < 0.01 else "large"), fields
+    return _kept(
+        MLP([64, *[100] * 19, 10], "tanh", functools.partial(initializers.normal, std=sigma), rng=0),
+        0.008 <= sigma <= 0.02,
+    )
 
 
 @_of("03.2")
 def _uniform_bound(answer):
     """√(3/300) = 0.1: the variance of U[−b, b] is b²/3."""
-    bound = _number(answer)
-    if bound is None:
+    known = {"std": 300**-0.5, "variance": 1 / 300, "width": 0.2, "six": 0.02**0.5, "squared": 0.01}
+    key, fields = _nearest(answer, {"right": 0.1, **known})
+    return key, {"variance": f"{300 * _number(answer) ** 2 / 3:.3g}"} if key == "other" else fields
+
+
+@_of("01.1")
+def _factor_to_the_depth(answer):
+    """0.8⁴⁰."""
+    return _nearest(
+        answer,
+        {"right": 0.8**40, "sum": 0.8 * 40, "lost": 0.2**40, "root": 0.8 ** (1 / 40), "inverse": 0.8**-40},
+        rel=0.05,
+    )
+
+
+@_of("01.2")
+def _level_relu(answer):
+    """A σ that keeps q within a factor of ten over ten hidden ReLU layers, found by measuring."""
+    sigma = _number(answer)
+    if sigma is None:
         return "type", {"wanted": "float", "came": type(answer).__name__}
-    known = {
-        "right": 0.1,
-        "std": 300**-0.5,
-        "variance": 1 / 300,
-        "width": 0.2,
-        "six": 0.02**0.5,
-        "squared": 0.01,
-    }
-    for key, value in known.items():
-        if abs(bound - value) <= 0.01 * value:
+    if not 0 < sigma < 1e3:
+        return "range", {}
+    net = MLP([64, *[100] * 10, 10], "relu", functools.partial(initializers.normal, std=sigma), rng=0)
+    q = measure(net, datasets.digits().x_train).q
+    ratio = q[10] / q[0]
+    if 0.1 <= ratio <= 10:
+        key = "right"
+    elif 0.015 <= sigma <= 0.025:
+        key = "variance"
+    else:
+        key = "small" if ratio < 0.1 else "large"
+    return key, {"ratio": f"{ratio:.1e}"}
+
+
+@_of("04.1")
+def _xavier_uniform(answer):
+    """Weights (50, 200) from U[−b, b], b² = 6/250. Of 10,000 draws the variance is known to 1 %."""
+    w = _numbers(answer)
+    if w is None:
+        return "type", {"wanted": "array", "came": type(answer).__name__}
+    if w.shape != (50, 200):
+        return ("transposed" if w.shape == (200, 50) else "shape"), {"shape": w.shape}
+    if not np.isfinite(w).all():
+        return "finite", {}
+    if len(np.unique(w, axis=0)) < 50:
+        return "equal", {}
+    ratio, furthest = w.var() / (2 / 250), np.abs(w).max()
+    if abs(w.mean()) > 0.05 * w.std():  # 0 but for a chance of 6e-7
+        return "mean", {}
+    usual = {"three": 1 / 2, "std": 1 / 3, "lecun": 250 / 400}
+    for key, value in usual.items():
+        if abs(ratio / value - 1) < 0.06:
             return key, {}
-    return "other", {"variance": f"{300 * bound**2 / 3:.3g}"}
+    if ratio < 0.02:
+        return "variance", {}
+    if abs(ratio - 1) > 0.06:
+        return "other", {"ratio": f"{ratio:.2g}"}
+    if furthest > (6 / 250) ** 0.5 * (1 + 1e-6):
+        return "normal", {"furthest": f"{furthest:.2g}"}
+    return "right", {}
+
+
+@_of("04.2")
+def _gain_of_a_slope(answer):
+    """1/f'(0) = 2 for f(z) = 2 tanh(z/4)."""
+    exact = gain(lambda z: 2 * np.tanh(z / 4))
+    return _nearest(answer, {"right": 2, "variance": 4, "inverse": 0.5, "one": 1, "exact": exact})
+
+
+@_of("05.1")
+def _he_std(answer):
+    """√(2/((1 + 0.2²)·300))."""
+    n, a = 300, 0.2
+    known = {
+        "right": (2 / ((1 + a**2) * n)) ** 0.5,
+        "variance": 2 / ((1 + a**2) * n),
+        "relu": (2 / n) ** 0.5,
+        "bound": (6 / ((1 + a**2) * n)) ** 0.5,
+    }
+    key, fields = _nearest(answer, known, rel=0.005)
+    if key == "other" and "sum" in (
+        _nearest(answer, {"sum": (2 / (mistaken * n)) ** 0.5}, rel=0.005)[0] for mistaken in (1.2, 1.44)
+    ):
+        return "sum", {}
+    return key, fields
+
+
+@_of("05.2")
+def _gain_of_a_square(answer):
+    """1/√(½·E[z⁴]) = √(2/3)."""
+    second = 3 / 2
+    return _nearest(
+        answer,
+        {
+            "right": second**-0.5,
+            "relu": 2**0.5,
+            "inverse": second**0.5,
+            "square": 1 / second,
+            "centred": (second - 1 / 4) ** -0.5,
+        },
+    )
+
+
+@_of("06.1")
+def _on_the_hilltop(answer):
+    """A gain that keeps signal and gradient within a factor of 100 over 40 GELU layers, by measuring."""
+    g = _number(answer)
+    if g is None:
+        return "type", {"wanted": "float", "came": type(answer).__name__}
+    if not 0 < g < 10:
+        return "range", {}
+    net = MLP([64, *[100] * 39, 10], "gelu", functools.partial(initializers.he_normal, gain=g), rng=0)
+    return _kept(net, 2 <= g <= 2.4)
+
+
+@_of("06.2")
+def _torch_under_relu(answer):
+    """⅓·½."""
+    return _nearest(answer, {"right": 1 / 6, "third": 1 / 3, "half": 1 / 2, "one": 1, "std": 6**-0.5})

@@ -1,9 +1,21 @@
 """Live figures: one function a picture, in the reader's language."""
 
+from .choosing import choosing
 from .figure import LiveFigure
+from .he import he
 from .random import random
 from .taste import taste
 from .why_initialization import why_initialization
+from .xavier import xavier
 from .zero_and_symmetry import zero_and_symmetry
 
-__all__ = ["LiveFigure", "random", "taste", "why_initialization", "zero_and_symmetry"]
+__all__ = [
+    "LiveFigure",
+    "choosing",
+    "he",
+    "random",
+    "taste",
+    "why_initialization",
+    "xavier",
+    "zero_and_symmetry",
+]

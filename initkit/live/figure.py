@@ -17,7 +17,7 @@ from PIL import Image
 
 from .. import sampling
 from ..course.texts import text
-from ..plots import DRAWING, Picture
+from ..plots import DRAWING, Figure, Picture
 
 ERROR_CLASS = "initkit-error"
 
@@ -84,6 +84,24 @@ class LiveFigure(widgets.VBox):
         for control in controls.values():
             control.observe(self._changed, "value")
         self._show_all(self._ticket())  # so that a notebook run without a reader has the whole picture
+
+    def still(self, **values) -> Figure:
+        """The whole picture with these values, the others as they stand, for a page that nobody can touch.
+
+        Raises TypeError for a control that is not there.
+        """
+        if unknown := set(values) - set(self.controls):
+            raise TypeError(
+                f"no control is called {', '.join(sorted(unknown))}; there are {', '.join(self.controls)}"
+            )
+        with _at_work():
+            steps = self.respond(**{name: control.value for name, control in self.controls.items()} | values)
+            for _ in steps if inspect.isgenerator(steps) else ():
+                pass
+            for artist in self.picture.moving:
+                artist.set_animated(False)
+            self._backgrounds.clear()
+        return self.picture.figure
 
     def _ticket(self) -> int:
         self._newest = next(self._tickets)

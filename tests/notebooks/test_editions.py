@@ -34,7 +34,7 @@ def test_stored_outputs_follow_the_policy(path):
     tool.strip(stripped)
     assert notebook == stripped, "make strip"
     for cell in notebook.cells:
-        if tool.is_checked(cell):
+        if tool.is_checked(cell) or tool.is_static(cell):
             assert cell.outputs, f"{cell.id}: nothing stored; make record"
             assert cell.execution_count, f"{cell.id}: without a count nbval compares nothing"
         elif cell.cell_type == "code":
@@ -140,6 +140,24 @@ def test_both_texts_changed_are_taken_as_in_step(pair):
     assert "tags" not in zh.cells[0].metadata
 
 
+def test_a_static_picture_stays_in_its_language(pair):
+    for book, picture in zip(pair, ("en…", "zh…"), strict=True):
+        output = nbformat.v4.new_output("execute_result", data={"image/png": picture}, execution_count=2)
+        book.cells[2].metadata["tags"] = ["static"]
+        book.cells[2].outputs, book.cells[2].execution_count = [output], 2
+    assert tool.sync(*pair) == []
+    assert [book.cells[2].outputs[0].data["image/png"] for book in pair] == ["en…", "zh…"]
+
+
+def test_every_live_figure_has_a_static_one_after_it(path):
+    """For pages where nothing runs."""
+    cells = [cell for cell in tool.read(path).cells if cell.cell_type == "code"]
+    for cell in cells:
+        if cell.source.startswith("live.") and not tool.is_static(cell):
+            still = cell.source.split("(")[0] + "(lang=LANG, seed=SEED).still("
+            assert any(tool.is_static(c) and c.source.startswith(still) for c in cells), cell.id
+
+
 def test_an_accepted_pair_is_in_step(pair):
     en, zh = pair
     en.cells[0].source = "Hello, $$x$$"
@@ -181,6 +199,7 @@ def test_strip_keeps_only_what_is_compared():
         cells=[
             new.new_code_cell("1", outputs=outputs, execution_count=40, metadata={"scrolled": True}),
             new.new_code_cell(tool.CHECKED + "\n1", outputs=copy.deepcopy(outputs), execution_count=41),
+            new.new_code_cell("1", outputs=[copy.deepcopy(result)], metadata={"tags": ["static"]}),
         ],
         metadata={"widgets": {"state": {}}},
     )
@@ -192,6 +211,7 @@ def test_strip_keeps_only_what_is_compared():
     assert kept.execution_count == 2
     assert [o.get("text") or o.data for o in kept.outputs] == ["1\n2\n", {"text/plain": "3"}]
     assert kept.outputs[1].execution_count == 2
+    assert book.cells[2].outputs[0].data == {"text/plain": "3", "image/png": "…"}
     once = copy.deepcopy(book)
     tool.strip(book)
     assert book == once

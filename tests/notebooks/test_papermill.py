@@ -1,8 +1,13 @@
 """Run every lesson whole: as it is, and with another seed in the other language."""
 
+import base64
+import io
+
 import nbformat
+import numpy as np
 import papermill
 import pytest
+from PIL import Image
 
 import notebooks as tool
 from initkit.live.figure import ERROR_CLASS
@@ -51,6 +56,21 @@ def errors(notebook) -> list[str]:
     return found
 
 
+def pixels(cell) -> np.ndarray:
+    png = base64.b64decode(cell.outputs[0].data["image/png"])
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), float)
+
+
+def compare_static_pictures(done, stored):
+    """What a notebook keeps for pages where nothing runs is what its cell draws."""
+    for now, then in zip(done.cells, stored.cells, strict=True):
+        if tool.is_static(then):
+            drawn, kept = pixels(now), pixels(then)
+            assert drawn.shape == kept.shape, f"{then.id}: make record"
+            # Of 255; another picture of the same kind differs by 2 and more, a rounded weight by less.
+            assert np.abs(drawn - kept).mean() < 0.5, f"{then.id}: make record"
+
+
 @pytest.mark.parametrize("changed", [False, True], ids=["as it is", "other seed and language"])
 @pytest.mark.parametrize(("lang", "name"), BOTH, ids=lambda part: part.removesuffix(".ipynb"))
 def test_lesson_runs(lang, name, changed, tmp_path):
@@ -62,6 +82,8 @@ def test_lesson_runs(lang, name, changed, tmp_path):
     assert errors(done) == []
     # Untouched, an exercise says that it is not done; solved, that it is right.
     assert set(verdicts(done)) <= {"✓" if changed else "…"}
+    if not changed:
+        compare_static_pictures(done, tool.read(path))
     pictures = [m for m in widget_models(done) if m["model_name"] == "ImageModel"]
     assert all(m.get("buffers") for m in pictures), "an empty live figure"
     live_cells = [c for c in done.cells if c.cell_type == "code" and c.source.startswith("live.")]

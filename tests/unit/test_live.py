@@ -228,9 +228,12 @@ def test_threads_never_draw_at_the_same_time():
 
 
 FIGURES = {
+    "choosing": live.choosing,
+    "he": live.he,
     "random": live.random,
     "taste": live.taste,
     "why_initialization": live.why_initialization,
+    "xavier": live.xavier,
     "zero_and_symmetry": live.zero_and_symmetry,
 }
 

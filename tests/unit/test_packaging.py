@@ -172,7 +172,7 @@ FLOORS = [
     {"signals"},
     {"theory", "training"},
     {"sweep", "course"},
-    {"course.checks"},
+    {"course.checks", "course.glossaries"},
     {"course.quizzes"},
     {"plots"},
     {"live.figure", "live.controls"},

@@ -1,0 +1,53 @@
+"""The glossary, ``glossary.toml``: each term of the course in both languages, and what it means."""
+
+from __future__ import annotations
+
+import functools
+import html
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+
+from .texts import LANGUAGES, text
+
+COLUMNS = ("term", "other", "definition", "lesson")
+STYLE = 'style="text-align: left; vertical-align: top"'  # JupyterLab's own tables stand on the right
+
+
+@functools.cache
+def terms() -> dict[str, dict]:
+    """The terms by name, those of lesson 00 first: ``{"weight": {"zh": "权重", "en": "weight", …}, …}``."""
+    source = resources.files(__package__).joinpath("glossary.toml").read_text(encoding="utf-8")
+    return dict(sorted(tomllib.loads(source).items(), key=lambda item: item[1]["lesson"]))
+
+
+@dataclass(frozen=True)
+class Glossary:
+    """All terms, for the readers of one language: a table in a notebook, a line each in a terminal."""
+
+    lang: str
+    headings: list[str]
+    rows: list[tuple[str, ...]]  # as COLUMNS
+
+    def __repr__(self):
+        return "\n".join(f"{lesson} {term} ({other}): {means}" for term, other, means, lesson in self.rows)
+
+    def _repr_html_(self):
+        rows = [_row("th", self.headings), *(_row("td", row) for row in self.rows)]
+        return f'<table lang="{self.lang}">{"".join(rows)}</table>'
+
+
+def _row(tag: str, cells) -> str:
+    return "<tr>" + "".join(f"<{tag} {STYLE}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
+
+
+def glossary(*, lang: str) -> Glossary:
+    """The terms of the course, by lesson. Raises ValueError for a language that the course does not speak.
+
+    >>> glossary(lang="en").rows[1][:2]
+    ('weight', '权重')
+    """
+    headings = [text(f"glossary.{column}", lang) for column in COLUMNS]
+    (other,) = set(LANGUAGES) - {lang}
+    rows = [(t[lang], t[other], t["definition"][lang], t["lesson"]) for t in terms().values()]
+    return Glossary(lang, headings, rows)
