@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import sys
 import threading
 import warnings
 
@@ -252,8 +253,10 @@ def other_values(control):
 
 @pytest.mark.parametrize("lang", course.LANGUAGES)
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_control_of_every_figure_in_every_language(name, lang, caplog):
+def test_every_control_of_every_figure_in_every_language(name, lang, caplog, monkeypatch):
     """Each control moves the picture; no glyph is missing, neither as a warning nor in the log."""
+    for module in ("choosing", "why_initialization"):  # long work, of which the beginning will do
+        monkeypatch.setattr(sys.modules[f"initkit.live.{module}"], "EPOCHS", 1)
     with warnings.catch_warnings(), caplog.at_level(logging.DEBUG, logger="matplotlib"):
         warnings.simplefilter("error")
         figure = FIGURES[name](lang=lang)
@@ -290,6 +293,32 @@ def test_a_missing_glyph_would_be_seen(caplog):
 def test_same_seed_same_picture():
     assert live.taste(lang="en", seed=3).image.value == live.taste(lang="en", seed=3).image.value
     assert live.taste(lang="en", seed=3).image.value != live.taste(lang="en", seed=4).image.value
+
+
+@pytest.mark.parametrize("lang", course.LANGUAGES)
+def test_a_still_shows_what_the_live_figure_would(lang):
+    moved = live.taste(lang=lang)
+    moved.controls["sigma_w"].value = 2.0
+    still = live.taste(lang=lang).still(sigma_w=2.0)
+    still.set_dpi(200)
+    still.canvas.draw()
+    drawn = np.asarray(still.canvas.buffer_rgba())[..., :3].astype(float)
+    # Alike but where bars cover an axis, or an axis covers bars; another value differs in ten times as many.
+    assert (drawn != pixels(moved)).any(axis=-1).mean() < 0.01
+    with pytest.raises(TypeError, match="no control is called sigma; there are sigma_w"):
+        moved.still(sigma=1.0)
+
+
+def test_a_still_of_long_work_is_its_end():
+    picture = Dot("en")
+
+    def respond(x):
+        for place in (0, x):
+            picture.update(place)
+            yield
+
+    assert dot(respond, picture).still(x=7) is picture.figure
+    assert picture.point.get_xdata() == [7]
 
 
 def test_an_unknown_language_is_told():
