@@ -303,8 +303,8 @@ def test_a_still_shows_what_the_live_figure_would(lang):
     still.set_dpi(200)
     still.canvas.draw()
     drawn = np.asarray(still.canvas.buffer_rgba())[..., :3].astype(float)
-    # Alike but where bars cover an axis, or an axis covers bars; another value differs in ten times as many.
-    assert (drawn != pixels(moved)).any(axis=-1).mean() < 0.01
+    # Alike but where bars cover an axis, or it covers them: 0.48 %. The next value, 2.05, differs in 0.72 %.
+    assert (drawn != pixels(moved)).any(axis=-1).mean() < 0.006
     with pytest.raises(TypeError, match="no control is called sigma; there are sigma_w"):
         moved.still(sigma=1.0)
 
