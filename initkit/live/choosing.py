@@ -15,7 +15,7 @@ from .figure import LiveFigure
 
 WIDTH, EPOCHS, LR = 64, 6, 0.001
 ACTIVATIONS = ("relu", "tanh", "gelu", "sigmoid")
-DEPTHS = (3, 10, 20, 40)
+DEPTHS = (3, 10, 20, 30, 40)
 SCHEMES = {  # from the activation's name to an initializer
     "torch": lambda f: initializers.torch_default,
     "lecun": lambda f: initializers.lecun_normal,

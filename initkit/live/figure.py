@@ -79,7 +79,9 @@ class LiveFigure(widgets.VBox):
             ),
         )
         self.message = widgets.HTML(layout=widgets.Layout(display="none"))
-        row = widgets.HBox(list(controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        row = widgets.HBox(
+            list(controls.values()), layout=widgets.Layout(flex_flow="row wrap", grid_gap="2px 16px")
+        )
         super().__init__([row, self.image, self.message])
         for control in controls.values():
             control.observe(self._changed, "value")

@@ -1,0 +1,79 @@
+"""A control's comm message goes into a real kernel, and a changed picture comes out: without a browser."""
+
+import io
+import time
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+from PIL import Image
+
+from initkit import live
+
+NAMES = sorted(set(live.__all__) - {"LiveFigure"})
+
+# Prints the models' ids, and of each control another value as a front-end would send it.
+SHOW = """
+from initkit import live
+figure = live.{name}(lang="{lang}")
+print(figure.image.model_id)
+for control in figure.controls.values():
+    if hasattr(control, "min"):
+        state = "value", control.min if control.value != control.min else control.max
+    else:
+        state = "index", (control.index + 1) % len(control.options)
+    print(control.model_id, *state)
+figure"""
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    manager, client = start_new_kernel(kernel_name="python3")
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def messages(client, parent: str):
+    """What the kernel publishes on behalf of that request."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        message = client.get_iopub_msg(timeout=60)
+        if message["parent_header"].get("msg_id") != parent:
+            continue
+        yield message
+        if message["content"].get("execution_state") == "idle":
+            return
+    raise TimeoutError("the kernel went on for more than a minute")
+
+
+@pytest.mark.xdist_group("kernel")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_comm_message_in_a_changed_picture_out(kernel, name):
+    code = SHOW.format(name=name, lang=("zh", "en")[NAMES.index(name) % 2])
+    printed = ""
+    for message in messages(kernel, kernel.execute(code)):
+        assert message["msg_type"] != "error", message["content"]
+        if message["msg_type"] == "stream":
+            printed += message["content"]["text"]
+    image, *controls = printed.split("\n")[:-1]
+    shown = None
+    for line in controls:
+        control, trait, value = line.split()
+        state = {trait: float(value) if "." in value else int(value)}
+        content = {
+            "comm_id": control,
+            "data": {"method": "update", "state": state, "buffer_paths": []},
+        }
+        request = kernel.session.msg("comm_msg", content)
+        kernel.shell_channel.send(request)
+        came = [
+            bytes(message["buffers"][0])
+            for message in messages(kernel, request["header"]["msg_id"])
+            if message["msg_type"] == "comm_msg"
+            and message["content"]["comm_id"] == image
+            and message["buffers"]
+        ]
+        assert came, f"{control}: {state} changed no picture"
+        assert came[0] != shown
+        assert Image.open(io.BytesIO(came[0])).size == Image.open(io.BytesIO(came[-1])).size
+        shown = came[-1]
