@@ -12,7 +12,8 @@ ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One BLAS thread: pytest-xdist has a worker a core, and the nets are small.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
-TESTED := initkit tests/unit tests/papers tests/notebooks
+# What takes longest first, so that no worker is left with it at the end.
+TESTED := tests/notebooks tests/papers tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
@@ -25,7 +26,7 @@ lab: $(VENV)/installed ## open the course in JupyterLab (ARGS="--no-browser --po
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS)
 
 test: $(VENV)/installed ## run every test: the library, the papers, the notebooks
-	$(PYTEST) -n auto --dist loadgroup $(NBVAL) $(TESTED) notebooks $(ARGS)
+	$(PYTEST) -n auto --dist loadgroup $(NBVAL) notebooks $(TESTED) $(ARGS)
 
 test-lib: $(VENV)/installed ## run the tests of the library and the papers
 	$(PYTEST) initkit tests/unit tests/papers $(ARGS)
@@ -92,7 +93,7 @@ $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json jupyter
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 		{ echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --constraint constraints.txt --editable ".[lab,test]"
+	$(PIP) install --no-compile --constraint constraints.txt --editable ".[lab,test]"
 	@touch $@
 
 $(VENV)/browser $(VENV)/binder: $(VENV)/%: $(VENV)/installed

@@ -20,7 +20,8 @@ class History:
 
     ``train_loss``     mean softmax cross-entropy over the training set, in nats
     ``test_accuracy``  share of the test images whose label is found, 0 to 1
-    ``grad_norms``     (entries, layers): L2 norm of ∂(train loss)/∂(weights of layer l)
+    ``grad_norms``     (entries, layers): L2 norm of ∂(loss)/∂(weights of layer l), the loss that of the first
+                       256 training examples: over all, this took as long as the training
     ``status``         "running", "finished", or "diverged" (the loss was no longer finite)
     """
 
@@ -30,9 +31,13 @@ class History:
     status: str = "running"
 
 
+NORMS_OVER = 256  # training examples
+
+
 def _snapshot(net: MLP, data: Data) -> tuple[float, float, np.ndarray]:
     accuracy = (net.trace(data.x_test).pre[-1].argmax(axis=1) == data.y_test).mean()
-    loss, gradients = _loss_and_gradients(net, data.x_train, data.y_train)
+    loss, _ = softmax_cross_entropy(net.trace(data.x_train).pre[-1], data.y_train)
+    _, gradients = _loss_and_gradients(net, data.x_train[:NORMS_OVER], data.y_train[:NORMS_OVER])
     norms = np.array([np.linalg.norm(g.astype(np.float64)) for g in gradients.weights])
     return float(loss.mean(dtype=np.float64)), float(accuracy), norms
 
