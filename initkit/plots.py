@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import threading
 
 import matplotlib
@@ -54,47 +55,51 @@ class Figure(matplotlib.figure.Figure):
         return packed.getvalue(), {"width": int(width), "height": int(height)}
 
 
-@functools.lru_cache(maxsize=8)
-def _glyphs(dpi: float, color: str, family: tuple[str, ...], size: float) -> dict[str, np.ndarray]:
-    """RGBA pixels of each character that a number can have, on one baseline, as wide as it advances."""
-    canvas = FigureCanvasAgg(matplotlib.figure.Figure((1, size / 50), dpi=dpi))
-    renderer = canvas.get_renderer()
+@functools.lru_cache(maxsize=4096)
+def _inked(piece: str, dpi: float, color: str, family: tuple[str, ...], size: float) -> np.ndarray:
+    """RGBA pixels of a word or a character, as wide as it advances; its baseline at 1.4 of 2 font sizes."""
     properties = FontProperties(family=family, size=size)
+    measure = FigureCanvasAgg(matplotlib.figure.Figure((1, 1), dpi=dpi)).get_renderer()
+    width = lambda text: measure.get_text_width_height_descent(text, properties, False)[0]  # noqa: E731
+    advance = round(width(f"0{piece}0") - width("00"))
+    em = size * dpi / 72
+    canvas = FigureCanvasAgg(matplotlib.figure.Figure(((advance + 8) / dpi, round(2 * em) / dpi), dpi=dpi))
+    renderer = canvas.get_renderer()
     gc = renderer.new_gc()
     gc.set_foreground(color)
-    baseline = round(0.75 * renderer.height)
-
-    def width(text):
-        return renderer.get_text_width_height_descent(text, properties, False)[0]
-
-    glyphs = {}
-    for character in "0123456789.e+-naif":
-        renderer.clear()
-        renderer.draw_text(gc, 4, baseline, character, properties, 0)
-        advance = round(width(f"0{character}0") - width("00"))
-        glyphs[character] = np.asarray(renderer.buffer_rgba())[:baseline, 4 : 4 + advance].copy()
-    return glyphs
+    renderer.draw_text(gc, 4, round(1.4 * em), piece, properties, 0)
+    return np.asarray(renderer.buffer_rgba())[:, 4 : 4 + advance].copy()
 
 
-class Number(matplotlib.artist.Artist):
-    """A number, right-aligned at (x, y) of its axes, that keeps up with a hand.
+class Words(matplotlib.artist.Artist):
+    """A line of text, on a baseline from (x, y) of its axes or figure, that keeps up with a hand.
 
-    Matplotlib lays out and renders a Text anew whenever it changes, a millisecond each time; here the
-    characters are rendered once and then only put beside each other.
+    Matplotlib lays out and renders a Text anew whenever it changes, 3 ms for fifty characters; here
+    words, and single characters of all that is none, are rendered once and then only put beside each other.
     """
 
-    def __init__(self, x: float, y: float, color: str):
+    def __init__(self, x: float, y: float, color: str, size: float = 10, right: bool = False):
         super().__init__()
-        self.position, self.color, self.text = (x, y), color, ""
-        self.font = tuple(matplotlib.rcParams["font.family"]), matplotlib.rcParams["font.size"]
+        self.position, self.color, self.size, self.right, self.text = (x, y), color, size, right, ""
+        self.family = tuple(matplotlib.rcParams["font.family"])
+
+    def set_text(self, text: str) -> None:
+        self.text = text
+
+    def get_text(self) -> str:
+        return self.text
 
     def draw(self, renderer):
-        if self.text:
-            glyphs = _glyphs(renderer.dpi, self.color, *self.font)
-            pixels = np.concatenate([glyphs[character] for character in self.text], axis=1)
-            x, y = self.axes.transAxes.transform(self.position)
-            # An image's first row is its lowest.
-            renderer.draw_image(renderer.new_gc(), round(x) - pixels.shape[1], round(y), pixels[::-1])
+        if not self.text:
+            return
+        look = renderer.dpi, self.color, self.family, self.size
+        pieces = re.findall(r"[A-Za-z]+|.", self.text)
+        pixels = np.concatenate([_inked(piece, *look) for piece in pieces], axis=1)
+        x, y = (self.axes.transAxes if self.axes else self.figure.transFigure).transform(self.position)
+        em = self.size * renderer.dpi / 72
+        below = round(2 * em) - round(1.4 * em)
+        left = round(x) - (pixels.shape[1] if self.right else 0)
+        renderer.draw_image(renderer.new_gc(), left, round(y) - below, pixels[::-1])  # the lowest row first
 
 
 class Picture:
@@ -155,7 +160,7 @@ class LayerHistograms(Picture):
             over = self.moves(axes.plot([], [], "^", color=MEASURED, ms=6, clip_on=False)[0])
             place = {"transform": axes.transAxes, "ha": "right", "va": "baseline", "color": MEASURED}
             axes.text(0.71, 1.05, self.text("layers.spread"), **place)
-            note = axes.add_artist(Number(1, 1.05, MEASURED))
+            note = axes.add_artist(Words(1, 1.05, MEASURED, right=True))
             self.panels.append((bars, over, self.moves(note)))
         for axes in panels[-1]:
             axes.set(xlabel=self.text("layers.value"), xticks=(-1, 0, 1))
@@ -170,7 +175,7 @@ class LayerHistograms(Picture):
             too_high = middle[share > self.TOP]
             over.set_data(too_high, np.full(len(too_high), self.TOP))
             over.set_visible(len(too_high) > 0)  # Matplotlib takes as long over a line without points
-            note.text = f"{spread:#.2g}"
+            note.set_text(f"{spread:#.2g}")
 
 
 def layer_histograms(shares, spreads, layers, edges, *, lang: str) -> Figure:
@@ -234,6 +239,8 @@ class _ByLayer:
         self.points.set_data(layers[inside], values[inside])
         self.above.set_data(layers[above], np.full(above.sum(), self.high * 6))
         self.below.set_data(layers[below], np.full(below.sum(), self.low / 6))
+        for marks, shown in ((self.above, above), (self.below, below)):
+            marks.set_visible(shown.any())  # Matplotlib takes as long over a line without points
         self.line.set_data(layers[: len(predicted)], np.clip(predicted, 1e-300, 1e300))
 
 
@@ -266,7 +273,7 @@ class TrainingAndSignals(Picture):
         }
         self.now = self.moves(loss.plot([], [], "o-", color=MEASURED, lw=2, ms=4, clip_on=False)[0])
         self.escaped = self.moves(loss.plot([], [], "^", color=MEASURED, ms=8, clip_on=False)[0])
-        self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=12, va="center", color=MEASURED))
+        self.verdict = self.moves(figure.add_artist(Words(0.04, 0.943, MEASURED, 12)))
         figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
         self.forward = _ByLayer(self, forward, self.depth, 18, "signal.forward", "o")
         self.backward = _ByLayer(self, backward, self.depth, 18, "signal.backward", "s")
@@ -283,7 +290,7 @@ class TrainingAndSignals(Picture):
         for other, line in self.earlier.items():
             seen = others[other].train_loss if other in others and other != name else []
             line.set_data(np.arange(len(seen)), seen)
-            self.labels[other].set_text("")
+            self.labels[other].set_visible(False)  # Matplotlib takes as long over a text without letters
         self._label({n: h.train_loss[-1] for n, h in others.items() if n != name})
         verdict = self.text(
             f"training.{history.status}",
@@ -300,6 +307,7 @@ class TrainingAndSignals(Picture):
             height = min(height, end) if inside else height
             self.labels[name].set_y(height)
             self.labels[name].set_text(self.names[name] + ("" if inside else " ▲"))
+            self.labels[name].set_visible(True)
             height -= 0.33
 
 
@@ -314,7 +322,7 @@ class VerdictCard(TrainingAndSignals):
         rows = (("signal.theory", THEORY, 0.09), ("signal.measured", MEASURED, 0.03))
         for key, color, height in rows:
             self.figure.text(0.04, height, self.text(key), color=color, fontsize=11)
-        self.rows = [self.moves(self.figure.text(0.14, h, "", color=c, fontsize=11)) for _, c, h in rows]
+        self.rows = [self.moves(self.figure.add_artist(Words(0.14, h, c, 11))) for _, c, h in rows]
 
     def update(self, name, signals, history, others, predicted):
         super().update(name, signals, history, others, predicted)
@@ -372,7 +380,7 @@ class UnitsInTraining(Picture):
         self.points = draw(plane, "o", ms=8, alpha=0.6, mew=0, clip_on=False)
         self.curves = [draw(axes, "-", lw=1.8) for axes in (loss, rank)]
         self.marks = [draw(axes, "o", ms=8, clip_on=False) for axes in (loss, rank)]
-        self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=12, va="center", color=MEASURED))
+        self.verdict = self.moves(figure.add_artist(Words(0.04, 0.943, MEASURED, 12)))
 
     def update(self, places, loss, rank, step):
         """``places`` (steps + 1, units, 2), ``loss`` and ``rank`` (steps + 1,); ``step``: the one shown."""
@@ -431,7 +439,7 @@ class ForwardAndBackward(Picture):
             },
         )  # fmt: skip
         figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
-        self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=12, va="center", color=MEASURED))
+        self.verdict = self.moves(figure.add_artist(Words(0.04, 0.943, MEASURED, 12)))
 
     def update(self, seen, predicted):
         """``seen``: measured Signals, with histograms over ``edges``; ``predicted``: theory's."""
@@ -477,7 +485,7 @@ class SignalsByLayer(Picture):
             entries={**entries, self.text("signal.theory"): line(False)},
         )  # fmt: skip
         figure.text(0.985, 0.885, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
-        self.verdict = self.moves(figure.text(0.04, 0.955, "", fontsize=11, va="center", color=MEASURED))
+        self.verdict = self.moves(figure.add_artist(Words(0.04, 0.945, MEASURED, 11)))
 
     def update(self, *nets):
         """``nets``: of each, measured Signals and theory's; both with a backward pass."""

@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from .. import datasets, initializers, plots
+from .. import activations, datasets, initializers, plots
 from ..course.texts import text
 from ..network import MLP
 from ..signals import measure
@@ -14,23 +14,38 @@ from ..theory import predict_for
 from . import controls
 from .figure import LiveFigure
 
-NARROW, WIDE, MOST = 80, 240, 40
+NARROW, WIDE, MOST = 60, 180, 40
 MODES = ("fan_in", "fan_out")
 
 
 def he(*, lang: str, seed: int = 0) -> LiveFigure:
-    """Leaky ReLU layers that widen from 80 to 240 units, fed 50 digits: He's variance beside Xavier's."""
+    """Leaky ReLU layers that widen from 60 to 180 units, fed 40 digits: He's variance beside Xavier's."""
     data = datasets.digits()
-    x, y = data.x_train[:50], data.y_train[:50]
+    x, y = data.x_train[:40], data.y_train[:40]
     names = [text("start.he", lang), text("start.xavier", lang)]
     picture = plots.SignalsByLayer(MOST, 12, names, lang)
 
+    @functools.lru_cache(maxsize=8)
+    def drawn(depth, init):
+        widths = [64, *np.geomspace(NARROW, WIDE, depth - 1).round().astype(int), 10]
+        return MLP(widths, "identity", init, rng=seed)
+
+    he_of_gain_1 = {m: functools.partial(initializers.he_normal, gain=1.0, mode=m) for m in MODES}
+
     def respond(slope, depth, mode):
-        activation = ("leaky_relu", slope)
-        hidden = np.geomspace(NARROW, WIDE, depth - 1).round().astype(int)
-        he_normal = functools.partial(initializers.he_normal, activation=activation, mode=mode)
-        nets = [MLP([64, *hidden, 10], activation, i, rng=seed) for i in (he_normal, "xavier_normal")]
-        picture.update(*((measure(net, x, y), predict_for(net, x, y)) for net in nets))
+        activation = activations.leaky_relu(slope)
+        shown = []
+        # One draw: the gain scales it, so that the picture moves with the hand alone.
+        for init, gain in (
+            (he_of_gain_1[mode], activations.gain(activation)),
+            (initializers.xavier_normal, 1.0),
+        ):
+            source = drawn(depth, init)
+            net = MLP(source.widths, activation, "zeros")
+            for weight, unit in zip(net.weights, source.weights, strict=True):
+                np.multiply(unit, gain, out=weight)
+            shown.append((measure(net, x, y), predict_for(net, x, y)))
+        picture.update(*shown)
 
     return LiveFigure(
         picture,

@@ -36,7 +36,7 @@ def why_initialization(*, lang: str, seed: int = 0) -> LiveFigure:
 
     def respond(start):
         net = MLP(WIDTHS, "relu", STARTS[start], rng=seed)
-        before = measure(net, data.x_train, data.y_train)
+        before = measure(net, data.x_train[:200], data.y_train[:200])
         if start in done:
             picture.update(start, before, done[start], done)
             yield

@@ -18,12 +18,12 @@ ACTIVATIONS = ("tanh", "identity", "sigmoid", "relu")
 
 
 def xavier(*, lang: str, seed: int = 0) -> LiveFigure:
-    """Twenty hidden layers of n, m, n, m, … units, fed 100 digits, before training.
+    """Twenty hidden layers of n, m, n, m, … units, fed 50 digits, before training.
 
     Var[W] = 1/fan_in, 1/fan_out, or Xavier's 2/(fan_in + fan_out), normal; biases zero.
     """
     data = datasets.digits()
-    x, y = data.x_train[:100], data.y_train[:100]
+    x, y = data.x_train[:50], data.y_train[:50]
     picture = plots.SignalsByLayer(DEPTH, 6, [text("signal.measured", lang)], lang)
 
     def respond(n, m, mode, activation):

@@ -31,13 +31,13 @@ def test_bars_beyond_the_axis_are_marked_at_its_edge():
     bars, over, note = picture.panels[0]
     assert bars.get_data().values.tolist() == [0.1, 0.9]
     assert over.get_xdata().tolist() == [0.5]
-    assert note.text == "1.0"
+    assert note.get_text() == "1.0"
     assert len(picture.panels[1][1].get_xdata()) == 0
 
 
 @pytest.mark.parametrize("dpi", [100, 200])
-@pytest.mark.parametrize("text", ["0.42", "1.0e-10", "nan"])
-def test_a_number_looks_as_matplotlibs_own_text_does(text, dpi):
+@pytest.mark.parametrize("text", ["0.42", "1.0e-10", "nan", "He, signal ×3.3", "信号 ×0.1；"])
+def test_words_look_as_matplotlibs_own_text_does(text, dpi):
     """Ink of the same amount in the same place, to within a pixel of rounding at each character."""
     ink = []
     with matplotlib.rc_context(style("en")):
@@ -46,7 +46,7 @@ def test_a_number_looks_as_matplotlibs_own_text_does(text, dpi):
             figure.set_dpi(dpi)
             axes = figure.add_axes((0, 0, 1, 1), frameon=False, xticks=(), yticks=())
             if own:
-                axes.add_artist(plots.Number(0.75, 0.5, "#000000")).text = text
+                axes.add_artist(plots.Words(0.75, 0.5, "#000000", right=True)).set_text(text)
             else:
                 axes.text(0.75, 0.5, text, ha="right", va="baseline", color="#000000")
             figure.canvas.draw()
