@@ -231,11 +231,15 @@ def _xavier_uniform(answer):
     for key, value in usual.items():
         if abs(ratio / value - 1) < 0.06:
             return key, {}
+    if abs(furthest / (6 / 250) - 1) < 0.02:
+        return "root", {}
     if ratio < 0.02:
         return "variance", {}
     if abs(ratio - 1) > 0.06:
         return "other", {"ratio": f"{ratio:.2g}"}
-    if furthest > (6 / 250) ** 0.5 * (1 + 1e-6):
+    if (
+        furthest > 0.17
+    ):  # the bound is 0.1549, which a reader may round; of 10,000 normal weights some reach 0.3
         return "normal", {"furthest": f"{furthest:.2g}"}
     return "right", {}
 

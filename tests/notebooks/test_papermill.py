@@ -88,7 +88,11 @@ def test_lesson_runs(lang, name, tmp_path):
     compare_static_pictures(done, tool.read(tool.ROOT / lang / name))
 
 
-@pytest.mark.parametrize(("lang", "name"), BOTH, ids=lambda part: part.removesuffix(".ipynb"))
+# Of each lesson one edition, in turn: the other one's code is the same, byte for byte.
+IN_TURN = [(("en", "zh")[i % 2], name) for i, name in enumerate(tool.lessons())]
+
+
+@pytest.mark.parametrize(("lang", "name"), IN_TURN, ids=lambda part: part.removesuffix(".ipynb"))
 def test_lesson_runs_solved_with_another_seed_and_language(lang, name, tmp_path):
     parameters = {"LANG": {"en": "zh", "zh": "en"}[lang], "SEED": 1}
     if "SOLVE" in papermill.inspect_notebook(str(tool.ROOT / lang / name)):

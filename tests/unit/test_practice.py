@@ -41,6 +41,8 @@ ANSWERS = {
     "04.1": [
         (ik.xavier_uniform((50, 200), rng=1), "right"),
         (ik.uniform((50, 200), -((6 / 250) ** 0.5), (6 / 250) ** 0.5, rng=2).tolist(), "right"),
+        (ik.uniform((50, 200), -0.155, 0.155, rng=2), "right"),  # rounded
+        (ik.uniform((50, 200), -6 / 250, 6 / 250, rng=1), "root"),
         (ik.xavier_uniform((200, 50), rng=1), "transposed"),
         (ik.xavier_uniform((50, 201), rng=1), "shape"),
         (np.full((50, 200), np.inf), "finite"),
