@@ -102,6 +102,7 @@ ANSWERS = {
     "06.2": [
         (1 / 6, "right"),
         (0.167, "right"),
+        (0.16, "right"),  # as the lesson prints it
         (1 / 3, "third"),
         (0.5, "half"),
         (1, "one"),
