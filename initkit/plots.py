@@ -329,8 +329,7 @@ class VerdictCard(TrainingAndSignals):
         for row, said in zip(self.rows, (predicted, signals), strict=True):
             words = {}
             for way, change in _changes(said).items():
-                fate = "kept" if 1 / self.LEVEL <= change <= self.LEVEL else "fades"
-                fate = fate if change <= self.LEVEL else "grows"
+                fate = "fades" if change < 1 / self.LEVEL else "kept" if change <= self.LEVEL else "grows"
                 words[way] = self.text(f"fate.{fate}", change=f"{change:.2g}")
             row.set_text(self.text("fate.passage", **words))
 
@@ -496,11 +495,6 @@ class SignalsByLayer(Picture):
             changes = {way: f"{change:.2g}" for way, change in _changes(seen).items()}
             said.append(self.text("signal.passage", name=name, **changes))
         self.verdict.set_text(self.text("signal.through", nets=self.text("signal.and").join(said)))
-
-
-def signals_by_layer(*nets, names, decades: int = 18, lang: str) -> Figure:
-    """Forward and backward signals of one net or two, each (measured, predicted); see the class."""
-    return SignalsByLayer(nets[0][0].depth, decades, names, lang).still(*nets)
 
 
 def heat_map(rows, *, lang: str) -> Figure:

@@ -85,6 +85,24 @@ def _number(answer) -> float | None:
     return None if array is None or array.ndim else float(array)
 
 
+def _between(answer, low: float, high: float):
+    """The answer as a number inside (low, high), and None; or None, and what to say instead."""
+    number = _number(answer)
+    if number is None:
+        return None, ("type", {"wanted": "float", "came": type(answer).__name__})
+    return (number, None) if low < number < high else (None, ("range", {}))
+
+
+def _weights(answer, shape: tuple[int, int]):
+    """The answer as finite weights of that shape, and None; or None, and what to say instead."""
+    w = _numbers(answer)
+    if w is None:
+        return None, ("type", {"wanted": "array", "came": type(answer).__name__})
+    if w.shape != shape:
+        return None, ("transposed" if w.shape == shape[::-1] else "shape", {"shape": w.shape})
+    return (w, None) if np.isfinite(w).all() else (None, ("finite", {}))
+
+
 def _nearest(answer, known: dict[str, float], rel: float = 0.01):
     """The key of the number that the answer is, to within ``rel``; "type" or "other" where it is none."""
     number = _number(answer)
@@ -99,13 +117,9 @@ def _nearest(answer, known: dict[str, float], rel: float = 0.01):
 @_of("02.1")
 def _broken_symmetry(answer):
     """Weights (30, 64), no two rows equal, within 0.01 of 0.1."""
-    w = _numbers(answer)
-    if w is None:
-        return "type", {"wanted": "array", "came": type(answer).__name__}
-    if w.shape != (30, 64):
-        return ("transposed" if w.shape == (64, 30) else "shape"), {"shape": w.shape}
-    if not np.isfinite(w).all():
-        return "finite", {}
+    w, refused = _weights(answer, (30, 64))
+    if refused:
+        return refused
     if (w == w[0, 0]).all():
         return "constant", {}
     different = len(np.unique(w, axis=0))
@@ -163,11 +177,9 @@ def _kept(net: MLP, squared: bool):
 @_of("03.1")
 def _level_signal(answer):
     """A σ that keeps signal and gradient within a factor of 100 over 20 tanh layers, found by measuring."""
-    sigma = _number(answer)
-    if sigma is None:
-        return "type", {"wanted": "float", "came": type(answer).__name__}
-    if not 0 < sigma < 1e3:
-        return "range", {}
+    sigma, refused = _between(answer, 0, 1e3)
+    if refused:
+        return refused
     return _kept(
         MLP([64, *[100] * 19, 10], "tanh", functools.partial(initializers.normal, std=sigma), rng=0),
         0.008 <= sigma <= 0.02,
@@ -195,11 +207,9 @@ def _factor_to_the_depth(answer):
 @_of("01.2")
 def _level_relu(answer):
     """A σ that keeps q within a factor of ten over ten hidden ReLU layers, found by measuring."""
-    sigma = _number(answer)
-    if sigma is None:
-        return "type", {"wanted": "float", "came": type(answer).__name__}
-    if not 0 < sigma < 1e3:
-        return "range", {}
+    sigma, refused = _between(answer, 0, 1e3)
+    if refused:
+        return refused
     net = MLP([64, *[100] * 10, 10], "relu", functools.partial(initializers.normal, std=sigma), rng=0)
     q = measure(net, datasets.digits().x_train).q
     ratio = q[10] / q[0]
@@ -215,13 +225,9 @@ def _level_relu(answer):
 @_of("04.1")
 def _xavier_uniform(answer):
     """Weights (50, 200) from U[−b, b], b² = 6/250. Of 10,000 draws the variance is known to 1 %."""
-    w = _numbers(answer)
-    if w is None:
-        return "type", {"wanted": "array", "came": type(answer).__name__}
-    if w.shape != (50, 200):
-        return ("transposed" if w.shape == (200, 50) else "shape"), {"shape": w.shape}
-    if not np.isfinite(w).all():
-        return "finite", {}
+    w, refused = _weights(answer, (50, 200))
+    if refused:
+        return refused
     if len(np.unique(w, axis=0)) < 50:
         return "equal", {}
     ratio, furthest = w.var() / (2 / 250), np.abs(w).max()
@@ -237,9 +243,8 @@ def _xavier_uniform(answer):
         return "variance", {}
     if abs(ratio - 1) > 0.06:
         return "other", {"ratio": f"{ratio:.2g}"}
-    if (
-        furthest > 0.17
-    ):  # the bound is 0.1549, which a reader may round; of 10,000 normal weights some reach 0.3
+    # The bound is 0.1549, which a reader may round; of 10,000 normal weights some reach 0.3.
+    if furthest > 0.17:
         return "normal", {"furthest": f"{furthest:.2g}"}
     return "right", {}
 
@@ -288,11 +293,9 @@ def _gain_of_a_square(answer):
 @_of("06.1")
 def _on_the_hilltop(answer):
     """A gain that keeps signal and gradient within a factor of 100 over 40 GELU layers, by measuring."""
-    g = _number(answer)
-    if g is None:
-        return "type", {"wanted": "float", "came": type(answer).__name__}
-    if not 0 < g < 10:
-        return "range", {}
+    g, refused = _between(answer, 0, 10)
+    if refused:
+        return refused
     net = MLP([64, *[100] * 39, 10], "gelu", functools.partial(initializers.he_normal, gain=g), rng=0)
     return _kept(net, 2 <= g <= 2.4)
 

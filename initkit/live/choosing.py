@@ -50,11 +50,10 @@ def choosing(*, lang: str, seed: int = 0) -> LiveFigure:
             yield
         seen[scheme] = history
 
-    functions = {f: text(f"{'choosing' if f == 'gelu' else 'random'}.{f}", lang) for f in ACTIVATIONS}
     return LiveFigure(
         picture,
         {
-            "activation": controls.choice("random.activation", lang, functions, "relu"),
+            "activation": controls.function(lang, ACTIVATIONS, "relu"),
             "depth": controls.steps("random.depth", lang, {str(d): d for d in DEPTHS}, 20),
             "scheme": controls.choice("choosing.scheme", lang, names, "torch"),
         },

@@ -66,6 +66,11 @@ def steps(key: str, lang: str, options: dict[str, float], value: float) -> Steps
     )
 
 
+def function(lang: str, names, value: str) -> widgets.Dropdown:
+    """Activation functions, by their names in ``activations``."""
+    return choice("function.choice", lang, {name: text(f"function.{name}", lang) for name in names}, value)
+
+
 def choice(key: str, lang: str, options: dict[str, str], value: str) -> widgets.Dropdown:
     """``options``: what the program calls a choice → what the reader calls it."""
     return widgets.Dropdown(

@@ -44,18 +44,15 @@ def random(*, lang: str, seed: int = 0) -> LiveFigure:
             np.multiply(unit, sigma, out=weight)
         picture.update(measure(net, x, y, EDGES), predict_for(net, x, y))
 
-    names = {name: text(f"random.{name}", lang) for name in (*ACTIVATIONS, *DISTRIBUTIONS)}
     return LiveFigure(
         picture,
         {
             "sigma": controls.log_slider("random.sigma", lang, -3, 1, 0.05, 0.1),
             "depth": controls.slider("random.depth", lang, 2, MOST, 1, 10),
             "distribution": controls.choice(
-                "random.distribution", lang, {n: names[n] for n in DISTRIBUTIONS}, "normal"
+                "random.distribution", lang, {d: text(f"random.{d}", lang) for d in DISTRIBUTIONS}, "normal"
             ),
-            "activation": controls.choice(
-                "random.activation", lang, {n: names[n] for n in ACTIVATIONS}, "tanh"
-            ),
+            "activation": controls.function(lang, ACTIVATIONS, "tanh"),
         },
         respond,
         lang=lang,

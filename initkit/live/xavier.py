@@ -40,12 +40,7 @@ def xavier(*, lang: str, seed: int = 0) -> LiveFigure:
             "mode": controls.choice(
                 "xavier.mode", lang, {m: text(f"xavier.{m}", lang) for m in MODES}, "fan_avg"
             ),
-            "activation": controls.choice(
-                "random.activation",
-                lang,
-                {a: text(f"{'xavier' if a == 'identity' else 'random'}.{a}", lang) for a in ACTIVATIONS},
-                "tanh",
-            ),
+            "activation": controls.function(lang, ACTIVATIONS, "tanh"),
         },
         respond,
         lang=lang,

@@ -31,7 +31,14 @@ def test_both_languages_fill_the_same_fields():
 
 def test_chinese_texts_are_chinese_and_english_ones_are_not():
     # People, functions, and formulas.
-    names = {"start.xavier", "start.he", "random.tanh", "random.relu", "random.sigmoid", "choosing.gelu"}
+    names = {
+        "start.xavier",
+        "start.he",
+        "function.tanh",
+        "function.relu",
+        "function.sigmoid",
+        "function.gelu",
+    }
     names |= {f"{scheme}.{mode}" for scheme in ("xavier", "he") for mode in ("fan_in", "fan_avg", "fan_out")}
     names |= {f"choosing.{scheme}" for scheme in ("lecun", "xavier", "he")}
     for key, by_language in TABLE.items():
