@@ -118,7 +118,9 @@ ANSWERS = {
         (0.1 + 0.001 * RNG.standard_normal(64) * ONES, "columns"),
         (0.1 + 0.001 * (np.arange(30) // 2)[:, None] * np.ones(64) / 15, "some"),
         (ik.normal((30, 64), std=0.001, rng=0), "centre"),
+        (ik.uniform((30, 64), 0.12, 0.13, rng=0), "centre"),
         (ik.normal((30, 64), 0.1, 0.01, rng=0), "far"),
+        (ik.normal((30, 64), 0.1, 1.0, rng=2), "far"),  # whose mean misses 0.1 by more than 0.01, too
         (ik.uniform((64, 30), 0.09, 0.11, rng=0), "transposed"),
         (ik.uniform((30, 63), 0.09, 0.11, rng=0), "shape"),
         (3, "shape"),
@@ -132,8 +134,10 @@ ANSWERS = {
         (2.0, "right"),
         (np.int64(2), "right"),
         (1, "first"),
-        (0, "never"),
         (np.inf, "never"),
+        (0, "whole"),
+        (1.5, "whole"),
+        (np.nan, "whole"),
         (7, "late"),
         ("2", "type"),
         ([2], "type"),
@@ -144,7 +148,13 @@ ANSWERS = {
         (0.12, "right"),  # whatever keeps both, not one number
         (np.float32(0.15), "right"),
         (0.01, "variance"),
+        (0.0144, "variance"),  # of 0.12
+        (0.008, "small"),
+        (0.015, "small"),  # no root of it is an answer that the lesson suggests
+        (0.02, "small"),
         (0.05, "small"),
+        (1, "scale"),
+        (1.2, "scale"),
         (0.5, "large"),
         (0, "range"),
         (-0.1, "range"),
@@ -161,7 +171,10 @@ ANSWERS = {
         ((6 / 300) ** 0.5, "six"),
         (0.01, "squared"),
         (1, "other"),
-        (-0.1, "other"),
+        (3 / 300**0.5, "other"),
+        (-0.1, "range"),  # whose nσ² is 1
+        (0, "range"),
+        (np.nan, "range"),
         ("b", "type"),
         (None.__class__, "type"),
     ],
