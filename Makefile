@@ -18,6 +18,8 @@ NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
 LOCKED := lab test browser binder font sweep mnist
+# Some containers set it; then each of some forty kernels would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: lab test test-lib test-notebooks test-browser test-binder bench papers lint format strip record sync lock frameworks font help clean
