@@ -27,7 +27,7 @@ def run(path, target, parameters=None):
         kernel_name="python3",
         progress_bar=False,
         execution_timeout=120,
-        request_save_on_cell_execute=False,  # else the notebook is written twice a cell; at the end it is anyway
+        request_save_on_cell_execute=False,  # else it is written twice a cell, and once more at the end
         autosave_cell_every=0,
     )
 
