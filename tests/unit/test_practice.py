@@ -91,9 +91,15 @@ ANSWERS = {
     "06.1": [
         (1.45, "right"),
         (1.44, "right"),
+        (1.47, "right"),
+        (1e-30, "small"),  # and nothing is left to divide
         (1.0, "small"),
         (2**0.5, "small"),
+        (1.43, "small"),
+        (1.49, "gradient"),
+        (1.51, "gradient"),
         (ik.gain("gelu"), "large"),
+        (9, "large"),  # and overflows
         (1.45**2, "variance"),
         (0, "range"),
         (np.nan, "range"),
