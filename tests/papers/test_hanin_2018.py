@@ -96,7 +96,7 @@ def test_the_band_of_predict(claim):
         m * stats.chi2.rvs(100, size=len(m), random_state=0) / 100
     )  # z of the tenth layer, given the ninth's a
     claim(
-        "Hanin & Rolnick 2018, failure mode 2, as predict has it: share of nets within q_band, 10 layers of 100 units",
+        "Hanin & Rolnick 2018, failure mode 2: share of nets within predict's q_band, 10 layers of 100 units",
         0.95,
         ((low < q) & (q < high)).mean(),
         0.01,

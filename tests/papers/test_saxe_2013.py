@@ -47,7 +47,12 @@ def test_largest_singular_value(claim):
 def test_orthogonal_products_are_isometries(claim):
     values = np.linalg.svd(product(ik.orthogonal, 10, 300, seed=0), compute_uv=False)
     assert values.max() - values.min() < 1e-9
-    claim("Pennington et al. 2017: largest squared singular value of 10 orthogonal matrices", 1.0, values[0] ** 2, 1e-9)
+    claim(
+        "Pennington et al. 2017: largest squared singular value of 10 orthogonal matrices",
+        1.0,
+        values[0] ** 2,
+        1e-9,
+    )
 
 
 def epochs_to_learn(init: str, depth: int) -> np.ndarray:
