@@ -297,13 +297,13 @@ def test_the_last_layer_is_linear():
 
 @pytest.mark.parametrize(("activation", "sigma_b"), [("relu", 0.0), ("tanh", 0.3), ("gelu", 0.2)])
 def test_the_band_is_that_of_many_nets(activation, sigma_b):
-    """Layers of 60, 200, 80 and 120 units: 2,000 nets, whose log q has the band's spread to a tenth."""
+    """Layers of 60, 200, 80 and 120 units: 1,000 nets, whose log q has the band's spread to a tenth."""
     widths = [50, 60, 200, 80, 120]
     x = np.random.default_rng(0).standard_normal((1, 50)).astype(np.float32)
     init = lambda s, *, rng, dtype: ik.lecun_normal(s, rng=rng, dtype=dtype) * dtype.type(1.4)  # noqa: E731
     bias = lambda s, *, rng, dtype: ik.normal(s, std=sigma_b, rng=rng, dtype=dtype)  # noqa: E731
     rng = np.random.default_rng(1)
-    logs = np.log([ik.measure(ik.MLP(widths, activation, init, bias, rng), x).q for _ in range(2000)])
+    logs = np.log([ik.measure(ik.MLP(widths, activation, init, bias, rng), x).q for _ in range(1000)])
     net = ik.MLP(widths, activation, init, bias, rng)
     for weight, n in zip(net.weights, widths, strict=False):  # of exactly the variances meant
         weight *= 1.4 / np.sqrt(n * np.square(weight).mean())
