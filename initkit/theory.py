@@ -82,9 +82,8 @@ def _together(kernel: np.ndarray, ratio: np.ndarray, kink: np.ndarray, c) -> np.
     c = np.asarray(c, np.float64)
     powers = np.power.outer(c, _POWERS)
     ratio = ratio[..., None, :]
-    rest = (kernel[..., None, -2:] * powers[:, -2:] * (1 - ratio) / (1 - ratio * np.square(c)[:, None])).sum(
-        -1
-    )
+    going_on = (1 - ratio) / (1 - ratio * np.square(c)[:, None])
+    rest = (kernel[..., None, -2:] * powers[:, -2:] * going_on).sum(axis=-1)
     return kernel[..., :-2] @ powers[:, :-2].T + rest + kink[..., None] * _absolute(c)
 
 
@@ -194,9 +193,6 @@ class _Means:
         below = special.ndtr(borders / np.sqrt(np.maximum(q, 1e-300))[:, None])
         below = np.concatenate([np.zeros((len(q), 1)), below, np.ones((len(q), 1))], axis=1)
         return np.diff(below)[:, int(not from_left) :: 2].sum(axis=1)
-
-
-_FIRST, _LAST = round(math.log10(_LOW)) * _CELLS, round(math.log10(_HIGH)) * _CELLS - 1
 
 
 @functools.cache
