@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 import os
+import queue
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -103,9 +104,15 @@ def _outcomes(fn, missing: dict, executor):
         for key, cell in missing.items():
             yield key, _run(fn, cell)
         return
-    futures = {executor.submit(functools.partial(_run, fn), cell): key for key, cell in missing.items()}
+    # Not as_completed, which waits for ever for what an executor cancels when it is shut down.
+    futures, done = {}, queue.SimpleQueue()
     try:
-        for future in concurrent.futures.as_completed(futures):
+        for key, cell in missing.items():
+            future = executor.submit(functools.partial(_run, fn), cell)
+            futures[future] = key
+            future.add_done_callback(done.put)
+        for _ in futures:
+            future = done.get()
             try:
                 outcome = future.result()
             except Exception as error:  # the worker died, or what came back could not be carried

@@ -7,11 +7,13 @@ Schoenholz et al. 2016). Weights have variance σ_w²/fan_in, biases σ_b².
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial import chebyshev
 from scipy import special
 
 from . import activations
@@ -21,7 +23,7 @@ from .signals import FLAT, Signals, mean_cosine, softmax_cross_entropy, steepest
 # Gauss and Legendre's rule on panels that meet at 0, where most kinks are, and crowd there, as √q·z makes a
 # function steep: nodes z and weights with Σ w·g(z) ≈ E[g(z)], z ~ N(0, 1).
 _x, _w = np.polynomial.legendre.leggauss(10)
-_right = np.array([0.003, 0.05, 0.4, 1.5, 3.7, 8.5])
+_right = np.array([0.003, 0.05, 0.4, 1.5, 3.0, 5.0, 8.5])
 _borders = np.concatenate([-_right[::-1], [0.0], _right])
 _half = np.diff(_borders)[:, None] / 2
 _Z = (_borders[:-1, None] + _half * (_x + 1)).ravel()
@@ -37,7 +39,6 @@ for _k in range(1, _TERMS - 1):
     _hermite.append((_Z * _hermite[-1] - math.sqrt(_k) * _hermite[-2]) / math.sqrt(_k + 1))
 _HERMITE = np.array(_hermite) * _W
 _POWERS = np.arange(_TERMS + 2.0)  # the last two for what the series leaves over: its even part, and its odd
-_EVEN = _POWERS[:-2] % 2 == 0
 
 
 def _on_gaussian(f, q) -> np.ndarray:
@@ -47,19 +48,20 @@ def _on_gaussian(f, q) -> np.ndarray:
 
 def _absolute(c):
     """E|u₁||u₂| of unit normals of correlation c."""
-    c = max(-1.0, min(c, 1.0))
-    return (2 / math.pi) * (math.sqrt(max(0.0, 1 - c * c)) + c * math.asin(c))
+    c = np.clip(c, -1.0, 1.0)
+    return (2 / math.pi) * (np.sqrt(1 - c * c) + c * np.arcsin(c))
 
 
 _ABSOLUTE = np.square(np.abs(_Z) @ _HERMITE.T)  # the same, as a_k of the series below
 
 
-def _kernels(f, df, q) -> tuple[np.ndarray, np.ndarray]:
-    """What gives E[f(u₁)f(u₂)] for normals of variance ``q``, correlation c: a row and a number for each q.
+def _kernels(f, df, q) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What gives E[f(u₁)f(u₂)] for normals of variance ``q``, correlation c: a row, a pair, a number per q.
 
     Mehler's formula, Σ a_k c^k, converges slowly where f has a kink. So f is split into a smooth function
     and κ/2·|u|, κ the jump of f' at 0, whose part of the series is replaced by its closed form (Cho & Saul
-    2009): Σ a_k c^k + ``kink``·E|u₁||u₂|. What 48 terms leave over is known at c = ±1, and put there.
+    2009): Σ a_k c^k + ``kink``·E|u₁||u₂|. What 48 terms leave over is known at c = ±1; it goes on as two
+    geometric series, of the even powers and of the odd, each with the ratio that the last term suggests.
     """
     values = _on_gaussian(f, q)
     jump = np.subtract(*np.asarray(df(np.array([1e-4, -1e-4])), np.float64))
@@ -68,17 +70,140 @@ def _kernels(f, df, q) -> tuple[np.ndarray, np.ndarray]:
     series = np.square(values @ _HERMITE.T) - kink[..., None] * _ABSOLUTE
     same = np.square(values) @ _W - kink
     opposite = (values * values[..., ::-1]) @ _W - kink
-    even = (same + opposite) / 2 - series[..., _EVEN].sum(axis=-1)
-    odd = (same - opposite) / 2 - series[..., ~_EVEN].sum(axis=-1)
-    return np.concatenate([series, even[..., None], odd[..., None]], axis=-1), kink
+    both = np.stack([same + opposite, same - opposite], axis=-1) / 2
+    rest = both - series.reshape(*series.shape[:-1], -1, 2).sum(axis=-2)
+    last = series[..., -2:]
+    ratio = np.where(rest * last > 0, np.minimum(rest / (rest + last), 0.99), 0.0)  # 0.98 for a step
+    return np.concatenate([series, rest], axis=-1), ratio, kink
 
 
-def _together(kernel: np.ndarray, kink: float, c: float, two_terms: bool = False) -> float:
-    """E[f(u₁)f(u₂)] from a row of ``_kernels``."""
-    # Near 0 the powers of c would underflow, which is slow.
-    two_terms = two_terms or abs(c) < 1e-6
-    smooth = kernel[0] + kernel[1] * c if two_terms else np.dot(kernel, c**_POWERS)
-    return float(smooth) + (kink * _absolute(c) if kink else 0.0)
+def _together(kernel: np.ndarray, ratio: np.ndarray, kink: np.ndarray, c) -> np.ndarray:
+    """E[f(u₁)f(u₂)] from what ``_kernels`` gives, for each correlation."""
+    c = np.asarray(c, np.float64)
+    powers = np.power.outer(c, _POWERS)
+    ratio = ratio[..., None, :]
+    going_on = (1 - ratio) / (1 - ratio * np.square(c)[:, None])
+    rest = (kernel[..., None, -2:] * powers[:, -2:] * going_on).sum(axis=-1)
+    return kernel[..., :-2] @ powers[:, :-2].T + rest + kink[..., None] * _absolute(c)
+
+
+# A deep net asks for these means at a thousand q's. As functions of log q they are smooth, whatever f is: so
+# they are kept as polynomials, ten Chebyshev points to a cell of half a decade, which leaves 1e-9. What a
+# layer makes of a correlation is smooth in θ = arccos c, be f a line, a kink or a step: twenty points.
+_LOW, _HIGH, _CELLS = 1e-18, 1e18, 2  # from where to where, and how many to a decade
+_LOWEST, _HIGHEST = round(math.log10(_LOW)) * _CELLS, round(math.log10(_HIGH)) * _CELLS - 1
+_NODES = np.cos(np.pi * (np.arange(10) + 0.5) / 10)
+_FIT = np.linalg.inv(chebyshev.chebvander(_NODES, 9))
+_ANGLES = np.cos(np.pi * np.arange(20) / 19)  # both ends too, so that c = ±1 is exact
+_FIT_ANGLES = np.linalg.inv(chebyshev.chebvander(_ANGLES, 19))
+_COSINES = np.cos((_ANGLES + 1) * np.pi / 2)
+# Each column is divided by this power of q, so that what stays the same under ReLU does so exactly.
+_MEAN, _SECOND, _FOURTH, _PASSED, _SLOPE2 = range(5)
+_UNITS = np.array([0.5, 1, 2, 1, 0] + [1] * len(_ANGLES))
+
+
+def _chebyshev(coefficients: list[float], x: float) -> float:
+    """Clenshaw's sum, in plain numbers, as NumPy is slow at one."""
+    twice, one, two = 2 * x, 0.0, 0.0
+    for a in reversed(coefficients):
+        one, two = a + twice * one - two, one
+    return one - x * two
+
+
+class _Means:
+    """E[f(√q z)] and the like for any q. Beyond ``_LOW`` and ``_HIGH`` they go on as powers of q."""
+
+    def __init__(self, activation):
+        self.activation = activation
+        self.cells = {}
+
+    def _cell(self, i: int) -> tuple[np.ndarray, list[float]]:
+        """The columns' coefficients; those of E[f²] once more, as a list."""
+        if i not in self.cells:
+            f, df = self.activation.f, self.activation.df
+            q = 10 ** ((i + (_NODES + 1) / 2) / _CELLS)
+            values, slopes = _on_gaussian(f, q), _on_gaussian(df, q)
+            squares = np.square(values)
+            passed = ((values * slopes * _Z) @ _W) * np.sqrt(q)  # q·d E[f²]/dq
+            means = [values @ _W, squares @ _W, np.square(squares) @ _W, passed, np.square(slopes) @ _W]
+            map_of_angle = _together(*_kernels(f, df, q), _COSINES) @ _FIT_ANGLES.T
+            fit = _FIT @ (np.column_stack([*means, map_of_angle]) / q[:, None] ** _UNITS)
+            self.cells[i] = fit, fit[:, _SECOND].tolist()
+        return self.cells[i]
+
+    @functools.cached_property
+    def _powers(self) -> list[np.ndarray]:
+        """For each end, the power of q that E[f²]/q goes on as, and that of E[f'²]."""
+        found = []
+        for i, x in ((_LOWEST, -1.0), (_HIGHEST, 1.0)):
+            ends = self._cell(i)[0][:, [_SECOND, _SLOPE2]]
+            slope = chebyshev.chebval(x, chebyshev.chebder(ends)) / chebyshev.chebval(x, ends)
+            found.append(np.nan_to_num(np.round(slope * 2 * _CELLS / math.log(10), 6)))
+        return found
+
+    @functools.cached_property
+    def _at_zero(self) -> list[float]:
+        """The columns where all signals are 0: f(0) and f'(0) themselves, no matter what is beside."""
+        zero = np.zeros(1)
+        value, slope = float(self.activation.f(zero)[0]), float(self.activation.df(zero)[0])
+        return [value, value**2, value**4, 0.0, slope**2, value**2] + [0.0] * (len(_ANGLES) - 1)
+
+    def second(self, q: float) -> float:
+        """E[f(√q z)²]."""
+        if q == 0:
+            return self._at_zero[_SECOND]
+        inside = q if _LOW < q < _HIGH else min(max(_LOW, q), _HIGH)
+        place = math.log10(inside) * _CELLS
+        i = min(math.floor(place), _HIGHEST)
+        found = q * _chebyshev(self._cell(i)[1], 2 * (place - i) - 1)
+        if inside != q and (power := self._powers[q > inside][0]):
+            found *= float(np.power(q / inside, power))
+        return found
+
+    def columns(self, q: np.ndarray) -> np.ndarray:
+        """All of them, a row for each q."""
+        inside = np.clip(np.nan_to_num(q, nan=_LOW), _LOW, _HIGH)
+        place = np.log10(inside) * _CELLS
+        cell = np.minimum(np.floor(place).astype(int), _HIGHEST)
+        x = chebyshev.chebvander(2 * (place - cell) - 1, len(_NODES) - 1)
+        found = np.empty((len(q), len(_UNITS)))
+        for i in np.unique(cell):
+            found[cell == i] = x[cell == i] @ self._cell(i)[0]
+        for outside, end in ((q < _LOW, 0), (q > _HIGH, 1)):
+            if outside.any() and self._powers[end].any():
+                of_f, of_slope = self._powers[end]
+                powers = np.where(np.arange(len(_UNITS)) == _SLOPE2, of_slope, of_f * _UNITS)
+                found[outside] *= (q[outside] / inside[outside])[:, None] ** powers
+        found *= np.stack([np.sqrt(q), q, q * q, q, np.ones(len(q)), *[q] * len(_ANGLES)], axis=1)
+        found[q == 0] = self._at_zero
+        return found
+
+    @functools.cached_property
+    def _flat(self) -> tuple[bool, np.ndarray]:
+        """Is f flat far on the left? and where that changes, looked for on a grid, 0.4 % apart."""
+        positive = np.geomspace(1e-6, 1e6, 8001)
+        x = np.concatenate([-positive[::-1], positive])
+        flat = np.abs(np.asarray(self.activation.df(x))) < FLAT * steepest_slope(self.activation)
+        change = np.flatnonzero(flat[1:] != flat[:-1])
+        return bool(flat[0]), (x[change] + x[change + 1]) / 2
+
+    def flat_share(self, q: np.ndarray) -> np.ndarray:
+        """P(|f'(√q z)| < FLAT·max|f'|)."""
+        from_left, borders = self._flat
+        below = special.ndtr(borders / np.sqrt(np.maximum(q, 1e-300))[:, None])
+        below = np.concatenate([np.zeros((len(q), 1)), below, np.ones((len(q), 1))], axis=1)
+        return np.diff(below)[:, int(not from_left) :: 2].sum(axis=1)
+
+
+@functools.cache
+def _means_of(name: str) -> _Means:
+    return _Means(activations.NAMES[name])
+
+
+def _means(activation) -> _Means:
+    """Kept for the activations that have a name; others may not be what they were at the last call."""
+    known = activations.NAMES.get(activation.name) is activation
+    return _means_of(activation.name) if known else _Means(activation)
 
 
 def predict(
@@ -106,7 +231,8 @@ def predict(
     width have their q_l in it, if log q_l is normal, of the variance that widths give it to first
     order (for ReLU 5/width a layer: Hanin & Rolnick 2018); where the depth is more than a tenth of the
     width, fewer. ``dead`` depends on the batch and is NaN. For functions that are smooth but for a kink at 0
-    means are right to 1e-6; correlations to 2e-5 while q is about 1, and to 1e-3 where √q makes tanh a step.
+    means are right to 1e-6; correlations to 1e-5 while q is about 1, to 1e-4 up to q = 12, and to 1e-2 where
+    √q makes tanh a step.
     Returns Signals, with the indices of ``measure``. Raises ValueError for a depth or width below 1, a
     negative σ or q₀, |c₀| > 1. Taught in lesson 03.
 
@@ -157,65 +283,49 @@ def predict_for(net: MLP, x, y=None) -> Signals:
 
 
 def _recursion(net, widths, skips, sigma_w, sigma_b, q0, c0, grad_var) -> Signals:
-    f, df = net.activation.f, net.activation.df
     depth = len(sigma_w)
     w2, b2, skips = np.square(sigma_w).tolist(), np.square(sigma_b).tolist(), skips.tolist()
     scale2 = 1.0 if net.residual is None else net.residual**2
+    means = _means(net.activation)
     with np.errstate(all="ignore"):
         now = w2[0] * q0 + b2[0]
         q = [now]
-        last_seen, second = -1.0, 0.0
         for weight, bias, skip in zip(w2[1:], b2[1:], skips[1:], strict=True):
-            seen = now / (now + NORM_EPSILON) if net.norm else now
-            if abs(seen - last_seen) > 1e-10 * seen:  # else at a fixed point
-                last_seen = seen
-                values = f(_Z * math.sqrt(seen))
-                second = float(np.dot(_W, values * values))
-            branch = weight * second + bias
+            branch = weight * means.second(now / (now + NORM_EPSILON) if net.norm else now) + bias
             now = now + scale2 * branch if skip else branch
             q.append(now)
         q = np.array(q)
         inner = q[:-1] / (q[:-1] + NORM_EPSILON) if net.norm else q[:-1]  # of what f sees
-        # One row for each q that occurs, at a fixed point one for all layers. ``layer``: which is whose.
-        inner, layer = np.unique(inner, return_inverse=True)
-        values, slopes = _on_gaussian(f, inner), _on_gaussian(df, inner)
-        mean, second = (values @ _W)[layer], (np.square(values) @ _W)[layer]
-        chi = np.array(w2[1:]) * (np.square(slopes) @ _W)[layer]
-        kernels, kinks = _kernels(f, df, inner)
+        found = means.columns(inner)
+        mean, second, fourth, passed, slope2 = found[:, :5].T
+        chi = np.array(w2[1:]) * slope2
         return Signals(
             q=q,
             activation_mean=np.append(mean, 0.0),
             activation_var=np.append(second - mean**2, q[-1]),
-            correlation=_correlations(kernels[layer], kinks[layer], skips, q, w2, b2, scale2, q0, c0),
-            saturated=np.append(_flat_share(net.activation, inner)[layer], 0.0),
+            correlation=_correlations(found[:, 5:], skips, q, w2, b2, scale2, q0, c0),
+            saturated=np.append(means.flat_share(inner), 0.0),
             dead=np.full(depth, np.nan),
             grad_var=None if grad_var is None else _backward(net, widths, skips, q, chi, scale2, grad_var),
-            q_band=_band(
-                net,
-                widths,
-                q,
-                second,
-                fourth=(np.square(np.square(values)) @ _W)[layer],
-                # q·d E[f(√q z)²]/dq
-                slope=(((values * slopes * _Z) @ _W) * np.sqrt(inner))[layer],
-                w2=np.array(w2[1:]),
-            ),
+            q_band=_band(net, widths, q, second, fourth, passed, np.array(w2[1:])),
         )
 
 
-def _correlations(kernels, kinks, skips, q, w2, b2, scale2, q0, c0) -> np.ndarray:
+def _within(c: float) -> float:
+    """Rounding may not leave [−1, 1]; NaN stays NaN."""
+    return math.copysign(1.0, c) if abs(c) > 1 else c
+
+
+def _correlations(maps, skips, q, w2, b2, scale2, q0, c0) -> np.ndarray:
     q = q.tolist()
-    c = (w2[0] * q0 * c0 + b2[0]) / q[0] if q[0] else math.nan
+    c = _within((w2[0] * q0 * c0 + b2[0]) / q[0] if q[0] else math.nan)
     found = [c]
-    # Of piecewise linear functions, as ReLU, the series has two terms, and its powers need not be computed.
-    short = np.abs(kernels[:, 2:]).sum(axis=1) < 1e-9 * (np.abs(kernels[:, :2]).sum(axis=1) + kinks)
-    layers = zip(
-        kernels, kinks.tolist(), short.tolist(), w2[1:], b2[1:], skips[1:], q[:-1], q[1:], strict=True
-    )
-    for kernel, kink, two, weight, bias, skip, before, after in layers:
-        branch = weight * _together(kernel, kink, c, two) + bias
+    layers = zip(maps.tolist(), w2[1:], b2[1:], skips[1:], q[:-1], q[1:], strict=True)
+    for map_of_angle, weight, bias, skip, before, after in layers:
+        branch = weight * _chebyshev(map_of_angle, 2 / math.pi * math.acos(c) - 1) + bias
         covariance = c * before + scale2 * branch if skip else branch
-        c = max(-1.0, min(covariance / after, 1.0)) if after else math.nan
+        # Like inputs stay alike; where that is not stable, rounding would part them.
+        c = 1.0 if c == 1 and after else _within(covariance / after if after else math.nan)
         found.append(c)
     return np.array(found)
 
@@ -244,19 +354,6 @@ def _band(net, widths, q, second, fourth, slope, w2) -> np.ndarray | None:
         v.append(kept * v[-1] + added)
     s2 = np.array(v) + np.log1p(2 / widths[1:])
     return np.exp(np.log(q)[:, None] - s2[:, None] / 2 + 1.96 * np.sqrt(s2)[:, None] * np.array([-1, 1]))
-
-
-def _flat_share(activation, q) -> np.ndarray:
-    """P(|f'(√q z)| < FLAT·max|f'|): the flat parts' borders are looked for on a grid, 0.4 % apart."""
-    positive = np.geomspace(1e-6, 1e6, 8001)
-    x = np.concatenate([-positive[::-1], positive])
-    flat = np.abs(np.asarray(activation.df(x))) < FLAT * steepest_slope(activation)
-    change = np.flatnonzero(flat[1:] != flat[:-1])
-    borders = (x[change] + x[change + 1]) / 2
-    with np.errstate(all="ignore"):
-        below = special.ndtr(borders / np.sqrt(np.maximum(q, 1e-300))[:, None])
-    below = np.concatenate([np.zeros((len(q), 1)), below, np.ones((len(q), 1))], axis=1)
-    return np.diff(below)[:, int(not flat[0]) :: 2].sum(axis=1)
 
 
 # The phases -----------------------------------------------------------------------------------------
@@ -358,9 +455,10 @@ def phase(activation, sigma_w: float, sigma_b: float = 0.0) -> Phase:
             return Phase(q_star, chi_1, _depth_scale(q_slope), math.inf, "critical")
         if chi_1 < 1:
             return Phase(q_star, chi_1, _depth_scale(q_slope), _depth_scale(chi_1), "ordered")
-        kernel, kink = _kernels(f, df, q)
-        after = w2 * _together(kernel, kink, 1.0) + b2  # q itself, unless q explodes
-        nearer = lambda c: (w2 * _together(kernel, kink, c) + b2) / after - c  # noqa: E731
+        kernels = _kernels(f, df, q)
+        mapped = lambda c: w2 * float(_together(*kernels, [c])[0]) + b2  # noqa: E731
+        after = mapped(1.0)  # q itself, unless q explodes
+        nearer = lambda c: mapped(c) / after - c  # noqa: E731
         c_star = _root(nearer, 0, 1 - 1e-6) if nearer(1e-12) > 0 > nearer(1 - 1e-6) else 0.0
         # c* is left at the slope of the map there.
         step = 1e-5

@@ -77,30 +77,65 @@ def test_weight_gradients_do_not_depend_on_the_layer(claim, nets):
         )  # fmt: skip
 
 
-def test_figures_6_and_7(claim, seen):
-    """Histograms of activations and of back-propagated gradients: their widths, first hidden layer to last.
+def test_widths_of_figures_6_and_7(claim, seen):
+    """Activations and back-propagated gradients: their spread, first hidden layer to last.
 
     The paper draws them and gives no numbers. What eq. 5 and 13 say of a linear net bounds them.
     """
     why = "figures without numbers; digits for the paper's images"
     spread = {name: np.sqrt(s.activation_var[4] / s.activation_var[0]) for name, s in seen.items()}
-    claim(
-        "figure 6: std of activations, layer 5 over layer 1, standard",
-        "shrinks",
-        spread["standard"],
-        (0, 0.2),
-        why,
-    )
-    claim("figure 6: the same, normalized", "about the same", spread["normalized"], (0.5, 1), why)
+    what = "figure 6: std of activations, layer 5 over layer 1"
+    claim(f"{what}, standard", "shrinks", spread["standard"], (0, 0.2), why)
+    claim(f"{what}, normalized", "about the same", spread["normalized"], (0.5, 1), why)
     back = {name: np.sqrt(s.grad_var[0] / s.grad_var[4]) for name, s in seen.items()}
-    claim(
-        "figure 7: std of gradients, layer 1 over layer 5, standard",
-        "shrinks",
-        back["standard"],
-        (0, 0.2),
-        why,
-    )
-    claim("figure 7: the same, normalized", "about the same", back["normalized"], (0.6, 1.1), why)
+    what = "figure 7: std of gradients, layer 1 over layer 5"
+    claim(f"{what}, standard", "shrinks", back["standard"], (0, 0.2), why)
+    claim(f"{what}, normalized", "about the same", back["normalized"], (0.6, 1.1), why)
+
+
+def histograms(init, seed: int):
+    """Shares in 41 bins, a row a hidden layer: of activations in [−1, 1], and of gradients from the last
+    layer to the first, in ± 3 standard deviations of the last, what lies beyond in the outermost bins."""
+    net = ik.MLP(WIDTHS, "tanh", init, rng=seed)
+    trace = net.trace(X)
+    deltas = net.deltas(ik.signals.softmax_cross_entropy(trace.pre[-1], Y)[1], trace)[4::-1]
+
+    def shares(layers, reach):
+        bins = np.linspace(-reach, reach, 42)
+        return np.array([np.histogram(np.clip(a, -reach, reach), bins)[0] / a.size for a in layers])
+
+    return shares(trace.inputs[1:6], 1.0), shares(deltas, 3 * float(deltas[0].std()))
+
+
+def test_histograms_of_figures_6_and_7(claim):
+    """Three seeds. Under the standard start a layer is 1/√3 as wide as the one before, in either direction,
+    so that the peak at 0 grows by up to √3 = 1.7 a layer in the linear range, and by more from the layers
+    next to input and output. Under the normalized start the first and the last layer's histograms have most
+    of their mass in common: the total variation distance is what they have not."""
+    seeds = range(3)
+    found = {name: [histograms(init, seed) for seed in seeds] for name, init in INITS.items()}
+    for kind, (figure, of, direction) in enumerate(
+        (
+            ("figure 6", "activations", "from a layer to the next"),
+            ("figure 7", "gradients", "from a layer to the one before"),
+        )
+    ):
+        peaks = np.array([run[kind][:, 20] for run in found["standard"]])
+        growth = peaks[:, 1:] / peaks[:, :-1]
+        claim(
+            f"{figure}: growth of the {of}' 0-peak {direction}, standard, the least of 3 seeds × 4 steps",
+            "grows", growth.min(), (1.4, 3),
+            "figures without numbers; digits for the paper's images; the peak by layer: "
+            + ", ".join(f"{p:.2f}" for p in peaks.mean(axis=0)),
+        )  # fmt: skip
+        for name, theirs, within in (("standard", "apart", (0.7, 1)), ("normalized", "alike", (0, 0.35))):
+            distance = np.array([np.abs(run[kind][0] - run[kind][-1]).sum() / 2 for run in found[name]])
+            furthest = distance.min() if name == "standard" else distance.max()
+            claim(
+                f"{figure}: total variation distance of the {of}' histograms, layers 1 and 5, {name}, "
+                f"the {'least' if name == 'standard' else 'most'} of 3 seeds",
+                theirs, furthest, within, "by seed: " + ", ".join(f"{d:.2f}" for d in distance),
+            )  # fmt: skip
 
 
 def test_singular_values_of_a_layers_jacobian(claim, nets):
@@ -114,7 +149,7 @@ def test_singular_values_of_a_layers_jacobian(claim, nets):
         weight = net.weights[2].astype(np.float64)
         mean = np.linalg.svd(weight, compute_uv=False).mean()
         claim(
-            f"quarter-circle law: mean singular value of W, {name}",
+            f"section 4.2.2, quarter-circle law: mean singular value of W, {name}",
             law,
             mean,
             0.005,

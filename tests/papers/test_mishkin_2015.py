@@ -10,23 +10,30 @@ DATA = ik.datasets.digits()
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "gelu"])
 def test_every_layer_ends_within_the_tolerance(claim, activation):
-    """Algorithm 1, Tol_var = 0.1, on a batch of 512 digits; 20 layers of 64 units."""
-    net = ik.lsuv(ik.MLP([64, *[64] * 19, 10], activation, rng=0), DATA.x_train[:512], rng=0)
-    variance = np.array([z.var() for z in net.trace(DATA.x_train[:512]).pre])
-    furthest = variance[np.abs(variance - 1).argmax()]
-    claim(f"algorithm 1: the layer variance furthest from 1, 20 layers, {activation}", 1.0, furthest, 0.1)
+    """Algorithm 1, Tol_var = 0.1, on a batch of 512 digits; 20 layers of 64 units, three seeds."""
+    batch = DATA.x_train[:512]
+    furthest = []
+    for seed in range(3):
+        net = ik.lsuv(ik.MLP([64, *[64] * 19, 10], activation, rng=seed), batch, rng=seed)
+        variance = np.array([z.var() for z in net.trace(batch).pre])
+        furthest.append(variance[np.abs(variance - 1).argmax()])
+    furthest.sort(key=lambda v: abs(v - 1))
+    claim(
+        f"algorithm 1: the layer variance furthest from 1, 20 layers, {activation}, the worst of 3 seeds",
+        1.0, furthest[-1], 0.1, f"the furthest by seed: {min(furthest):.4f} to {max(furthest):.4f}",
+    )  # fmt: skip
 
 
 def test_it_trains_what_xavier_does_not(claim):
-    """Table 1's point, as an MLP analogue: 30 ReLU layers on the digits, two seeds."""
+    """Table 1's point, as an MLP analogue: 30 ReLU layers on the digits, three seeds."""
     accuracy = []
-    for seed in range(2):
+    for seed in range(3):
         net = ik.lsuv(ik.MLP([64, *[128] * 29, 10], "relu", rng=seed), DATA.x_train[:512], rng=seed)
         accuracy.append(ik.train(net, DATA, lr=0.01, epochs=8, rng=seed).test_accuracy[-1])
     claim(
-        "30 ReLU layers on the digits, 8 epochs: test accuracy, the worse of 2 seeds",
+        "section 4: 30 ReLU layers on the digits, 8 epochs: test accuracy, the worst of 3 seeds",
         "trains",
         min(accuracy),
         (0.5, 1),
-        "an analogue of FitNets on CIFAR",
+        f"an analogue of FitNets on CIFAR; by seed: {', '.join(f'{a:.2f}' for a in accuracy)}",
     )

@@ -6,6 +6,7 @@ What a product of L random matrices does to a vector, and how long a deep linear
 import numpy as np
 import pytest
 from scipy import special
+from scipy.sparse.linalg import svds
 
 import initkit as ik
 
@@ -20,25 +21,38 @@ def product(init, depth: int, n: int, seed: int) -> np.ndarray:
     return total
 
 
-@pytest.mark.parametrize(("depth", "edge"), [(1, 4), (2, 6.75), (5, 14.93), (10, 28.53)])
-def test_largest_singular_value(claim, depth, edge):
+def test_largest_singular_value(claim):
     """(L + 1)^{L+1}/L^L is where the spectrum of L wide Gaussian matrices with n·Var[W] = 1 ends.
 
     At finite n the largest value lies below: by 8 % for ten factors of n = 500, 6 % at 1,000. The mean of
     four products has a standard error of 3 % for ten factors, less for fewer.
     """
-    assert (depth + 1) ** (depth + 1) / depth**depth == pytest.approx(edge, abs=0.005)
-    largest = [np.linalg.norm(product(ik.lecun_normal, depth, 1000, seed), 2) ** 2 for seed in range(4)]
-    claim(
-        f"largest squared singular value of {depth} scaled Gaussian matrices",
-        edge, np.mean(largest), 0.1 * edge, "mean of four, n = 1,000; the law is that of infinite n",
-    )  # fmt: skip
+    edges = {1: 4, 2: 6.75, 5: 14.93, 10: 28.53}
+    largest = {depth: [] for depth in edges}
+    for seed in range(4):
+        rng, total = np.random.default_rng(seed), np.eye(1000)
+        for depth in range(1, 11):
+            total = ik.lecun_normal((1000, 1000), rng=rng, dtype=np.float64) @ total
+            if depth in edges:
+                largest[depth].append(svds(total, 1, return_singular_vectors=False, rng=0)[0] ** 2)
+    for depth, edge in edges.items():
+        assert (depth + 1) ** (depth + 1) / depth**depth == pytest.approx(edge, abs=0.005)
+        claim(
+            f"Pennington et al. 2017: largest squared singular value of {depth} scaled Gaussian matrices",
+            edge, np.mean(largest[depth]), 0.1 * edge,
+            "mean of four, n = 1,000; the law is that of infinite n",
+        )  # fmt: skip
 
 
 def test_orthogonal_products_are_isometries(claim):
     values = np.linalg.svd(product(ik.orthogonal, 10, 300, seed=0), compute_uv=False)
     assert values.max() - values.min() < 1e-9
-    claim("largest squared singular value of 10 orthogonal matrices", 1.0, values[0] ** 2, 1e-9)
+    claim(
+        "Pennington et al. 2017: largest squared singular value of 10 orthogonal matrices",
+        1.0,
+        values[0] ** 2,
+        1e-9,
+    )
 
 
 def epochs_to_learn(init: str, depth: int) -> np.ndarray:
@@ -61,14 +75,14 @@ def test_learning_time_under_depth(claim):
             f"digits; epochs {shallow.tolist()} at 5 layers, {deep.tolist()} at 50, by seed",
         )
     claim(
-        "learning time, 50 linear layers over 5, scaled Gaussian",
+        "section 3.1, figure 6: learning time, 50 linear layers over 5, scaled Gaussian",
         "grows with depth",
         slower["lecun_normal"][0],
         (2, np.inf),
         slower["lecun_normal"][1],
     )
     claim(
-        "learning time, 50 linear layers over 5, orthogonal",
+        "section 3.1, figure 6: learning time, 50 linear layers over 5, orthogonal",
         "independent of depth",
         slower["orthogonal"][0],
         (0.5, 1.5),
@@ -79,8 +93,11 @@ def test_learning_time_under_depth(claim):
 def test_mean_is_not_typical(claim):
     """One hundred standard Gaussian 4 × 4 matrices. λ_i = ½[ψ((N − i + 1)/2) + ln 2σ²] (Newman 1986).
 
-    1,000 products: the mean of log₁₀ has a standard error of 0.055. The norm of all 16 entries is larger than
-    a single entry, which is what 24.5 ± 1.75 speaks of, loosely: 0.3 is a sixth of its spread.
+    λ₁ is how a fixed vector v grows, on average 100 λ₁/ln 10 = 24.23 in log₁₀. After 100 factors a product is
+    σ·l·rᵀ, with l and r uniform on the sphere of R⁴: its norm σ is |Pv| over |r·v|, which adds
+    ½[ψ(2) − ψ(½)]/ln 10 = 0.52, and its largest entry is smaller than σ by max|l_i|·max|r_j|, which takes
+    0.22 again: 24.53, which is the 24.5 ± 1.75 of a product as one reads it off a print. 1,000 products: the
+    mean of log₁₀ has a standard error of 0.055, and 0.2 is 3.6 of it.
     """
     rng = np.random.default_rng(0)
     total = np.broadcast_to(np.eye(4), (1000, 4, 4))
@@ -88,12 +105,22 @@ def test_mean_is_not_typical(claim):
         total = ik.normal((1000, 4, 4), std=1.0, rng=rng, dtype=np.float64) @ total
     logs = np.log10(np.linalg.norm(total, axis=(1, 2)))
     largest = (special.digamma(2) + np.log(2)) / 2
+    grown = 100 * largest / np.log(10)
+    norm = grown + (special.digamma(2) - special.digamma(0.5)) / 2 / np.log(10)
+    assert (grown, norm) == pytest.approx((24.232, 24.750), abs=1e-3)
     claim(
-        "100 Gaussian 4 × 4 matrices: log₁₀ of the product, 100 λ₁/ln 10 and what the norm adds",
-        24.5,
-        logs.mean(),
-        0.3,
-    )
+        "100 Gaussian 4 × 4 matrices: log₁₀ of the product's norm, 100 λ₁/ln 10 + ½[ψ(2) − ψ(½)]/ln 10",
+        norm, logs.mean(), 0.2, f"{grown:.2f} for a fixed vector, {norm - grown:.2f} for the norm",
+    )  # fmt: skip
+    entries = np.log10(np.abs(total).max(axis=(1, 2)))
+    side = np.random.default_rng(1).standard_normal((100_000, 4))
+    side = np.abs(side).max(axis=1) / np.linalg.norm(side, axis=1)
+    claim(
+        "100 Gaussian 4 × 4 matrices: log₁₀ of the largest entry",
+        24.5, entries.mean(), 0.2,
+        f"the norm's {norm:.2f} less {-2 * np.log10(side).mean():.2f} for the largest of 4 × 4 is "
+        f"{norm + 2 * np.log10(side).mean():.2f}; the mean of 1,000 products has a standard error of 0.055",
+    )  # fmt: skip
     claim("100 Gaussian 4 × 4 matrices: its standard deviation over products", 1.75, logs.std(), 0.15)
     short = np.log(np.linalg.norm(ik.normal((100_000, 4), std=1.0, rng=rng, dtype=np.float64), axis=1)).mean()
     claim("λ₁ of 4 × 4 matrices: E log of a Gaussian vector's length", largest, short, 6 * 0.4 / 100_000**0.5)

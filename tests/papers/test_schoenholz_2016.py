@@ -28,7 +28,12 @@ def test_the_critical_line(claim, b2, w2):
 
 
 def test_relu_has_one_critical_point(claim):
-    claim("ReLU's critical point: σ_w² at σ_b = 0", 2, ik.critical_sigma_w("relu") ** 2, 1e-9)
+    claim(
+        "section 3's equations for ReLU, its critical point: σ_w² at σ_b = 0",
+        2,
+        ik.critical_sigma_w("relu") ** 2,
+        1e-9,
+    )
     with pytest.raises(ValueError, match="no edge of chaos"):
         ik.critical_sigma_w("relu", 0.1)
 

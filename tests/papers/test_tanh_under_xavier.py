@@ -13,11 +13,11 @@ DATA = ik.datasets.digits()
 def test_xavier_fades_as_one_over_two_l(claim):
     """tanh(z)² = z² − ⅔z⁴ + …, so q_{l+1} = q_l − 2q_l² + …, whose solution is q_l ≈ 1/(2l)."""
     predicted = ik.predict(1000, 1000, "tanh", sigma_w=1.0)
-    claim("σ_w = 1: 2l·q_l at l = 1000", 1.0, 2000 * predicted.q[-1], 0.01, "1 in the limit of depth")
+    claim("eq. 3, σ_w = 1: 2l·q_l at l = 1000", 1.0, 2000 * predicted.q[-1], 0.01, "1 in the limit of depth")
     net = ik.MLP([64, *[1000] * 50, 10], "tanh", "xavier_normal", rng=0)
     # One net of 1,000 units: its band at layer 50 is 13 % to either side.
     claim(
-        "σ_w = 1: std of layer 50's activations, times √(2·50)",
+        "eq. 3, σ_w = 1: std of layer 50's activations, times √(2·50)",
         1.0,
         np.sqrt(100 * ik.measure(net, DATA.x_train[:200]).activation_var[49]),
         0.13,
@@ -28,15 +28,20 @@ def test_five_thirds_is_slightly_chaotic(claim):
     there = ik.phase("tanh", 5 / 3)
     predicted = ik.predict(100, 1000, "tanh", sigma_w=5 / 3)
     claim(
-        "gain 5/3: std of the activations at the fixed point",
+        "eq. 3, gain 5/3: std of the activations at the fixed point",
         0.6513,
         np.sqrt(predicted.activation_var[-2]),
         5e-5,
     )
-    claim("gain 5/3: χ₁", 1.21, there.chi_1, 0.005)
+    claim("eq. 7, gain 5/3: χ₁", 1.21, there.chi_1, 0.005)
     init = lambda shape, *, rng, dtype: ik.xavier_normal(shape, gain=5 / 3, rng=rng, dtype=dtype)  # noqa: E731
     net = ik.MLP([64, *[1000] * 50, 10], "tanh", init, rng=0)
     seen = ik.measure(net, DATA.x_train[:200], DATA.y_train[:200])
-    claim("gain 5/3: std of layer 50's activations, measured", 0.6513, np.sqrt(seen.activation_var[49]), 0.02)
+    claim(
+        "eq. 3, gain 5/3: std of layer 50's activations, measured",
+        0.6513,
+        np.sqrt(seen.activation_var[49]),
+        0.02,
+    )
     growth = (seen.grad_var[9] / seen.grad_var[48]) ** (1 / 39)
-    claim("gain 5/3: growth of the gradient's variance a layer, measured", 1.21, growth, 0.02)
+    claim("eq. 7, gain 5/3: growth of the gradient's variance a layer, measured", 1.21, growth, 0.02)

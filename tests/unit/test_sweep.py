@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import cloudpickle
 import numpy as np
@@ -222,3 +223,146 @@ def test_more_bad_input_is_told():
         ik.sweep(work, [{1: 2}])
     with pytest.raises(ValueError, match="no argument may be called 'error'"):
         ik.sweep(lambda **k: 1, {"error": [1]})
+
+
+def test_a_row_is_on_the_disk_before_the_next_cell_begins(tmp_path, monkeypatch):
+    """What os.fsync sees is what a power cut leaves."""
+    path, kept, sync = tmp_path / "rows", [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (sync(file), kept.append(path.read_bytes().count(b"\n"))))
+
+    def before(a):
+        return len(kept)
+
+    rows = ik.sweep(before, {"a": range(3)}, path=path)
+    assert [row["value"] for row in rows] == [1, 2, 3]  # the header, and a row for every cell before
+    assert kept == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("left", [0, 1, 0.5, -1])
+def test_a_half_written_row_is_run_again_and_no_other(tmp_path, left):
+    """Of the last line so much is there: nothing, a byte, half, all but its end."""
+    path = tmp_path / "rows"
+    calls.clear()
+    grid = {"a": [1, 3], "b": [10, 20]}
+    first = ik.sweep(work, grid, path=path)
+    whole = path.read_bytes()
+    start = whole[:-1].rfind(b"\n") + 1
+    keep = {0: start, 1: start + 1, 0.5: (start + len(whole)) // 2, -1: len(whole) - 1}[left]
+    path.write_bytes(whole[:keep])
+    calls.clear()
+    rows = ik.sweep(work, grid, path=path)
+    assert calls == [(3, 20)]
+    assert [row["sum"] for row in rows] == [row["sum"] for row in first]
+    assert path.read_bytes() == whole
+
+
+def test_a_full_disk_ends_the_sweep_and_loses_no_row(tmp_path, monkeypatch):
+    path, sync = tmp_path / "rows", os.fsync
+
+    def full(file):
+        if len(calls) == 2:  # half of its line is out
+            os.truncate(path, path.stat().st_size - 10)
+            raise OSError(28, "No space left on device")
+        sync(file)
+
+    calls.clear()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        ik.sweep(work, GRID, path=path)
+    monkeypatch.undo()
+    assert calls == [(1, 10), (1, 20)]
+    calls.clear()
+    check(ik.sweep(work, GRID, path=path))
+    assert calls[0] == (1, 20)
+    assert len(calls) == 5
+
+
+class Submitted(concurrent.futures.ThreadPoolExecutor):
+    """One worker; ``all``: set when so many cells are in."""
+
+    def __init__(self, count):
+        super().__init__(1)
+        self.missing, self.all = count, threading.Event()
+
+    def submit(self, *arguments):
+        future = super().submit(*arguments)
+        self.missing -= 1
+        if not self.missing:
+            self.all.set()
+        return future
+
+
+def test_a_cancelled_cell_is_a_row_and_tried_again(tmp_path):
+    """As where an executor is shut down while cells wait in it."""
+    path, found = tmp_path / "rows", []
+
+    def shuts(a):
+        if executor:
+            executor.all.wait(20)
+            executor.shutdown(wait=False, cancel_futures=True)
+        return a
+
+    executor = Submitted(3)
+    # In a thread, so that waiting for ever would fail this test instead of stopping all.
+    thread = threading.Thread(
+        target=lambda: found.extend(ik.sweep(shuts, {"a": range(3)}, executor, path=path)), daemon=True
+    )
+    thread.start()
+    thread.join(20)
+    assert [row.get("value") for row in found] == [0, None, None]
+    assert [row["error"] for row in found] == [None, "CancelledError: ", "CancelledError: "]
+    executor = None
+    assert [row["value"] for row in ik.sweep(shuts, {"a": range(3)}, path=path)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("where", ["a cell", "the file", "the executor"])
+def test_an_interruption_cancels_what_waits(tmp_path, monkeypatch, where):
+    """Cell 0 is done; cells 3 to 5 wait while it comes: they are not run, nor is cell 0 run again."""
+    path, ran, gate = tmp_path / "rows", [], threading.Event()
+    record = ik.sweep.__globals__["_Record"]
+    add = record.add
+    executor = Submitted(6)
+
+    def cell(a):
+        executor.all.wait(1)
+        ran.append(a)
+        if where == "a cell" and a == 1:
+            raise KeyboardInterrupt
+        if a == 2:
+            gate.wait(20)
+        return a
+
+    def writes(self, key, row):
+        add(self, key, row)
+        if where == "the file":
+            raise KeyboardInterrupt
+
+    def submits(*arguments):
+        if executor.missing == 1:
+            raise KeyboardInterrupt
+        return Submitted.submit(executor, *arguments)
+
+    monkeypatch.setattr(record, "add", writes)
+    if where == "the executor":
+        executor.submit = submits
+    with executor:
+        with pytest.raises(KeyboardInterrupt):
+            ik.sweep(cell, {"a": range(6)}, executor, path=path)
+        gate.set()
+    assert set(ran) <= {0, 1, 2}
+    monkeypatch.undo()
+    done = [json.loads(line)["row"]["a"] for line in path.read_text().splitlines()[1:]]
+    assert done == ([] if where == "the executor" else [0])
+    again = []
+    ik.sweep(cell_again(cell, again), {"a": range(6)}, path=path)
+    assert again == [a for a in range(6) if a not in done]
+
+
+def cell_again(cell, again):
+    """Another function of that name."""
+
+    def other(a):
+        again.append(a)
+
+    other.__qualname__ = cell.__qualname__
+    return other

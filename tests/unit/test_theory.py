@@ -156,8 +156,7 @@ def test_mehler_series_is_exact_at_both_ends():
     for name in activations.NAMES:
         f, df = activations.NAMES[name].f, activations.NAMES[name].df
         values = theory._on_gaussian(f, 2.0)
-        kernel, kink = theory._kernels(f, df, 2.0)
-        one, minus = (theory._together(kernel, float(kink), c) for c in (1.0, -1.0))
+        one, minus = theory._together(*theory._kernels(f, df, 2.0), [1.0, -1.0])
         assert one == pytest.approx(np.square(values) @ theory._W, rel=1e-12)
         assert minus == pytest.approx((values * values[::-1]) @ theory._W, rel=1e-9, abs=1e-9)
 
@@ -204,9 +203,10 @@ def test_relu_correlations_fade_as_one_over_the_square_of_the_depth():
 
 @pytest.mark.parametrize("name", activations.NAMES)
 @pytest.mark.parametrize("c", [-0.9, 0.3, 0.99])
-def test_correlations_are_those_of_the_plane(name, c):
+@pytest.mark.parametrize(("q", "within"), [(1.0, 1e-5), (12.6, 1e-4)])
+def test_correlations_are_those_of_the_plane(name, c, q, within):
     """E[f(u₁)f(u₂)] over the plane, with both kinks on the borders of panels, as polar angles are."""
-    f = activations.NAMES[name].f
+    f = lambda u: activations.NAMES[name].f(np.sqrt(q) * u)  # noqa: E731
     # u₁ = r cos φ, u₂ = r cos(φ − θ), cos θ = c; r²/2 is exponential, φ uniform. Kinks: where a cosine is 0.
     theta = np.arccos(c)
     kinks = np.sort(np.mod([np.pi / 2, -np.pi / 2, theta + np.pi / 2, theta - np.pi / 2], 2 * np.pi))
@@ -220,8 +220,61 @@ def test_correlations_are_those_of_the_plane(name, c):
     product = f(r[:, None] * np.cos(phi)) * f(r[:, None] * np.cos(phi - theta))
     exact = mass @ product @ weight
     second = activations.expectation(f, moment=2)
-    p = ik.predict(2, 50, name, 1.0, q0=1.0, c0=c)
-    assert p.correlation[1] == pytest.approx(exact / second, abs=2e-5)
+    p = ik.predict(2, 50, name, 1.0, q0=q, c0=c)
+    assert p.correlation[1] == pytest.approx(exact / second, abs=within)
+
+
+@pytest.mark.parametrize("name", activations.NAMES)
+def test_polynomials_stand_for_the_means(name):
+    """Between their points, on the borders of cells, and beyond both ends, where the last power goes on."""
+    f, df = activations.NAMES[name].f, activations.NAMES[name].df
+    means = theory._Means(activations.NAMES[name])
+    q = np.concatenate([[1e-30], np.geomspace(1e-17, 1e17, 239), 10.0 ** np.arange(-4, 4), [1e30]])
+    with np.errstate(all="ignore"):
+        found = means.columns(q)
+        values, slopes = theory._on_gaussian(f, q), theory._on_gaussian(df, q)
+    second = np.square(values) @ theory._W
+    assert found[1:-1, theory._SECOND] == pytest.approx(second[1:-1], rel=1e-8)
+    assert found[[0, -1], theory._SECOND] == pytest.approx(second[[0, -1]], rel=1e-7)
+    assert [means.second(x) for x in q.tolist()] == pytest.approx(found[:, theory._SECOND], rel=1e-12)
+    assert found[:, theory._MEAN] / np.sqrt(second) == pytest.approx(
+        values @ theory._W / np.sqrt(second), abs=1e-8
+    )
+    assert found[:, theory._FOURTH] == pytest.approx(np.square(np.square(values)) @ theory._W, rel=1e-6)
+    known = np.square(slopes) @ theory._W > 1e-8  # else f' is narrower than the distance of the nodes
+    assert found[known, theory._SLOPE2] == pytest.approx((np.square(slopes) @ theory._W)[known], rel=1e-6)
+    middling = (q > 1e-6) & (q < 10)
+    for c in (-1.0, -0.7, 0.2, 0.95, 1.0):
+        map_of_angle = found[middling, 5:].T / second[middling]
+        ours = np.polynomial.chebyshev.chebval(2 / np.pi * np.arccos(c) - 1, map_of_angle)
+        exact = theory._together(*theory._kernels(f, df, q[middling]), [c])[:, 0] / second[middling]
+        assert ours == pytest.approx(exact, abs=1e-5)
+
+
+def test_like_inputs_stay_alike_in_chaos():
+    p = ik.predict(1000, 50, "tanh", 3.0, 0.3, c0=1.0)
+    assert p.correlation.tolist() == [1.0] * 1000
+
+
+def test_no_signal_and_too_much_of_it():
+    """At q = 0 f(0) and f'(0) count; a correlation of what has overflowed is not known."""
+    p = ik.predict(3, 50, "sigmoid", 2.0, q0=0.0)
+    assert p.q.tolist()[:2] == [0, 4 * 0.25]
+    assert p.grad_var[0] == pytest.approx(4 / 16 * p.grad_var[1])
+    assert ik.predict(3, 50, "relu", 2.0, q0=0.0).grad_var.tolist() == [0, 0, 1]
+    exploded = ik.predict(2000, 10, "relu", 3.0)
+    assert np.isnan(exploded.correlation[-1])
+    assert exploded.correlation[100] > 0.99
+
+
+def test_what_has_no_name_is_asked_each_time():
+    """An activation may be an object that changes."""
+    slope = [1.0]
+    own = ik.activations.Activation("tanh", lambda x: slope[0] * x, lambda x: np.full_like(x, slope[0]))
+    before = ik.predict(3, 50, own).q.tolist()
+    slope[0] = 2.0
+    assert ik.predict(3, 50, own).q == pytest.approx([1, 4, 16])
+    assert before == pytest.approx([1, 1, 1])
 
 
 def test_odd_functions_keep_opposite_inputs_opposite():
@@ -244,13 +297,13 @@ def test_the_last_layer_is_linear():
 
 @pytest.mark.parametrize(("activation", "sigma_b"), [("relu", 0.0), ("tanh", 0.3), ("gelu", 0.2)])
 def test_the_band_is_that_of_many_nets(activation, sigma_b):
-    """Layers of 60, 200, 80 and 120 units: 2,000 nets, whose log q has the band's spread to a tenth."""
+    """Layers of 60, 200, 80 and 120 units: 1,000 nets, whose log q has the band's spread to a tenth."""
     widths = [50, 60, 200, 80, 120]
     x = np.random.default_rng(0).standard_normal((1, 50)).astype(np.float32)
     init = lambda s, *, rng, dtype: ik.lecun_normal(s, rng=rng, dtype=dtype) * dtype.type(1.4)  # noqa: E731
     bias = lambda s, *, rng, dtype: ik.normal(s, std=sigma_b, rng=rng, dtype=dtype)  # noqa: E731
     rng = np.random.default_rng(1)
-    logs = np.log([ik.measure(ik.MLP(widths, activation, init, bias, rng), x).q for _ in range(2000)])
+    logs = np.log([ik.measure(ik.MLP(widths, activation, init, bias, rng), x).q for _ in range(1000)])
     net = ik.MLP(widths, activation, init, bias, rng)
     for weight, n in zip(net.weights, widths, strict=False):  # of exactly the variances meant
         weight *= 1.4 / np.sqrt(n * np.square(weight).mean())
