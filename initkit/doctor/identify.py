@@ -232,12 +232,13 @@ _SCALED = (
     ("he_normal", {"mode": "fan_out"}, NORMAL, 2.0, "fan_out"),
     ("he_uniform", {"mode": "fan_out"}, UNIFORM, 2.0, "fan_out"),
     ("variance_scaling", {"scale": 2.0, "mode": "fan_out"}, TRUNCATED, 2.0, "fan_out"),
-    *(("variance_scaling", {"scale": scale, "mode": "fan_out", "distribution": law.name}, law, scale, "fan_out")
-      for law, scale in ((NORMAL, 1.0), (UNIFORM, 1.0), (UNIFORM, 1 / 3))),
-    *((f"xavier_{law.name}", {"gain": gain}, law, gain**2, "fan_avg")
-      for gain in (math.sqrt(2), 5 / 3) for law in (NORMAL, UNIFORM)),
+    *(("variance_scaling", {"scale": scale, "mode": "fan_out", "distribution": law.name},
+       law, scale, "fan_out")
+      for law, scale in ((NORMAL, 1.0), (UNIFORM, 1.0), (UNIFORM, 1 / 3))),  # LeCun's and PyTorch's, transposed
+    # As PyTorch's documentation writes it, calculate_gain("relu") and ("tanh").
+    *(("xavier_uniform", {"gain": gain}, UNIFORM, gain**2, "fan_avg") for gain in (math.sqrt(2), 5 / 3)),
 )  # fmt: skip
-_ROUND = [digit * 10.0**power for power in (-4, -3, -2, -1, 0) for digit in (1, 2, 5)][:-2]  # 1e-4 … 1
+_USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 1.0)  # a std, or a bound, that people write
 
 
 def _candidates(shape, axes: dict, fan_in: float | None) -> list[_Candidate]:
@@ -260,11 +261,11 @@ def _candidates(shape, axes: dict, fan_in: float | None) -> list[_Candidate]:
         found.append(_Candidate("torch_default", {"fan_in": fan_in}, "fan_in", UNIFORM, (3 * fan_in) ** -0.5))
     # GPT-2's projections back into the residual stream: 0.02/√(2·layers).
     gpt2 = [0.02 / math.sqrt(2 * layers) for layers in (6, 12, 24, 36, 48)]
-    found += [_Candidate("normal", {"std": std}, None, NORMAL, std) for std in [*_ROUND, *gpt2]]
-    found += [_Candidate("truncated_normal", {"std": std}, None, TRUNCATED, std * _CUT_STD) for std in _ROUND]
+    found += [_Candidate("normal", {"std": std}, None, NORMAL, std) for std in [*_USUAL, *gpt2]]
+    found += [_Candidate("truncated_normal", {"std": std}, None, TRUNCATED, std * _CUT_STD) for std in _USUAL]
     found += [
         _Candidate("uniform", {"low": -bound, "high": bound}, None, UNIFORM, bound / math.sqrt(3))
-        for bound in _ROUND
+        for bound in _USUAL
     ]
     return found
 
@@ -323,7 +324,7 @@ def _sparse(s: Scan, shape) -> Match | None:
     n = s.n - s.zeros
     kept = s.sample
     entries = kept[kept != 0]
-    for std in _ROUND:
+    for std in _USUAL:
         below = (
             float(special.chdtr(n, s.squares / std**2))
             if n < 1e6
@@ -331,27 +332,36 @@ def _sparse(s: Scan, shape) -> Match | None:
         )
         p = min(1.0, 4 * min(below, 1 - below), 2 * _kolmogorov(np.sort(entries), NORMAL, std))
         if p >= ALPHA:
-            return Match("sparse", {"sparsity": float(zeros[0] / shape[0]), "std": std}, None, p)
+            return Match("sparse", {"sparsity": _sparsity(int(zeros[0]), shape[0]), "std": std}, None, p)
     return None
+
+
+def _sparsity(zeros: int, rows: int) -> float:
+    """The shortest decimal s with ⌈s·rows⌉ = zeros."""
+    for digits in range(1, 17):
+        sparsity = math.floor(zeros / rows * 10**digits) / 10**digits
+        if math.ceil(sparsity * rows - 1e-9) == zeros:
+            return sparsity
+    return zeros / rows
 
 
 def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None = None) -> Identification:
     """Which known initializer ``array`` is a sample of; or "not_fresh", and what speaks against it.
 
-    Looked for: every scheme of the registry with its defaults and Var[W] = scale/fan for the usual scales and
-    every fan, normal, uniform and truncated; PyTorch's and Keras' layer defaults; gains √2 and 5/3 of Xavier;
-    normal, uniform and truncated draws whose std or bound is 1, 2 or 5 times a power of ten; GPT-2's 0.02 and
-    0.02/√(2·layers); orthogonal, identity, dirac, delta_orthogonal, sparse and constant tensors.
+    Looked for: He's, Xavier's and LeCun's Var[W] = scale/fan with every fan, normal, uniform and truncated;
+    PyTorch's and Keras' defaults; normal, uniform and truncated draws whose std or bound is 0.001, 0.01, 0.02,
+    0.05, 0.1 or 1; GPT-2's 0.02/√(2·layers); orthogonal, identity, dirac, delta_orthogonal, sparse and
+    constant tensors. A draw of any other scale is "not_fresh" with reason "scale".
 
-    A law is named where p ≥ 0.005, p being Bonferroni's over tests of its mean, mean square, largest entry and
-    distribution function (Kolmogorov), and of what holds for independent entries whatever the law: sums and
-    powers of rows and columns, products of neighbours, and the largest singular value (Tracy–Widom). So a
-    fresh tensor is called not fresh in at most 5 of 1,000 cases. Training that moves a tensor by less than
-    noise moves it cannot be seen: a change whose singular values stay below std·√(longer side) leaves a
-    normal matrix as it was for every such test (Baik, Ben Arous and Péché 2005).
+    A law is named where p ≥ 0.005, p being Bonferroni's over tests of its mean, mean square, largest entry
+    and distribution function (Kolmogorov), and of what holds for independent entries whatever the law: sums
+    and powers of rows and columns, products of neighbours, and the largest singular value (Tracy–Widom). So
+    a fresh tensor is called not fresh in at most 5 of 1,000 cases. Training that moves a tensor little cannot
+    be seen: a change whose singular values stay below std·√(longer side) is lost in those of the noise (Baik,
+    Ben Arous and Péché 2005); of a normal start more is needed than of a uniform one, whose edges are sharp.
 
-    ``in_axis``, ``out_axis``: as in ``fans``. ``fan_in``: of the layer, where ``array`` is its bias. Entries may
-    be of any real dtype; of more than 2²⁷ so many are looked at, the same ones every time.
+    ``in_axis``, ``out_axis``: as in ``fans``. ``fan_in``: of the layer, where ``array`` is its bias. Entries
+    may be of any real dtype; of more than 2²⁷ so many are looked at, the same ones every time.
     Raises ValueError for an empty array or axes that do not fit, TypeError for entries that are not real
     numbers. Lesson 07.
 

@@ -158,7 +158,9 @@ def said(found: Identification, lang: str) -> str:
     """The identification in a reader's words."""
     if found.verdict == "not_fresh":
         return text(f"doctor.not_fresh.{found.reason}", lang)
-    return text("doctor.or", lang).join(map(str, found.matches[:3])) + (" …" if len(found.matches) > 3 else "")
+    return text("doctor.or", lang).join(map(str, found.matches[:3])) + (
+        " …" if len(found.matches) > 3 else ""
+    )
 
 
 def _width(cell: str) -> int:
