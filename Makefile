@@ -17,7 +17,7 @@ TESTED := tests/notebooks tests/papers tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
-LOCKED := lab test browser binder font sweep mnist
+LOCKED := lab test browser binder font sweep mnist doctor
 # Some containers set it; then each of some forty kernels would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 

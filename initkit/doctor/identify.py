@@ -234,7 +234,7 @@ _SCALED = (
     ("variance_scaling", {"scale": 2.0, "mode": "fan_out"}, TRUNCATED, 2.0, "fan_out"),
     *(("variance_scaling", {"scale": scale, "mode": "fan_out", "distribution": law.name},
        law, scale, "fan_out")
-      for law, scale in ((NORMAL, 1.0), (UNIFORM, 1.0), (UNIFORM, 1 / 3))),  # LeCun's and PyTorch's, transposed
+      for law, scale in ((NORMAL, 1.0), (UNIFORM, 1.0), (UNIFORM, 1 / 3))),  # LeCun, PyTorch: transposed
     # As PyTorch's documentation writes it, calculate_gain("relu") and ("tanh").
     *(("xavier_uniform", {"gain": gain}, UNIFORM, gain**2, "fan_avg") for gain in (math.sqrt(2), 5 / 3)),
 )  # fmt: skip
@@ -349,8 +349,8 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
     """Which known initializer ``array`` is a sample of; or "not_fresh", and what speaks against it.
 
     Looked for: He's, Xavier's and LeCun's Var[W] = scale/fan with every fan, normal, uniform and truncated;
-    PyTorch's and Keras' defaults; normal, uniform and truncated draws whose std or bound is 0.001, 0.01, 0.02,
-    0.05, 0.1 or 1; GPT-2's 0.02/√(2·layers); orthogonal, identity, dirac, delta_orthogonal, sparse and
+    PyTorch's and Keras' defaults; normal, uniform and truncated draws whose std or bound is 0.001, 0.01,
+    0.02, 0.05, 0.1 or 1; GPT-2's 0.02/√(2·layers); orthogonal, identity, dirac, delta_orthogonal, sparse and
     constant tensors. A draw of any other scale is "not_fresh" with reason "scale".
 
     A law is named where p ≥ 0.005, p being Bonferroni's over tests of its mean, mean square, largest entry

@@ -1,4 +1,4 @@
-"""What the doctor says: a table of tensors, findings in order of weight, and a picture where signals were seen."""
+"""What the doctor says: a table of tensors, findings in order of weight, and a picture of the signals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2
 
 @dataclass(frozen=True)
 class Finding:
-    """``kind`` says what is wrong, ``tensor`` where, ``fields`` how much; ``code`` is a line that mends it."""
+    """``kind``: what is wrong; ``tensor``: where; ``fields``: how much; ``code``: a line that mends it."""
 
     kind: str
     tensor: str
