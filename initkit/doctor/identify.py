@@ -179,6 +179,12 @@ def _kolmogorov(ordered: np.ndarray, law: Law, std: float) -> float:
     return float(special.kolmogorov((root + 0.12 + 0.11 / root) * d))
 
 
+def _all_within(law: Law, x: float, n: int) -> float:
+    """P(no one of n entries is further from 0 than x)."""
+    outside = float(law.cdf(-x) + 1 - law.cdf(x)) if law is not NORMAL else float(2 * special.ndtr(-x))
+    return math.exp(n * math.log1p(-outside)) if 0 <= outside < 1 else 0.0
+
+
 def _tests(s: Scan, law: Law, std: float, structure: dict[str, float], fitted: bool) -> dict[str, float]:
     """p-values by what they speak of."""
     n = s.n
@@ -195,9 +201,10 @@ def _tests(s: Scan, law: Law, std: float, structure: dict[str, float], fitted: b
     if furthest > law.bound * (1 + s.epsilon) * (1 + 1e-6):
         found["tails"] = 0.0
     elif not (fitted and law is UNIFORM):
-        inside = float(law.cdf(furthest) - law.cdf(-furthest)) if furthest < law.bound else 1.0
-        log_below = n * math.log(inside) if inside > 0 else -math.inf
-        found["tails"] = 2 * min(math.exp(log_below), -math.expm1(log_below), 0.5)
+        # Rounding may have moved the furthest entry either way.
+        below = _all_within(law, furthest * (1 + s.epsilon), n)
+        above = 1 - _all_within(law, furthest * (1 - s.epsilon), n)
+        found["tails"] = 2 * min(below, above, 0.5)
     found["shape"] = _kolmogorov(np.sort(s.sample, axis=None), law, std)
     return found
 
