@@ -46,6 +46,7 @@ bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use
 	$(BIN)/python tests/benchmarks/bench_initializers.py $(ARGS)
 	$(BIN)/python tests/benchmarks/bench_engine.py $(ARGS)
 	PYTHONPATH=tools:tests/browser $(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
+	$(BIN)/python tests/benchmarks/bench_doctor.py --write
 
 papers: $(VENV)/installed ## check the papers' claims and write tests/papers/RESULTS.md
 	INITKIT_WRITE_PAPERS=1 $(PYTEST) tests/papers $(ARGS)
