@@ -1,8 +1,8 @@
 """Where the tensors of an HDF5 file lie. Run on its own, in a process that may die.
 
-The HDF5 library can be crashed by bytes that were made up: about 1 in 500 of the files that our fuzzing breaks
-does so. This process finds the tensors, ``files`` reads them. ``python -P _hdf5.py FILE`` writes a line of
-JSON for each, ``python -P _hdf5.py FILE 3`` the bytes of the fourth. Nothing here imports the rest of initkit.
+The HDF5 library can be crashed by bytes that were made up: of 5,000 files with a few bytes changed, 11 did
+so to HDF5 2.0. This process finds the tensors, ``files`` reads them. ``python -P _hdf5.py FILE`` writes a line
+of JSON for each, ``python -P _hdf5.py FILE 3`` the bytes of the fourth. It imports nothing of initkit.
 """
 
 import json
@@ -15,7 +15,7 @@ MEMORY, SECONDS = 2**31, 60  # that this process may take
 
 
 def tensors(path):
-    """({name, shape, dtype, at}, dataset) of each tensor. ``at``: where it lies; None where only HDF5 knows."""
+    """({name, shape, dtype, at}, dataset) of each tensor. ``at``: where it lies; None: only HDF5 knows."""
     import h5py
 
     with h5py.File(path, "r", locking=False) as file:
@@ -42,7 +42,7 @@ def tensors(path):
 
 
 def _described(h5py, item) -> dict:
-    name = item.name.lstrip("/")
+    name = item.name.lstrip("/")[:300]
     made = item.id.get_create_plist()
     if made.get_external_count() or item.is_virtual:
         raise ValueError(f"{name} lies in another file, which is not opened")

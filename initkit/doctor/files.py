@@ -69,7 +69,7 @@ class Source:
     units_last: bool
     nbytes: int  # as the file declares them
     _blocks: Callable = field(repr=False)  # matrix shape -> (block, row, column), …
-    _epsilon: float = 0.0
+    _epsilon: float
 
     def scan(self) -> Scan | None:
         """What ``identify`` and ``audit`` need to know of it; None where it has no entry."""
@@ -122,9 +122,7 @@ def _check(path: Path, found: list[Source], size: int) -> None:
             raise Unreadable(f"{path.name} holds two tensors that are called {source.name}")
         names.add(source.name)
         if math.prod(source.shape) > LARGEST:
-            raise Unreadable(
-                f"{path.name}: {source.name} claims a shape of {source.shape}, too large to be so"
-            )
+            raise Unreadable(f"{path.name}: {source.name} claims a shape of {source.shape}, which none has")
     declared = sum(source.nbytes for source in found)
     if declared > max(FREE, EXPANSION * size):
         raise Unreadable(f"{path.name} has {size} bytes and claims to stand for {declared}: a bomb, not read")
@@ -212,11 +210,21 @@ class _Deflated:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """How bytes become numbers. ``epsilon``: by how much a number may have been rounded; None: as NumPy's."""
+    """How bytes become numbers: as ``dtype`` says, or by ``decode``, for what NumPy has no dtype for.
+
+    ``rounding``: by how much such a number may have been rounded.
+    """
 
     dtype: np.dtype
-    decode: Callable = staticmethod(lambda raw: raw)
-    epsilon: float | None = None
+    decode: Callable | None = None
+    rounding: float | None = None
+
+    @property
+    def epsilon(self) -> float:
+        return self.rounding or float(np.finfo(self.dtype).eps)
+
+    def of(self, raw: np.ndarray) -> np.ndarray:
+        return self.decode(raw) if self.decode else raw
 
 
 def _e4m3() -> np.ndarray:
@@ -238,10 +246,6 @@ NUMBERS = {
 }
 
 
-def _plain(dtype: np.dtype) -> _Numbers | None:
-    return _Numbers(dtype) if dtype.kind == "f" else None
-
-
 def _source(name, shape, numbers: _Numbers, data, at=0, strides=None, units_last=False) -> Source:
     """A tensor whose first element lies ``at`` bytes into ``data``. ``strides``: in elements."""
     size, item = math.prod(shape), numbers.dtype.itemsize
@@ -249,11 +253,11 @@ def _source(name, shape, numbers: _Numbers, data, at=0, strides=None, units_last
     # Of an axis of length 1 the stride says nothing.
     plain = all(n == 1 or s == c for n, s, c in zip(shape, strides, _c_strides(shape), strict=True))
     span = size if plain else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    if size and at + span * item > data.size:
+    if at < 0 or (size and at + span * item > data.size):
         raise Unreadable(f"{name} has shape {shape}, and the file ends before it does")
 
     def numbers_at(start, count):
-        return numbers.decode(np.frombuffer(data.read(at + start * item, count * item), numbers.dtype))
+        return numbers.of(np.frombuffer(data.read(at + start * item, count * item), numbers.dtype))
 
     def blocks(matrix):
         try:
@@ -269,8 +273,8 @@ def _source(name, shape, numbers: _Numbers, data, at=0, strides=None, units_last
         finally:
             data.close()
 
-    epsilon = numbers.epsilon or float(np.finfo(numbers.dtype).eps)
-    return Source(name, tuple(shape), units_last and len(shape) > 1, size * item, blocks, epsilon)
+    units_last = units_last and len(shape) > 1
+    return Source(name, tuple(shape), units_last, size * item, blocks, numbers.epsilon)
 
 
 def _c_strides(shape) -> tuple[int, ...]:
@@ -367,11 +371,10 @@ def _array_in(name: str, data) -> Source | np.dtype:
     data.close()
     if any(isinstance(n, bool) or n < 0 for n in shape):
         raise Unreadable(f"{name} claims a shape of {shape}")
-    numbers = _plain(dtype)
-    if numbers is None:
+    if dtype.kind != "f":
         return dtype
     strides = _c_strides(shape[::-1])[::-1] if fortran else None
-    return _source(name, shape, numbers, data, head.tell(), strides)
+    return _source(name, shape, _Numbers(dtype), data, head.tell(), strides)
 
 
 def _npz(path, data, stack) -> list[Source]:
@@ -429,9 +432,7 @@ def _torch(path, data, stack) -> list[Source]:
             raise Unreadable(f"{path.name} was packed again: PyTorch leaves its tensors uncompressed")
         inside = [info for info in archive.infolist() if info.filename.split("/")[1:] == ["data.pkl"]]
         if len(inside) != 1 or any(name.endswith("/constants.pkl") for name in archive.namelist()):
-            raise Unreadable(
-                f"{path.name} is an archive, but not one that torch.save(model.state_dict()) writes"
-            )
+            raise Unreadable(f"{path.name} is an archive, but not what torch.save(model.state_dict()) writes")
         pickled = _member(inside[0], archive, data)
         if pickled.size > HEADER:
             raise Unreadable(f"{path.name} has {pickled.size} bytes of names")
@@ -481,12 +482,11 @@ def _legacy_source(name, tensor, numbers, data) -> Source:
 
     raw = tensor.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()])
     array = raw.numpy().view(numbers.dtype)
-    epsilon = numbers.epsilon or float(np.finfo(numbers.dtype).eps)
 
     def blocks(matrix):
-        return ((numbers.decode(np.ascontiguousarray(b)), r, c) for b, r, c in _of_array(array, matrix))
+        return ((numbers.of(np.ascontiguousarray(b)), r, c) for b, r, c in _of_array(array, matrix))
 
-    return Source(name, tuple(tensor.shape), False, array.nbytes, blocks, epsilon)
+    return Source(name, tuple(tensor.shape), False, array.nbytes, blocks, numbers.epsilon)
 
 
 def _check_pickle(path, file) -> None:
@@ -502,10 +502,8 @@ def _check_pickle(path, file) -> None:
             raise Unreadable(f"{path.name} asks for more than tensors ({op.name})")
         if op.name == "GLOBAL":
             module, _, name = argument.partition(" ")
-            storage = module == "torch" and (
-                name.endswith("Storage") or name[:1].islower()
-            )  # dtypes, layouts
-            if not storage and name not in ALLOWED_GLOBALS.get(module, ()):
+            harmless = module == "torch" and (name.endswith("Storage") or name[:1].islower())  # or a dtype
+            if not harmless and name not in ALLOWED_GLOBALS.get(module, ()):
                 raise Unreadable(
                     f"{path.name} asks for {module}.{name}, which is not run: save model.state_dict() alone"
                 )
@@ -545,7 +543,7 @@ def _h5_source(path, i: int, data, name: str, shape: list, dtype: str, at: int |
         yield from _of_array(np.frombuffer(raw, numbers.dtype).reshape(shape), matrix)
 
     nbytes = math.prod(shape) * numbers.dtype.itemsize
-    return Source(name, shape, len(shape) > 1, nbytes, blocks, float(np.finfo(numbers.dtype).eps))
+    return Source(name, shape, len(shape) > 1, nbytes, blocks, numbers.epsilon)
 
 
 def _hdf5(path: Path, *which: str) -> bytes:
