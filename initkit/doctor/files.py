@@ -362,13 +362,17 @@ def _npy(path, data, stack) -> list[Source]:
 
 def _array_in(name: str, data) -> Source | np.dtype:
     """The array in bytes of the .npy format; its dtype, where it is none of floating-point numbers."""
-    head = io.BytesIO(data.read(0, min(data.size, 2**16)))  # so a header that claims to be long stays short
+    try:
+        head = io.BytesIO(
+            data.read(0, min(data.size, 2**16))
+        )  # so a header that claims to be long stays short
+    finally:
+        data.close()
     version = np.lib.format.read_magic(head)
     read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}.get(version[0])
     if read is None:
         return np.dtype("V")  # only for structures with names beyond Latin-1
     shape, fortran, dtype = read(head)
-    data.close()
     if any(isinstance(n, bool) or n < 0 for n in shape):
         raise Unreadable(f"{name} claims a shape of {shape}")
     if dtype.kind != "f":
@@ -461,23 +465,24 @@ def _torch(path, data, stack) -> list[Source]:
         torch.float8_e5m2: "F8_E5M2",
         torch.float8_e4m3fn: "F8_E4M3",
     }
-    make = _torch_source if zipped else _legacy_source
-    return [
-        make(name, tensor.detach(), NUMBERS[known[tensor.dtype]], data)
-        for name, tensor in tensors
-        if tensor.dtype in known
-    ]
+    tensors = [(name, t.detach(), NUMBERS[known[t.dtype]]) for name, t in tensors if t.dtype in known]
+    if not zipped:
+        return [_legacy_source(name, tensor, numbers) for name, tensor, numbers in tensors]
+    members = [_member(info, archive, data) for info in archive.infolist() if not info.is_dir()]
+    return [_torch_source(name, t, numbers, {m.start: m for m in members}) for name, t, numbers in tensors]
 
 
-def _torch_source(name, tensor, numbers, data) -> Source:
+def _torch_source(name, tensor, numbers, members: dict) -> Source:
     start = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
     if start is None:
         raise Unreadable("needs a newer torch")
-    at = start + tensor.storage_offset() * numbers.dtype.itemsize
-    return _source(name, tuple(tensor.shape), numbers, data, at, tensor.stride())
+    if start not in members:
+        raise Unreadable(f"{name} is not where the archive says")
+    at = tensor.storage_offset() * numbers.dtype.itemsize
+    return _source(name, tuple(tensor.shape), numbers, members[start], at, tensor.stride())
 
 
-def _legacy_source(name, tensor, numbers, data) -> Source:
+def _legacy_source(name, tensor, numbers) -> Source:
     import torch
 
     raw = tensor.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()])
