@@ -49,7 +49,8 @@ def _described(h5py, item) -> dict:
     if made.get_external_count() or item.is_virtual:
         raise ValueError(f"{name} lies in another file, which is not opened")
     found = {"name": name, "shape": item.shape, "dtype": item.dtype.str, "at": item.id.get_offset()}
-    if made.get_layout() == h5py.h5d.CONTIGUOUS and found["at"] is not None:
+    written = item.id.get_storage_size() and found["at"] is not None
+    if made.get_layout() == h5py.h5d.CONTIGUOUS and written:
         return found
     # In chunks, or packed: Keras never does so, and what a chunk unpacks to is only known afterwards.
     filters = {made.get_filter(i)[0] for i in range(made.get_nfilters())}
@@ -77,7 +78,7 @@ def main(path, which=None) -> int:
             if which is None:
                 print(json.dumps(found))
             elif i == int(which):
-                entries = np.zeros(item.shape, item.dtype)  # HDF5 leaves alone what was never written
+                entries = np.zeros(item.shape, item.dtype)  # HDF5 may leave alone what was never written
                 item.read_direct(entries)
                 sys.stdout.buffer.write(entries.tobytes())
     except Exception as e:
