@@ -5,7 +5,7 @@
 (128, 64)
 
 Importing this loads NumPy and SciPy's special functions only. What draws, and what loads data, is
-imported when it is first used: ``ik.plots``, ``ik.live``, ``ik.course``, ``ik.datasets``.
+imported when it is first used: ``ik.plots``, ``ik.live``, ``ik.course``, ``ik.datasets``, ``ik.doctor``.
 """
 
 import importlib
@@ -48,11 +48,11 @@ from .training import History, train
 
 __version__ = "0.1.0"
 
-_LAZY = ("course", "datasets", "live", "plots")
+_LAZY = ("course", "datasets", "doctor", "live", "plots")
 
 __all__ = [
     "MLP", "Activation", "Fans", "Gradients", "History", "Phase", "Signals", "activations",
-    "constant", "course", "critical_sigma_w", "datasets", "delta_orthogonal", "dirac", "fans",
+    "constant", "course", "critical_sigma_w", "datasets", "delta_orthogonal", "dirac", "doctor", "fans",
     "gain", "get", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "identity",
     "initializers", "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform", "live",
     "lsuv", "measure", "normal", "ones", "orthogonal", "phase", "plots", "predict", "predict_for",

@@ -1,0 +1,141 @@
+"""Read a checkpoint and say how its tensors were initialized, and what is wrong with them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+
+from .. import activations
+from ..fans import fans
+from .files import Source, sources
+from .identify import Identification, of_scan
+from .report import Finding, Report, Tensor
+from .scan import Scan
+
+# The gravest first; the same names stand in the JSON.
+KINDS = (
+    "non_finite", "all_zero", "symmetric_rows", "dead_rows", "scheme_activation_mismatch", "scale_outlier",
+    "transposed_fans",
+)  # fmt: skip
+OUTLIER = 10.0  # times the median gain, or a tenth of it
+MISMATCH = 1.25  # times the gain that keeps the signal, or a part of it: over ten layers that is 87
+# Looked up, not multiplied by: their rows are not units, and their scale is not bound to a fan.
+EMBEDDING = re.compile(r"emb|\bwte\b|\bwpe\b", re.IGNORECASE)
+
+
+def audit(path, *, activation=None, lang: str = "en") -> Report:
+    """A ``Report`` on the checkpoint ``path``: one row a tensor, then what is wrong, the gravest first.
+
+    Reads .safetensors, .npz, .npy, PyTorch's .pt and .pth (tensors only: nothing is unpickled), and Keras'
+    .weights.h5, one tensor at a time, a part at a time. ``gain`` = std·√fan_in is the gain that a weight has,
+    whatever it was drawn by. With ``activation`` (a name, or what ``gain`` takes) the gains of the hidden
+    layers are held to it. Findings: entries not finite; weights all zero; units with equal or collinear
+    weights, or none; a gain ten times off the median; fans exchanged.
+    Raises ``files.Unreadable``, a ValueError of one line, for a file that cannot be read. Lesson 07.
+    """
+    wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
+    seen, findings, fan_of_bias = [], [], {}
+    for source in sources(path):
+        n_in, n_out = _fans(source)
+        if n_in and source.name.endswith("weight"):
+            fan_of_bias[source.name.removesuffix("weight") + "bias"] = n_in
+        s = source.scan()
+        std = gain = None
+        if s is not None:
+            findings += wrong_by_itself(source.name, s, source.units_last)
+            std = s.std if math.isfinite(s.squares) else math.inf
+            gain = std * math.sqrt(n_in) if n_in else None
+        # A vector waits for the fan of its layer: in many a file the bias comes first.
+        known = None if n_in is None else _identified(source.shape, s, None, source.units_last)
+        seen.append(((source.name, source.shape, n_in, n_out, std, gain), known or s))
+    rows = [
+        Tensor(*row, f if isinstance(f, Identification) else _identified(row[1], f, fan_of_bias.get(row[0])))
+        for row, f in seen
+    ]
+    findings += _compared([row for row in rows if _is_weight(row)], wanted)
+    findings.sort(key=lambda finding: KINDS.index(finding.kind))
+    return Report(tuple(rows), tuple(findings), lang=lang)
+
+
+def _axes(units_last: bool) -> dict:
+    return {"in_axis": -2, "out_axis": -1} if units_last else {}
+
+
+def _fans(source: Source) -> tuple[int | None, int | None]:
+    return tuple(fans(source.shape, **_axes(source.units_last))) if len(source.shape) > 1 else (None, None)
+
+
+def _identified(shape, s: Scan | None, fan_in: int | None, units_last: bool = False) -> Identification:
+    if s is None:
+        return Identification("not_fresh", reason="empty")
+    return of_scan(s, shape, _axes(units_last), fan_in, units_last)
+
+
+def wrong_by_itself(name: str, s: Scan, units_last: bool = False):
+    """The findings on one tensor that need no other."""
+    if s.non_finite:
+        yield Finding("non_finite", name, {"count": s.non_finite})
+        return
+    if s.shape[0] == 1 and not units_last:  # a vector: a bias, or a scale
+        return
+    if s.low == s.high == 0:
+        yield Finding("all_zero", name)
+        return
+    if not (s.has_lines and s.whole) or EMBEDDING.search(name):
+        return
+    lines, length = (s.by_column, s.shape[0]) if units_last else (s.by_row, s.shape[1])
+    dead = np.flatnonzero(lines[1] == 0)
+    if (together := alike(lines, length)) is not None:
+        count, first, second = together
+        yield Finding("symmetric_rows", name, {"count": count, "first": first, "second": second})
+    if dead.size:
+        yield Finding("dead_rows", name, {"count": dead.size, "first": int(dead[0])})
+
+
+def alike(lines: np.ndarray, length: int) -> tuple[int, int, int] | None:
+    """How many lines are a multiple of another, and two that are; from their sums and random products.
+
+    Of three numbers that say a direction all must agree to 1e-5. Lines of fewer than four entries must be the
+    same, as their directions are soon alike by chance.
+    """
+    alive = np.flatnonzero(lines[1] > 0)
+    if length < 4:
+        directions = lines[:4, alive]
+    else:
+        directions = lines[[2, 3, 0]][:, alive] / np.sqrt(lines[1, alive])
+        directions = directions * np.where(directions[0] < 0, -1, 1)
+    order = np.argsort(directions[0], kind="stable")
+    steps = np.abs(np.diff(directions[:, order], axis=1)).max(axis=0)
+    same = steps < (1e-5 if length >= 4 else 1e-12 * np.abs(directions).max(initial=0.0))
+    if not same.any():
+        return None
+    k = int(np.flatnonzero(same)[0])
+    first, second = sorted((int(alive[order[k]]), int(alive[order[k + 1]])))
+    return int(np.count_nonzero(np.append(same, False) | np.insert(same, 0, False))), first, second
+
+
+def _is_weight(row: Tensor) -> bool:
+    return bool(row.gain) and math.isfinite(row.gain) and not EMBEDDING.search(row.name)
+
+
+def _compared(weights: list[Tensor], wanted) -> list[Finding]:
+    """What shows only beside the other weights, or beside the activation function."""
+    findings = []
+    median = float(np.median([row.gain for row in weights])) if len(weights) > 3 else None
+    for k, row in enumerate(weights):
+        if median and max(row.gain / median, median / row.gain) > OUTLIER:
+            factor = max(row.gain / median, median / row.gain)
+            fields = {"factor": f"{factor:.2g}", "gain": f"{row.gain:.3g}", "median": f"{median:.3g}"}
+            findings.append(Finding("scale_outlier", row.name, fields))
+        matches = row.found.matches
+        if matches and len(row.shape) == 2 and all(match.fan == "fan_out" for match in matches):
+            findings.append(Finding("transposed_fans", row.name, {"match": str(matches[0])}))
+        hidden = 0 < k < len(weights) - 1  # the first sees the input, the last has no activation behind it
+        if wanted and hidden and row.found.verdict == "fresh":
+            activation, gain = wanted
+            if max(row.gain / gain, gain / row.gain) > MISMATCH:
+                fields = {"gain": f"{row.gain:.3g}", "wanted": f"{gain:.3g}", "activation": activation.name}
+                findings.append(Finding("scheme_activation_mismatch", row.name, fields))
+    return findings

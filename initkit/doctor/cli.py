@@ -1,0 +1,43 @@
+"""The command ``initkit audit MODEL``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from ..course.texts import LANGUAGES
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status: 0 where nothing is wrong, 1 where something is, 2 where the file could not be read."""
+    system = "zh" if (os.environ.get("LC_ALL") or os.environ.get("LANG", "")).startswith("zh") else "en"
+    parser = argparse.ArgumentParser(prog="initkit", description="Neural-network parameter initialization.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    ask = commands.add_parser(
+        "audit",
+        help="say how a checkpoint's tensors were initialized, and what is wrong with them",
+        epilog="Exit status: 0 nothing wrong, 1 findings, 2 the file could not be read.",
+    )
+    ask.add_argument("model", help=".safetensors, .npz, .npy, .pt, .pth or .weights.h5")
+    ask.add_argument("--json", action="store_true", help="for programs; schema 1")
+    ask.add_argument(
+        "--lang", choices=LANGUAGES, default=system, help="of the report (default: the system's)"
+    )
+    ask.add_argument("--activation", help="of the hidden layers, such as relu: hold their gains to it")
+    asked = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a tensor's name may be anything
+    from .audit import audit  # not before the arguments are known to be good: it loads SciPy
+
+    try:
+        report = audit(asked.model, activation=asked.activation, lang=asked.lang)
+    except ValueError as error:  # what cannot be read, or an activation that is none
+        print(f"initkit: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(report.to_json() if asked.json else report)
+    return 1 if report.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,425 @@
+"""Which initializer is this tensor a sample of? Or is it none: trained, pruned, broken?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from ..fans import fans
+from .scan import Scan, scan_array
+
+# A fresh tensor is called not fresh at most so often: every p-value is Bonferroni's over its tests.
+ALPHA = 1e-3
+# Of two laws that both pass, one this many times less likely is not named: e^7.
+LESS_LIKELY = 7.0
+
+REASONS = (
+    "non_finite", "too_large", "drifted_mean", "scale", "tails", "shape",
+    "rows", "columns", "low_rank", "neighbours",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Match:
+    """``ik.get(scheme)(shape, **params)`` draws such a tensor. ``fan``: fan_in, fan_out, fan_avg or None."""
+
+    scheme: str
+    params: dict
+    fan: str | None
+    p_value: float
+
+    def __str__(self):
+        params = ", ".join(
+            f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v!r}" for k, v in self.params.items()
+        )
+        return f"{self.scheme}({params})"
+
+
+@dataclass(frozen=True)
+class Identification:
+    """``verdict``    "fresh" or "not_fresh"
+    ``matches``    what the tensor may be a sample of, the likeliest first; empty where it is not fresh
+    ``ambiguous``  more than one scheme explains the tensor as well: which one it was cannot be known
+    ``reason``     where it is not fresh, what speaks against it: one of ``REASONS``; else None
+    """
+
+    verdict: str
+    matches: tuple[Match, ...] = ()
+    ambiguous: bool = False
+    reason: str | None = None
+
+    def __str__(self):
+        if self.verdict == "not_fresh":
+            return f"not fresh: {self.reason}"
+        return " or ".join(map(str, self.matches))
+
+
+# The laws, each with standard deviation 1 ----------------------------------------------------------
+
+_CUT = 2.0  # truncation, in units of the underlying std
+_MASS = math.erf(_CUT / math.sqrt(2))
+_CUT_STD = math.sqrt(1 - 2 * _CUT * math.exp(-(_CUT**2) / 2) / math.sqrt(2 * math.pi) / _MASS)
+
+
+@dataclass(frozen=True)
+class Law:
+    """A symmetric distribution of mean 0 and variance 1. ``bound``: no entry is further from 0."""
+
+    name: str
+    bound: float
+    fourth: float  # E[x⁴]
+
+    def cdf(self, x):
+        if self.name == "uniform":
+            return np.clip((x / self.bound + 1) / 2, 0, 1)
+        if self.name == "normal":
+            return special.ndtr(x)
+        x = np.clip(x * _CUT_STD, -_CUT, _CUT)
+        return (special.ndtr(x) - special.ndtr(-_CUT)) / _MASS
+
+    def log_likelihood(self, mean_square: float) -> float:
+        """Mean log density of entries within the bound whose mean square is that."""
+        if self.name == "uniform":
+            return -math.log(2 * self.bound)
+        narrow = _CUT_STD if self.name == "truncated_normal" else 1.0
+        mass = _MASS if self.name == "truncated_normal" else 1.0
+        return math.log(narrow / mass) - math.log(2 * math.pi) / 2 - mean_square * narrow**2 / 2
+
+
+def _fourth_of_truncated() -> float:
+    density = math.exp(-(_CUT**2) / 2) / math.sqrt(2 * math.pi) / _MASS
+    second = 1 - 2 * _CUT * density
+    return (3 * second - 2 * _CUT**3 * density) / second**2
+
+
+NORMAL = Law("normal", math.inf, 3.0)
+UNIFORM = Law("uniform", math.sqrt(3), 9 / 5)
+TRUNCATED = Law("truncated_normal", _CUT / _CUT_STD, _fourth_of_truncated())
+LAWS = (NORMAL, UNIFORM, TRUNCATED)
+
+
+def _two_sided(z: float) -> float:
+    return float(2 * special.ndtr(-abs(z)))
+
+
+# Tests of a fully known law ------------------------------------------------------------------------
+
+
+def _sums_p(lines: np.ndarray, length: float, variance: float) -> float:
+    """Are the sums over lines as spread as those of independent entries? χ² of as many degrees."""
+    sums = lines[0]
+    return float(special.chdtrc(len(sums), float(sums @ sums) / (length * variance)))
+
+
+def _powers_p(lines: np.ndarray, length: float, fourth: float) -> float:
+    """Have the lines the same mean square, but for chance? z² of each, their sum normalized."""
+    share = lines[1] / length
+    level = share.mean()
+    if level == 0:
+        return 1.0
+    spread = (fourth - 1) / (9 * length)
+    z = (np.cbrt(share / level) - (1 - spread)) / math.sqrt(spread)  # Wilson and Hilferty 1931
+    return float(special.chdtrc(len(z) - 1, float(((z - z.mean()) ** 2).sum())))
+
+
+def _spectrum_p(w: np.ndarray) -> float:
+    """Is the largest singular value that of noise? Tracy and Widom's law, as Johnstone (2001) centres it.
+
+    Its distribution function is taken as a gamma's (Chiani 2014), right to 1e-3 of a p-value's logarithm.
+    """
+    p, n = sorted(w.shape)
+    if p < 8:
+        return 1.0
+    variance = float(np.square(w).mean())
+    if variance == 0:
+        return 1.0
+    top = float(np.linalg.svd(w, compute_uv=False)[0]) ** 2 / variance
+    a, b = math.sqrt(n - 0.5), math.sqrt(p - 0.5)
+    centre, width = (a + b) ** 2, (a + b) * (1 / a + 1 / b) ** (1 / 3)
+    return float(special.gammaincc(46.446, max(0.0, ((top - centre) / width + 9.84801) / 0.186054)))
+
+
+def _structure(s: Scan, fourth: float) -> dict[str, float]:
+    """p-values of what independent, alike entries cannot have, whatever their scale."""
+    found = {}
+    variance = s.mean_square
+    tests = []
+    for k in range(3):
+        product, count = s.neighbours[:, k]
+        if count > 50:
+            tests.append(_two_sided(product / math.sqrt(count) / variance))
+    if tests:
+        found["neighbours"] = min(1.0, len(tests) * min(tests))
+    if s.has_lines and s.whole:
+        rows, columns = s.shape
+        found["rows"] = _lines_p(s.by_row, columns, variance, fourth)
+        found["columns"] = _lines_p(s.by_column, rows, variance, fourth)
+        found["low_rank"] = _spectrum_p(s.sample)
+    return found
+
+
+def _lines_p(lines, length, variance, fourth) -> float:
+    tests = [_sums_p(lines, length, variance)]
+    if length >= 30 and len(lines[0]) > 1:
+        tests.append(_powers_p(lines, length, fourth))
+    return min(1.0, len(tests) * min(tests))
+
+
+def _kolmogorov(ordered: np.ndarray, law: Law, std: float) -> float:
+    """Kolmogorov's test, with Stephens' (1970) correction for small samples."""
+    n = len(ordered)
+    step = max(1, n // 2**16)  # of more, every step-th is looked at: the distance grows by at most step/n
+    f = law.cdf(ordered[::step] / std)
+    rank = np.arange(0, n, step)
+    d = float(max(((rank + 1) / n - f).max(), (f - rank / n).max()))
+    root = math.sqrt(n)
+    return float(special.kolmogorov((root + 0.12 + 0.11 / root) * d))
+
+
+def _all_within(law: Law, x: float, n: int) -> float:
+    """P(no one of n entries is further from 0 than x)."""
+    outside = float(law.cdf(-x) + 1 - law.cdf(x)) if law is not NORMAL else float(2 * special.ndtr(-x))
+    return math.exp(n * math.log1p(-outside)) if 0 <= outside < 1 else 0.0
+
+
+def _tests(s: Scan, law: Law, std: float, structure: dict[str, float], fitted: bool) -> dict[str, float]:
+    """p-values by what they speak of."""
+    n = s.n
+    found = dict(structure)
+    found["drifted_mean"] = _two_sided(s.mean * math.sqrt(n) / std)
+    ratio = s.mean_square / std**2
+    if not fitted:
+        if law is NORMAL and n < 1e6:
+            below = float(special.chdtr(n, n * ratio))
+            found["scale"] = 2 * min(below, 1 - below, 0.5)
+        else:
+            found["scale"] = _two_sided((ratio - 1) * math.sqrt(n / (law.fourth - 1)))
+    furthest = max(-s.low, s.high) / std
+    if furthest > law.bound * (1 + s.epsilon) * (1 + 1e-6):
+        found["tails"] = 0.0
+    elif not (fitted and law is UNIFORM):
+        # Rounding may have moved the furthest entry either way.
+        below = _all_within(law, furthest * (1 + s.epsilon), n)
+        above = 1 - _all_within(law, furthest * (1 - s.epsilon), n)
+        found["tails"] = 2 * min(below, above, 0.5)
+    found["shape"] = _kolmogorov(np.sort(s.sample, axis=None), law, std)
+    return found
+
+
+def _combined(tests: dict[str, float]) -> float:
+    return min(1.0, len(tests) * min(tests.values()))
+
+
+# The schemes ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    scheme: str
+    params: dict
+    fan: str | None
+    law: Law
+    std: float
+
+
+# (scheme, its parameters, law, scale, fan): Var[W] = scale/fan. The usual ones first.
+_SCALED = (
+    ("he_normal", {}, NORMAL, 2.0, "fan_in"),
+    ("he_uniform", {}, UNIFORM, 2.0, "fan_in"),
+    ("xavier_normal", {}, NORMAL, 1.0, "fan_avg"),
+    ("xavier_uniform", {}, UNIFORM, 1.0, "fan_avg"),
+    ("lecun_normal", {}, NORMAL, 1.0, "fan_in"),
+    ("lecun_uniform", {}, UNIFORM, 1.0, "fan_in"),
+    ("torch_default", {}, UNIFORM, 1 / 3, "fan_in"),
+    *(("variance_scaling", {"scale": scale, "mode": mode}, TRUNCATED, scale, mode)  # Keras, JAX
+      for scale, mode in ((2.0, "fan_in"), (1.0, "fan_avg"), (1.0, "fan_in"))),
+    ("he_normal", {"mode": "fan_out"}, NORMAL, 2.0, "fan_out"),
+    ("he_uniform", {"mode": "fan_out"}, UNIFORM, 2.0, "fan_out"),
+    ("variance_scaling", {"scale": 2.0, "mode": "fan_out"}, TRUNCATED, 2.0, "fan_out"),
+    *(("variance_scaling", {"scale": scale, "mode": "fan_out", "distribution": law.name},
+       law, scale, "fan_out")
+      for law, scale in ((NORMAL, 1.0), (UNIFORM, 1.0), (UNIFORM, 1 / 3))),  # LeCun, PyTorch: transposed
+    # As PyTorch's documentation writes it, calculate_gain("relu") and ("tanh").
+    *(("xavier_uniform", {"gain": gain}, UNIFORM, gain**2, "fan_avg") for gain in (math.sqrt(2), 5 / 3)),
+)  # fmt: skip
+_USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 1.0)  # a std, or a bound, that people write
+
+
+def _candidates(shape, axes: dict, fan_in: float | None) -> list[_Candidate]:
+    found = []
+    if len(shape) > 1:
+        n_in, n_out = fans(shape, **axes)
+        by_name = {"fan_in": n_in, "fan_out": n_out, "fan_avg": (n_in + n_out) / 2}
+        found += [
+            _Candidate(scheme, params, fan, law, math.sqrt(scale / by_name[fan]))
+            for scheme, params, law, scale, fan in _SCALED
+        ]
+    elif fan_in:
+        found.append(_Candidate("torch_default", {"fan_in": fan_in}, "fan_in", UNIFORM, (3 * fan_in) ** -0.5))
+    # GPT-2's projections back into the residual stream: 0.02/√(2·layers).
+    gpt2 = [0.02 / math.sqrt(2 * layers) for layers in (6, 12, 24, 36, 48)]
+    # PyTorch's LSTM, GRU and RNN, weights and biases: ±1/√hidden, where every gate has as many rows.
+    rows = fans(shape, **axes).fan_out if len(shape) == 2 else shape[0] if len(shape) == 1 else 0
+    hidden = [rows // gates for gates in (4, 3, 1) if rows and rows % gates == 0]
+    found += [_Candidate("normal", {"std": std}, None, NORMAL, std) for std in [*_USUAL, *gpt2]]
+    found += [_Candidate("truncated_normal", {"std": std}, None, TRUNCATED, std * _CUT_STD) for std in _USUAL]
+    found += [
+        _Candidate("uniform", {"low": -bound, "high": bound}, None, UNIFORM, bound / math.sqrt(3))
+        for bound in [*_USUAL, *(n**-0.5 for n in hidden)]
+    ]
+    taken = {(c.law, round(c.std, 12)) for c in found if c.fan}  # a fan says more than a number
+    return [c for c in found if c.fan or (c.law, round(c.std, 12)) not in taken]
+
+
+def _exact(s: Scan, shape, units_last: bool) -> tuple[str, dict] | None:
+    """The schemes that leave no doubt: (name, parameters)."""
+    if s.low == s.high:
+        return {0.0: ("zeros", {}), 1.0: ("ones", {})}.get(s.low, ("constant", {"value": s.low}))
+    if not (s.has_lines and s.whole):
+        return None
+    rows, columns = s.shape
+    few = s.n - s.zeros
+    if len(shape) == 2 and few == min(rows, columns):
+        gain = s.high if s.low == 0 else s.low
+        if _passes_on(s, np.arange(rows), gain):
+            return "identity", {} if gain == 1 else {"gain": gain}
+    if len(shape) > 2 and not units_last:
+        kernel = shape[2:]
+        size, centre = math.prod(kernel), int(np.ravel_multi_index([n // 2 for n in kernel], kernel))
+        if s.low == 0 and s.high == 1 and few <= rows:
+            for groups in (g for g in range(1, rows + 1) if rows % g == 0):
+                channel = np.arange(rows) % (rows // groups)
+                if _passes_on(s, np.where(channel < shape[1], channel * size + centre, columns), 1.0):
+                    return "dirac", {} if groups == 1 else {"groups": groups}
+        norms = s.by_column[1].reshape(-1, size)[:, centre]
+        if size > 1 and few <= rows * shape[1]:
+            off_centre = s.squares - norms.sum()
+            if abs(off_centre) < 1e-9 * s.squares and np.ptp(norms) < 1e-3 * norms.mean():
+                return "delta_orthogonal", _gain(math.sqrt(norms.mean()))
+    if min(rows, columns) > 1:
+        gram = s.gram
+        level = float(np.trace(gram)) / len(gram)
+        if np.abs(gram - level * np.eye(len(gram))).max() < (1e-4 + 4 * s.epsilon) * level:
+            return "orthogonal", _gain(math.sqrt(level))
+    return None
+
+
+def _gain(gain: float) -> dict:
+    known = [g for g in (1.0, math.sqrt(2), 5 / 3) if abs(gain / g - 1) < 1e-3]
+    return {"gain": known[0] if known else gain} if known != [1.0] else {}
+
+
+def _passes_on(s: Scan, target: np.ndarray, gain: float) -> bool:
+    """Is row i 0 but for ``gain`` in column target[i], and all 0 where that is none?"""
+    across = np.append(s.across[0], np.zeros(max(0, int(target.max()) + 1 - s.shape[1])))
+    return bool(np.allclose(s.by_row[2], gain * across[target], rtol=1e-5, atol=0))
+
+
+def _sparse(s: Scan, shape) -> Match | None:
+    """The same number of zeros in every column, and normal entries elsewhere."""
+    if len(shape) != 2 or not (s.has_lines and s.whole) or not 0 < s.zeros < s.n:
+        return None
+    zeros = s.by_column[4]
+    if np.ptp(zeros) or not zeros[0]:
+        return None
+    n = s.n - s.zeros
+    kept = s.sample
+    entries = kept[kept != 0]
+    for std in _USUAL:
+        below = (
+            float(special.chdtr(n, s.squares / std**2))
+            if n < 1e6
+            else special.ndtr((s.squares / (n * std**2) - 1) * math.sqrt(n / 2))
+        )
+        p = min(1.0, 4 * min(below, 1 - below), 2 * _kolmogorov(np.sort(entries), NORMAL, std))
+        if p >= ALPHA:
+            return Match("sparse", {"sparsity": _sparsity(int(zeros[0]), shape[0]), "std": std}, None, p)
+    return None
+
+
+def _sparsity(zeros: int, rows: int) -> float:
+    """The shortest decimal s with ⌈s·rows⌉ = zeros."""
+    for digits in range(1, 17):
+        sparsity = math.floor(zeros / rows * 10**digits) / 10**digits
+        if math.ceil(sparsity * rows - 1e-9) == zeros:
+            return sparsity
+    return zeros / rows
+
+
+def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None = None) -> Identification:
+    """Which known initializer ``array`` is a sample of; or "not_fresh", and what speaks against it.
+
+    Looked for: He's, Xavier's and LeCun's Var[W] = scale/fan with every fan, normal, uniform and truncated;
+    PyTorch's and Keras' defaults; normal, uniform and truncated draws whose std or bound is 0.001, 0.01,
+    0.02, 0.05, 0.1 or 1; GPT-2's 0.02/√(2·layers); orthogonal, identity, dirac, delta_orthogonal, sparse and
+    constant tensors. A draw of any other scale is "not_fresh" with reason "scale".
+
+    A law is named where p ≥ 0.001, p being Bonferroni's over tests of its mean, mean square, largest entry
+    and distribution function (Kolmogorov), and of what holds for independent entries whatever the law: sums
+    and powers of rows and columns, products of neighbours, and the largest singular value (Tracy–Widom). So
+    a fresh tensor is called not fresh in at most one of 1,000 cases. Training that moves it little cannot
+    be seen: a change whose singular values stay below std·√(longer side) is lost in those of the noise (Baik,
+    Ben Arous and Péché 2005); of a normal start more is needed than of a uniform one, whose edges are sharp.
+
+    ``in_axis``, ``out_axis``: as in ``fans``. ``fan_in``: of the layer, where ``array`` is its bias. Entries
+    may be of any real dtype; of more than 2²⁷ so many are looked at, the same ones every time.
+    Raises ValueError for an empty array or axes that do not fit, TypeError for entries that are not real
+    numbers. Lesson 07.
+
+    >>> import initkit as ik
+    >>> print(identify(ik.he_normal((256, 784), rng=0)))
+    he_normal()
+    >>> identify(ik.he_normal((512, 512), rng=0)).ambiguous  # fan_in = fan_out
+    True
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"array must hold real numbers, not {array.dtype}")
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    if not array.size:
+        raise ValueError(f"array must have an entry, not shape {array.shape}")
+    axes = {"in_axis": in_axis, "out_axis": out_axis}
+    units_last = False
+    if array.ndim > 1:
+        fans(array.shape, **axes)  # says so where they do not fit
+        units_last = out_axis % array.ndim == array.ndim - 1
+        if not units_last and out_axis % array.ndim:
+            return of_scan(scan_array(np.moveaxis(array, out_axis, 0)), array.shape, axes, fan_in)
+    return of_scan(scan_array(array, units_last), array.shape, axes, fan_in, units_last)
+
+
+def of_scan(s: Scan, shape, axes: dict, fan_in=None, units_last: bool = False) -> Identification:
+    """``identify``, for what has been looked at already."""
+    if s.non_finite:
+        return Identification("not_fresh", reason="non_finite")
+    if not 0 <= s.squares < math.inf or (s.squares < 1e-290 and s.low != s.high):
+        return Identification("not_fresh", reason="too_large")
+    if exact := _exact(s, shape, units_last):
+        return Identification("fresh", (Match(*exact, None, 1.0),))
+    if found := _sparse(s, shape):
+        return Identification("fresh", (found,))
+    structure = {law: _structure(s, law.fourth) for law in LAWS}
+    passed = []
+    for c in _candidates(shape, axes, fan_in):
+        ratio = s.mean_square / c.std**2
+        if abs(ratio - 1) * math.sqrt(s.n / (c.law.fourth - 1)) > 6 + 100 / math.sqrt(s.n):
+            continue  # far off in scale, before anything that takes time
+        p = _combined(_tests(s, c.law, c.std, structure[c.law], fitted=False))
+        if p >= ALPHA:
+            likelihood = s.n * (c.law.log_likelihood(ratio) - math.log(c.std))
+            passed.append((likelihood, Match(c.scheme, c.params, c.fan, p)))
+    if passed:
+        best = max(likelihood for likelihood, _ in passed)
+        near = [
+            (round(best - likelihood, 6), m) for likelihood, m in passed if likelihood > best - LESS_LIKELY
+        ]
+        matches = tuple(m for _, m in sorted(near, key=lambda pair: pair[0]))
+        return Identification("fresh", matches, ambiguous=len(matches) > 1)
+    std = math.sqrt(s.mean_square)
+    tests = max((_tests(s, law, std, structure[law], fitted=True) for law in LAWS), key=_combined)
+    reason = "scale" if _combined(tests) >= ALPHA else min(tests, key=tests.get)
+    return Identification("not_fresh", reason=reason)

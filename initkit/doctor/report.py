@@ -1,0 +1,177 @@
+"""What the doctor says: a table of tensors, findings in order of weight, and a picture of the signals."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import unicodedata
+from dataclasses import dataclass, field
+
+from ..course.texts import text
+from ..signals import Signals
+from .identify import Identification
+
+SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``kind``: what is wrong; ``tensor``: where; ``fields``: how much; ``code``: a line that mends it."""
+
+    kind: str
+    tensor: str
+    fields: dict = field(default_factory=dict)
+    code: str | None = None
+
+    def message(self, lang: str = "en") -> str:
+        return text(f"doctor.{self.kind}", lang, **self.fields)
+
+    def to_dict(self, lang: str = "en") -> dict:
+        found = {"kind": self.kind, "tensor": self.tensor, "message": self.message(lang)}
+        return found if self.code is None else {**found, "code": self.code}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor as it was found. ``std``, ``gain`` = std·√fan_in: None where there is no such number."""
+
+    name: str
+    shape: tuple[int, ...]
+    fan_in: int | None
+    fan_out: int | None
+    std: float | None
+    gain: float | None
+    found: Identification
+
+    def to_dict(self) -> dict:
+        best = self.found.matches[0] if self.found.matches else None
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "fan_in": self.fan_in,
+            "fan_out": self.fan_out,
+            "std": self.std,
+            "gain": self.gain,
+            "match": str(self.found) if best else None,
+            "p_value": best.p_value if best else None,
+            "verdict": self.found.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """Prints as a table, shows itself in a notebook, and is JSON by ``to_json``.
+
+    ``tensors``, ``findings``   rows of the table; what is wrong, the gravest first
+    ``signals``, ``predicted``  of ``diagnose``: what was measured layer by layer, and what theory says, where
+                                it applies; else None
+    ``layers``                  names of the layers that ``signals`` has entries for
+    """
+
+    tensors: tuple[Tensor, ...]
+    findings: tuple[Finding, ...]
+    signals: Signals | None = None
+    predicted: Signals | None = None
+    layers: tuple[str, ...] = ()
+    lang: str = "en"
+
+    def to_dict(self) -> dict:
+        """``{"schema": 1, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
+
+        A tensor: name, shape, fan_in, fan_out, std, gain, match, p_value, verdict. A finding: kind, tensor,
+        message, and code where one line mends it. Signals: layers, q, grad_var, predicted_q,
+        predicted_grad_var, a number or null a layer. A number that is not finite is null.
+        """
+        said = {
+            "schema": SCHEMA,
+            "tensors": [t.to_dict() for t in self.tensors],
+            "findings": [f.to_dict(self.lang) for f in self.findings],
+        }
+        if self.signals is not None:
+            arrays = {"q": self.signals.q, "grad_var": self.signals.grad_var}
+            if self.predicted is not None:
+                arrays |= {f"predicted_{k}": getattr(self.predicted, k) for k in ("q", "grad_var")}
+            lists = {k: None if a is None else [float(v) for v in a] for k, a in arrays.items()}
+            said["signals"] = {"layers": list(self.layers), **lists}
+        return said
+
+    def to_json(self) -> str:
+        return json.dumps(_finite(self.to_dict()), ensure_ascii=False, allow_nan=False)
+
+    def _rows(self) -> list[list[str]]:
+        number = lambda v: "–" if v is None else f"{v:.4g}"  # noqa: E731
+        head = [text(f"doctor.{key}", self.lang) for key in ("name", "shape", "fans", "std", "gain", "match")]
+        rows = [
+            [
+                t.name,
+                "×".join(map(str, t.shape)) or "1",
+                "–" if t.fan_in is None else f"{t.fan_in} → {t.fan_out}",
+                number(t.std),
+                number(t.gain),
+                said(t.found, self.lang),
+            ]
+            for t in self.tensors
+        ]
+        return [head, *rows]
+
+    def _said(self) -> list[str]:
+        if not self.findings:
+            return [text("doctor.clean", self.lang)]
+        lines = [text("doctor.findings", self.lang, count=len(self.findings))]
+        for f in self.findings:
+            lines.append(f"  ✗ {f.tensor}: {f.message(self.lang)}")
+            if f.code:
+                lines.append(f"      {f.code}")
+        return lines
+
+    def __str__(self):
+        rows = self._rows() if self.tensors else []
+        widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell + " " * (w - _width(cell)) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join([*lines, *([""] if lines else []), *self._said()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        head, *rows = self._rows()
+        cells = lambda row, tag: "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in row)  # noqa: E731
+        table = f"<tr>{cells(head, 'th')}</tr>" + "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+        said = "".join(f"<div>{html.escape(line)}</div>" for line in self._said())
+        picture = "" if self.signals is None else self._picture()
+        return f"<table>{table if rows else ''}</table><div role='status'>{said}</div>{picture}"
+
+    def _picture(self) -> str:
+        import base64
+
+        from .. import plots  # draws: only where somebody looks
+
+        png, size = plots.signals_by_layer(self.signals, self.predicted, lang=self.lang)._repr_png_()
+        data = base64.b64encode(png).decode()
+        return f'<img width="{size["width"]}" src="data:image/png;base64,{data}" alt="">'
+
+
+def said(found: Identification, lang: str) -> str:
+    """The identification in a reader's words."""
+    if found.verdict == "not_fresh":
+        return text(f"doctor.not_fresh.{found.reason}", lang)
+    return text("doctor.or", lang).join(map(str, found.matches[:3])) + (
+        " …" if len(found.matches) > 3 else ""
+    )
+
+
+def _width(cell: str) -> int:
+    """Columns in a terminal, where a Chinese character takes two."""
+    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in cell)
+
+
+def _finite(value):
+    """``value`` without what JSON has no word for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, (list, tuple)) else value
