@@ -22,7 +22,7 @@ LOCKED := lab test browser binder font sweep mnist doctor
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder bench papers lint format strip record sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch bench papers lint format strip record sync lock frameworks font help clean
 
 lab: $(VENV)/installed ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS)
@@ -42,10 +42,14 @@ test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chrom
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
 	$(PYTEST) tests/binder $(ARGS)
 
+test-torch: $(VENV)/torch ## run the doctor's tests with PyTorch at hand (make test skips those that need it)
+	$(PYTEST) tests/unit/test_doctor*.py $(ARGS)
+
 bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use otherwise
 	$(BIN)/python tests/benchmarks/bench_initializers.py $(ARGS)
 	$(BIN)/python tests/benchmarks/bench_engine.py $(ARGS)
 	PYTHONPATH=tools:tests/browser $(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
+	$(BIN)/python tests/benchmarks/bench_doctor.py --write
 
 papers: $(VENV)/installed ## check the papers' claims and write tests/papers/RESULTS.md
 	INITKIT_WRITE_PAPERS=1 $(PYTEST) tests/papers $(ARGS)

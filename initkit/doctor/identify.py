@@ -12,7 +12,7 @@ from ..fans import fans
 from .scan import Scan, scan_array
 
 # A fresh tensor is called not fresh at most so often: every p-value is Bonferroni's over its tests.
-ALPHA = 5e-3
+ALPHA = 1e-3
 # Of two laws that both pass, one this many times less likely is not named: e^7.
 LESS_LIKELY = 7.0
 
@@ -257,24 +257,21 @@ def _candidates(shape, axes: dict, fan_in: float | None) -> list[_Candidate]:
             _Candidate(scheme, params, fan, law, math.sqrt(scale / by_name[fan]))
             for scheme, params, law, scale, fan in _SCALED
         ]
-        # LSTM and GRU: ±1/√hidden, and hidden is a fourth, or a third, of the rows.
-        for gates in (4, 3, 1):
-            if n_out % gates == 0 and n_out // gates != n_in:
-                bound = (n_out // gates) ** -0.5
-                found.append(
-                    _Candidate("uniform", {"low": -bound, "high": bound}, None, UNIFORM, bound / math.sqrt(3))
-                )
     elif fan_in:
         found.append(_Candidate("torch_default", {"fan_in": fan_in}, "fan_in", UNIFORM, (3 * fan_in) ** -0.5))
     # GPT-2's projections back into the residual stream: 0.02/√(2·layers).
     gpt2 = [0.02 / math.sqrt(2 * layers) for layers in (6, 12, 24, 36, 48)]
+    # PyTorch's LSTM, GRU and RNN, weights and biases: ±1/√hidden, where every gate has as many rows.
+    rows = fans(shape, **axes).fan_out if len(shape) == 2 else shape[0] if len(shape) == 1 else 0
+    hidden = [rows // gates for gates in (4, 3, 1) if rows and rows % gates == 0]
     found += [_Candidate("normal", {"std": std}, None, NORMAL, std) for std in [*_USUAL, *gpt2]]
     found += [_Candidate("truncated_normal", {"std": std}, None, TRUNCATED, std * _CUT_STD) for std in _USUAL]
     found += [
         _Candidate("uniform", {"low": -bound, "high": bound}, None, UNIFORM, bound / math.sqrt(3))
-        for bound in _USUAL
+        for bound in [*_USUAL, *(n**-0.5 for n in hidden)]
     ]
-    return found
+    taken = {(c.law, round(c.std, 12)) for c in found if c.fan}  # a fan says more than a number
+    return [c for c in found if c.fan or (c.law, round(c.std, 12)) not in taken]
 
 
 def _exact(s: Scan, shape, units_last: bool) -> tuple[str, dict] | None:
@@ -360,10 +357,10 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
     0.02, 0.05, 0.1 or 1; GPT-2's 0.02/√(2·layers); orthogonal, identity, dirac, delta_orthogonal, sparse and
     constant tensors. A draw of any other scale is "not_fresh" with reason "scale".
 
-    A law is named where p ≥ 0.005, p being Bonferroni's over tests of its mean, mean square, largest entry
+    A law is named where p ≥ 0.001, p being Bonferroni's over tests of its mean, mean square, largest entry
     and distribution function (Kolmogorov), and of what holds for independent entries whatever the law: sums
     and powers of rows and columns, products of neighbours, and the largest singular value (Tracy–Widom). So
-    a fresh tensor is called not fresh in at most 5 of 1,000 cases. Training that moves a tensor little cannot
+    a fresh tensor is called not fresh in at most one of 1,000 cases. Training that moves it little cannot
     be seen: a change whose singular values stay below std·√(longer side) is lost in those of the noise (Baik,
     Ben Arous and Péché 2005); of a normal start more is needed than of a uniform one, whose edges are sharp.
 

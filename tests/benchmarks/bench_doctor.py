@@ -1,8 +1,8 @@
 """How often `identify` is right: every scheme by every shape over seeds, and tensors that have been trained.
 
-    python tests/benchmarks/bench_doctor.py [--seeds 20]
+    python tests/benchmarks/bench_doctor.py [--seeds 20] [--write]
 
-Prints two tables in Markdown.
+Prints two tables in Markdown; with ``--write`` into IDENTIFY.md beside this file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import collections
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -47,9 +48,9 @@ def same(match, scheme, arguments) -> bool:
     )
 
 
-def fresh(seeds: int) -> None:
-    print("| scheme | " + " | ".join("×".join(map(str, s)) for s in SHAPES) + " |")
-    print("|---|" + "---|" * len(SHAPES))
+def fresh(seeds: int):
+    yield ("| scheme | " + " | ".join("×".join(map(str, s)) for s in SHAPES) + " |")
+    yield "|---|" + "---|" * len(SHAPES)
     right = of = named = 0
     for scheme, arguments in SCHEMES:
         cells = []
@@ -70,11 +71,11 @@ def fresh(seeds: int) -> None:
         arguments = ", ".join(
             f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in arguments.items()
         )
-        print(f"| {scheme}({arguments}) | " + " | ".join(cells) + " |", flush=True)
-    print(f"\n5,000 entries and more: named {right} of {of} = {right / of:.2%}, first {named / of:.2%}\n")
+        yield (f"| {scheme}({arguments}) | " + " | ".join(cells) + " |")
+    yield (f"\n5,000 entries and more: named {right} of {of} = {right / of:.2%}, first {named / of:.2%}\n")
 
 
-def trained() -> None:
+def trained():
     """Digits, five and twenty epochs: what is called fresh, by how far a tensor has moved."""
     data = ik.datasets.digits()
     seen = collections.defaultdict(list)
@@ -94,15 +95,27 @@ def trained() -> None:
                             kind = "normal" if "normal" in init else "uniform"
                             level = "above" if change > 1 else "below"
                             seen[kind, epochs, level].append(identify(w).verdict == "fresh")
-    print("| start | epochs | largest singular value of the change, over noise | tensors | called fresh |")
-    print("|---|---|---|---|---|")
+    yield ("| start | epochs | largest singular value of the change, over noise | tensors | called fresh |")
+    yield ("|---|---|---|---|---|")
     for (kind, epochs, level), calls in sorted(seen.items()):
-        print(f"| {kind} | {epochs} | {level} 1 | {len(calls)} | {np.mean(calls):.1%} |")
+        yield (f"| {kind} | {epochs} | {level} 1 | {len(calls)} | {np.mean(calls):.1%} |")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
-    fresh(asked.seeds)
-    trained()
+    lines = [
+        "# What `identify` calls a tensor",
+        "",
+        f"Of {asked.seeds} draws, seeds 0 to {asked.seeds - 1}: how often the scheme that drew it is named,",
+        "alone or among those that cannot be told from it (and how often first, where that is less often).",
+        "",
+    ]
+    for part in (fresh(asked.seeds), trained()):
+        for line in part:
+            print(line, flush=True)
+            lines.append(line)
+    if asked.write:
+        (Path(__file__).parent / "IDENTIFY.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,185 @@
+"""audit: a checkpoint's table, its findings, its JSON, and the command."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import initkit as ik
+from initkit.course import LANGUAGES
+from initkit.doctor import Identification, Report, audit
+from initkit.doctor.audit import KINDS
+from initkit.doctor.cli import main
+from initkit.doctor.identify import REASONS
+from initkit.doctor.report import Finding, said
+
+
+def weights(**changes) -> dict:
+    """Six He layers and their biases, some of them changed."""
+    rng = np.random.default_rng(0)
+    layers = {}
+    for k, (out, fan_in) in enumerate([(120, 64), (100, 120), (90, 100), (80, 90), (70, 80), (10, 70)]):
+        layers[f"{k}.weight"] = ik.he_normal((out, fan_in), rng=rng)
+        layers[f"{k}.bias"] = ik.zeros(out)
+    return layers | {name.replace("_", "."): array for name, array in changes.items()}
+
+
+def saved(folder, **changes):
+    np.savez(folder / "net.npz", **weights(**changes))
+    return folder / "net.npz"
+
+
+def test_a_healthy_net(tmp_path):
+    report = audit(saved(tmp_path))
+    assert report.findings == ()
+    assert [t.name for t in report.tensors] == list(weights())
+    first, bias = report.tensors[:2]
+    assert (first.shape, first.fan_in, first.fan_out) == ((120, 64), 64, 120)
+    assert first.std == pytest.approx((2 / 64) ** 0.5, rel=0.03)
+    assert first.gain == pytest.approx(2**0.5, rel=0.03)
+    assert first.found.matches[0].scheme == "he_normal"
+    assert (bias.fan_in, bias.gain, bias.found.matches[0].scheme) == (None, None, "zeros")
+
+
+def _symmetric():
+    w = ik.he_normal((90, 100), rng=1)
+    w[40:] = -w[:50]
+    return w
+
+
+def _dead():
+    w = ik.he_normal((90, 100), rng=1)
+    w[[3, 5]] = 0
+    return w
+
+
+def _ill():
+    w = ik.he_normal((90, 100), rng=1)
+    w[0, 0], w[1, 1] = np.nan, np.inf
+    return w
+
+
+SICK = {
+    "symmetric_rows": _symmetric(),
+    "all_zero": np.zeros((90, 100), np.float32),
+    "dead_rows": _dead(),
+    "non_finite": _ill(),
+    "scale_outlier": ik.he_normal((90, 100), gain=40.0, rng=1),
+    "transposed_fans": ik.torch_default((90, 700), rng=1).T.copy(),
+}
+
+
+@pytest.mark.parametrize("kind", SICK)
+def test_a_sick_layer_is_found(kind, tmp_path):
+    report = audit(saved(tmp_path, **{"2_weight": SICK[kind]}))
+    assert [(f.kind, f.tensor) for f in report.findings] == [(kind, "2.weight")]
+    for lang in LANGUAGES:
+        assert "{" not in report.findings[0].message(lang)
+
+
+def test_constant_weights_are_symmetric(tmp_path):
+    (finding,) = audit(saved(tmp_path, **{"2_weight": np.full((90, 100), 0.1, np.float32)})).findings
+    assert (finding.kind, finding.fields["count"]) == ("symmetric_rows", 90)
+
+
+def test_hidden_gains_are_held_to_the_activation(tmp_path):
+    rng = np.random.default_rng(0)
+    layers = {f"{k}.weight": ik.torch_default((100, 100), rng=rng) for k in range(5)}
+    np.savez(tmp_path / "net.npz", **layers)
+    report = audit(tmp_path / "net.npz", activation="relu")
+    assert [f.kind for f in report.findings] == [
+        "scheme_activation_mismatch"
+    ] * 3  # not the first, not the last
+    assert "0.57" in report.findings[0].message()
+    assert "1.41" in report.findings[0].message()
+    assert audit(tmp_path / "net.npz").findings == ()
+    with pytest.raises(ValueError, match="rely"):
+        audit(tmp_path / "net.npz", activation="rely")
+
+
+def test_an_embedding_may_have_a_scale_and_rows_of_its_own(tmp_path):
+    table = ik.normal((500, 64), std=1.0, rng=0)
+    table[0] = 0  # padding
+    assert audit(saved(tmp_path, token_embedding=table)).findings == ()
+
+
+def test_the_gravest_comes_first(tmp_path):
+    report = audit(saved(tmp_path, **{"4_weight": SICK["non_finite"], "1_weight": SICK["scale_outlier"]}))
+    assert [f.kind for f in report.findings] == ["non_finite", "scale_outlier"]
+    order = [KINDS.index(kind) for kind in ("non_finite", "symmetric_rows", "transposed_fans")]
+    assert order == sorted(order)
+
+
+def test_json(tmp_path):
+    report = audit(saved(tmp_path, **{"2_weight": SICK["non_finite"]}))
+    told = json.loads(report.to_json())
+    assert told["schema"] == 1
+    assert set(told) == {"schema", "tensors", "findings"}
+    keys = {"name", "shape", "fan_in", "fan_out", "std", "gain", "match", "p_value", "verdict"}
+    assert all(set(t) == keys for t in told["tensors"])
+    assert told["tensors"][0]["verdict"] == "fresh"
+    assert told["tensors"][4]["match"] is None
+    (finding,) = told["findings"]
+    assert set(finding) == {"kind", "tensor", "message"}
+    assert finding["message"] == "2 entries are NaN or infinite"
+
+
+def test_a_number_that_json_has_no_word_for_is_null(tmp_path):
+    report = audit(saved(tmp_path, **{"2_weight": np.full((90, 100), 1e300) * np.arange(1, 101)}))
+    assert json.loads(report.to_json())["tensors"][4]["std"] is None
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_word_exists(lang, tmp_path):
+    for reason in (*REASONS, "empty"):
+        assert "{" not in said(Identification("not_fresh", reason=reason), lang)
+    fields = dict.fromkeys(["count", "first", "second", "factor", "gain", "median", "match"], "1")
+    fields |= {"activation": "relu", "wanted": "1.41"}
+    for kind in KINDS:
+        assert "{" not in Finding(kind, "w", fields).message(lang)
+    report = audit(saved(tmp_path, **{"2_weight": SICK["dead_rows"]}), lang=lang)
+    assert ("张量" in str(report)) == (lang == "zh")
+    assert "he_normal" in report._repr_html_()
+    assert "2.weight" in str(report)
+
+
+def test_names_cannot_write_html():
+    bad = Report((), (Finding("all_zero", "<script>"),))
+    assert "<script>" not in bad._repr_html_()
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    path = saved(tmp_path)
+    assert main(["audit", str(path), "--lang", "en"]) == 0
+    assert "Nothing wrong" in capsys.readouterr().out
+    path = saved(tmp_path, **{"2_weight": SICK["dead_rows"]})
+    assert main(["audit", str(path), "--lang", "zh"]) == 1
+    assert "发现 1 个问题" in capsys.readouterr().out
+    assert main(["audit", str(path), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["findings"][0]["kind"] == "dead_rows"
+    assert main(["audit", str(tmp_path / "none.npz")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert "none.npz" in err
+    assert main(["audit", str(path), "--activation", "rely"]) == 2
+    assert "rely" in capsys.readouterr().err
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    main(["audit", str(path)])
+    assert "张量" in capsys.readouterr().out
+
+
+def test_the_command_is_installed_and_loads_no_framework(tmp_path):
+    code = (
+        "import sys; from initkit.doctor.cli import main; status = main(['audit', sys.argv[1]]);"
+        "heavy = {'torch', 'h5py', 'safetensors', 'matplotlib', 'sklearn'};"
+        "print(sorted(heavy & set(sys.modules))); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, saved(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    from importlib.metadata import entry_points
+
+    (command,) = [e for e in entry_points(group="console_scripts") if e.name == "initkit"]
+    assert command.load() is main
