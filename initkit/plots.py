@@ -462,7 +462,7 @@ def forward_and_backward(seen, predicted, edges, *, lang: str) -> Figure:
 class SignalsByLayer(Picture):
     """The signal forward and the gradient backward, of one net or of two, theory over measurement."""
 
-    HEIGHT, BOTTOM, TALL = 4.2, 0.12, 0.66
+    HEIGHT = 4.2
 
     def __init__(self, most: int, decades: int, names, lang: str):
         self.most, self.decades, self.names = most, decades, tuple(names)
@@ -472,7 +472,7 @@ class SignalsByLayer(Picture):
         figure = self.figure
         forward, backward = figure.subplots(1, 2)
         for axes, left in ((forward, 0.065), (backward, 0.565)):
-            axes.set_position((left, self.BOTTOM, 0.42, self.TALL))
+            axes.set_position((left, 0.12, 0.42, 0.66))
         panels = ((forward, "signal.forward", "o"), (backward, "signal.backward", "s"))
         self.series = [
             [_ByLayer(self, axes, self.most, self.decades, title, shape, k) for axes, title, shape in panels]
@@ -495,25 +495,6 @@ class SignalsByLayer(Picture):
             changes = {way: f"{change:.2g}" for way, change in _changes(seen).items()}
             said.append(self.text("signal.passage", name=name, **changes))
         self.verdict.set_text(self.text("signal.through", nets=self.text("signal.and").join(said)))
-
-
-class PatientCard(SignalsByLayer):
-    """The same of one net, and below it what the doctor says."""
-
-    HEIGHT, BOTTOM, TALL = 4.6, 0.2, 0.6
-
-    def __init__(self, depth: int, lang: str):
-        super().__init__(depth, 18, [text("signal.measured", lang)], lang)
-
-    def build(self):
-        super().build()
-        self.figure.text(0.04, 0.035, self.text("patient.diagnosis"), color=DIM, fontsize=11)
-        self.diagnosis = self.moves(self.figure.add_artist(Words(0.14, 0.035, "black", 11)))
-
-    def update(self, seen, predicted, diagnosis, fields):
-        """``seen``: measured Signals; ``predicted``: theory's; ``diagnosis``: a text below ``patient``."""
-        super().update((seen, predicted))
-        self.diagnosis.set_text(self.text(f"patient.{diagnosis}", **fields))
 
 
 def heat_map(rows, *, lang: str) -> Figure:
@@ -543,3 +524,24 @@ def heat_map(rows, *, lang: str) -> Figure:
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
     return figure
+
+
+class PatientCard(SignalsByLayer):
+    """The same of one net, and below it what the doctor says."""
+
+    HEIGHT = 4.6
+
+    def __init__(self, depth: int, lang: str):
+        super().__init__(depth, 18, [text("signal.measured", lang)], lang)
+
+    def build(self):
+        super().build()
+        for axes in self.figure.axes:
+            axes.set_position((axes.get_position().x0, 0.2, 0.42, 0.6))
+        self.figure.text(0.04, 0.035, self.text("patient.diagnosis"), color=DIM, fontsize=11)
+        self.diagnosis = self.moves(self.figure.add_artist(Words(0.14, 0.035, "black", 11)))
+
+    def update(self, seen, predicted, diagnosis, fields):
+        """``seen``: measured Signals; ``predicted``: theory's; ``diagnosis``: a text below ``patient``."""
+        super().update((seen, predicted))
+        self.diagnosis.set_text(self.text(f"patient.{diagnosis}", **fields))

@@ -13,7 +13,7 @@ PATIENTS = {  # activation, and what all weights are drawn by, before ``patient`
     "B": ("relu", "he_normal"),
     "C": ("tanh", functools.partial(initializers.normal, std=1.0)),
     "D": ("relu", "he_normal"),
-    "E": ("relu", "he_normal"),
+    "E": ("relu", "he_uniform"),
 }
 
 

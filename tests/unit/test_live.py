@@ -230,6 +230,7 @@ def test_threads_never_draw_at_the_same_time():
 
 FIGURES = {
     "choosing": live.choosing,
+    "doctor": live.doctor,
     "he": live.he,
     "random": live.random,
     "taste": live.taste,
