@@ -1,0 +1,618 @@
+"""Checkpoints: what is read is what was saved; and whatever a stranger sends costs one line."""
+
+import gc
+import io
+import json
+import os
+import pickle
+import resource
+import struct
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from initkit.doctor import files, scan
+from initkit.doctor.files import Unreadable, sources
+
+W = np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32)
+KERNEL = np.random.default_rng(1).standard_normal((4, 3, 2, 5)).astype(np.float32)
+FORMATS = [".npy", ".npz", ".safetensors", ".pt", ".pth", ".weights.h5"]
+
+
+def save(path, tensors: dict, **more) -> None:
+    """The tensors, as the library of that format writes them."""
+    name = path.name
+    if name.endswith(".npy"):
+        np.save(path, *tensors.values())
+    elif name.endswith(".npz"):
+        (np.savez_compressed if more.get("compressed") else np.savez)(path, **tensors)
+    elif name.endswith(".safetensors"):
+        pytest.importorskip("safetensors.numpy").save_file(tensors, path)
+    elif name.endswith(".h5"):
+        with pytest.importorskip("h5py").File(path, "w") as f:
+            for key, value in tensors.items():
+                f.create_dataset(key, data=value, **more)
+    else:
+        torch = pytest.importorskip("torch")
+        torch.save({key: torch.tensor(value) for key, value in tensors.items()}, path, **more)
+
+
+def assert_same(found, array, units_last=False):
+    """The scan of a file is the scan of the array."""
+    expected = scan.scan_array(np.ascontiguousarray(array), units_last)
+    for name in ("shape", "last", "n", "non_finite", "zeros", "low", "high", "epsilon"):
+        assert getattr(found, name) == getattr(expected, name), name
+    for name in ("sum", "squares", "by_row", "by_column", "kept", "gram"):
+        if hasattr(expected, name):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-9)
+
+
+def scans(path) -> dict:
+    return {source.name: source.scan() for source in sources(path)}
+
+
+def refused(path) -> str:
+    with pytest.raises(Unreadable) as e:
+        scans(path)
+    assert "\n" not in e.value.message
+    assert e.value.message == str(e.value)
+    assert len(e.value.message) < 700
+    return e.value.message
+
+
+# What is read is what was saved --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("block", [25, 64, scan.BLOCK])
+def test_every_format_gives_back_what_it_was_given(suffix, block, tmp_path, monkeypatch):
+    monkeypatch.setattr(scan, "BLOCK", block)  # rows cut, rows together, all at once
+    tensors = {"w": W} if suffix == ".npy" else {"w": W, "k": KERNEL, "b": W[0]}
+    save(tmp_path / f"w{suffix}", tensors)
+    keras = suffix == ".weights.h5"
+    found = {source.name: source for source in sources(tmp_path / f"w{suffix}")}
+    assert found.keys() == tensors.keys()
+    for source in sources(tmp_path / f"w{suffix}"):
+        assert source.shape == tensors[source.name].shape
+        assert source.units_last == (keras and len(source.shape) > 1)
+        assert_same(source.scan(), tensors[source.name], source.units_last)
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_dtypes_of_numpy(dtype, suffix, tmp_path):
+    save(tmp_path / f"w{suffix}", {"w": W.astype(dtype)})
+    assert_same(scans(tmp_path / f"w{suffix}")["w"], W.astype(dtype))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("array", [W, W.T, KERNEL], ids=["tall", "wide", "kernel"])
+@pytest.mark.parametrize("whole", [0, files.WHOLE])
+def test_fortran_order(suffix, compressed, array, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "WHOLE", whole)
+    monkeypatch.setattr(scan, "BLOCK", 64)
+    save(tmp_path / f"w{suffix}", {"w": np.asfortranarray(array)}, compressed=compressed)
+    backwards = suffix == ".npz" and compressed and array is W
+    if whole == 0 and (array is KERNEL or backwards):
+        assert "contiguous copy" in refused(tmp_path / f"w{suffix}")
+    else:
+        assert_same(scans(tmp_path / f"w{suffix}")["w"], array)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("whole", [0, files.WHOLE])
+def test_torch_views(legacy, whole, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(files, "WHOLE", whole)
+    monkeypatch.setattr(scan, "BLOCK", 64)
+    w = torch.tensor(W)
+    views = {
+        "t": w.t(),
+        "columns": w[:, 3:9],
+        "rows": w[4:],
+        "one": torch.ones(1, 7),
+        "p": torch.nn.Parameter(w),
+    }
+    views["tt"] = w[:15].t()
+    if whole:
+        views |= {"kernel": torch.tensor(KERNEL).permute(1, 2, 0, 3), "same": w[:1].expand(5, 20)}
+    torch.save(views, tmp_path / "w.pt", _use_new_zipfile_serialization=not legacy)
+    found = scans(tmp_path / "w.pt")
+    assert found.keys() == views.keys()
+    for name, view in views.items():
+        assert_same(found[name], view.detach().numpy())
+
+
+def test_what_torch_nests_is_named_with_dots(tmp_path):
+    torch = pytest.importorskip("torch")
+    w = torch.tensor(W)
+    inside = {"model": {"layer.weight": w}, "optimizer": {"state": {0: {"step": torch.tensor(3), "m": w}}}}
+    torch.save({**inside, "epoch": 4, "shapes": torch.Size([3]), "more": [w]}, tmp_path / "w.pt")
+    assert list(scans(tmp_path / "w.pt")) == ["model.layer.weight", "optimizer.state.0.m", "more.0"]
+    torch.save(w, tmp_path / "alone.pt")
+    assert list(scans(tmp_path / "alone.pt")) == ["alone"]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+@pytest.mark.parametrize(
+    ("name", "epsilon"), [("bfloat16", 2.0**-8), ("float8_e4m3fn", 2.0**-4), ("float8_e5m2", 2.0**-3)]
+)
+def test_numbers_that_numpy_does_not_know(suffix, name, epsilon, tmp_path):
+    torch = pytest.importorskip("torch")
+    w = torch.tensor(W).to(getattr(torch, name))
+    if suffix == ".pt":
+        torch.save({"w": w}, tmp_path / "w.pt")
+    else:
+        pytest.importorskip("safetensors.torch").save_file({"w": w}, tmp_path / "w.safetensors")
+    found = scans(tmp_path / f"w{suffix}")["w"]
+    assert found.epsilon == epsilon
+    np.testing.assert_array_equal(found.kept, w.double().numpy())
+
+
+def test_float8_tables_are_those_of_torch():
+    torch = pytest.importorskip("torch")
+    codes = np.arange(256, dtype=np.uint8)
+    for key, dtype in (("F8_E4M3", torch.float8_e4m3fn), ("F8_E5M2", torch.float8_e5m2)):
+        expected = torch.tensor(codes).view(dtype).float().numpy()
+        np.testing.assert_array_equal(files.NUMBERS[key].of(codes).astype(np.float32), expected)
+
+
+def test_keras_links_are_not_followed_and_loops_end(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    save(tmp_path / "other.h5", {"secret": W})
+    with h5py.File(tmp_path / "w.weights.h5", "w") as f:
+        f["layers/dense/vars/0"] = W
+        f["layers/again"] = f["layers"]
+        f["soft"] = h5py.SoftLink("/layers/dense/vars/0")
+        f["nowhere"] = h5py.SoftLink("/nowhere")
+        f["external"] = h5py.ExternalLink("other.h5", "/secret")
+        f["empty"] = h5py.Empty("f4")
+        f["text"] = "config"
+    assert list(scans(tmp_path / "w.weights.h5")) == ["layers/dense/vars/0"]
+
+
+def test_keras_chunks_and_what_was_never_written(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "w.h5", "w", userblock_size=512) as f:
+        f.create_dataset("chunks", data=W, chunks=(7, 3), compression="gzip", shuffle=True)
+        f.create_dataset("unwritten", shape=(5, 4), dtype="f4")
+        f["plain"] = KERNEL
+    found = scans(tmp_path / "w.h5")
+    assert_same(found["chunks"], W, units_last=True)
+    assert_same(found["plain"], KERNEL, units_last=True)
+    assert found["unwritten"].zeros == 20
+
+
+@pytest.mark.parametrize("what", ["external", "virtual", "plugin", "large"])
+def test_keras_never_opens_another_file_nor_unpacks_what_is_large(what, tmp_path, monkeypatch):
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "secret").write_bytes(bytes(4096))
+    with h5py.File(tmp_path / "w.h5", "w") as f:
+        if what == "external":
+            f.create_dataset("w", (4, 4), "f4", external=[(str(tmp_path / "secret"), 0, 64)])
+        elif what == "virtual":
+            layout = h5py.VirtualLayout((4, 4), "f4")
+            layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "secret", (4, 4))
+            f.create_virtual_dataset("w", layout)
+        elif what == "plugin":
+            f.create_dataset("w", data=W, compression="lzf")
+        else:
+            f.create_dataset("w", (2**14, 2**14), "f4", chunks=(2**14, 2**12), compression="gzip")
+    said = refused(tmp_path / "w.h5")
+    assert ("another file" if what in ("external", "virtual") else "packed in chunks") in said
+
+
+def test_what_is_no_floating_point_number_is_passed_over(tmp_path):
+    others = {"i": np.arange(3), "t": np.ones(3, bool), "c": np.ones(3, complex), "s": np.array("he_normal")}
+    save(tmp_path / "w.npz", {"w": W, **others, "o": np.array([{}])})
+    assert list(scans(tmp_path / "w.npz")) == ["w"]
+    save(tmp_path / "i.npz", others)
+    assert "no tensor" in refused(tmp_path / "i.npz")
+    np.save(tmp_path / "i.npy", others["i"])
+    assert "not floating-point" in refused(tmp_path / "i.npy")
+
+
+@pytest.mark.parametrize("suffix", FORMATS[1:])
+def test_nothing_to_see_and_nan(suffix, tmp_path):
+    path = tmp_path / f"w{suffix}"
+    tensors = {"none": np.zeros((0, 3), np.float32), "one": np.float32(3) * np.ones(()), "nan": W * np.nan}
+    save(path, {name: np.asarray(t, np.float32) for name, t in tensors.items()})
+    found = scans(path)
+    assert found["none"] is None
+    assert (found["one"].n, found["one"].mean) == (1, 3)
+    assert found["nan"].non_finite == W.size
+
+
+def test_only_what_a_format_needs_is_imported(tmp_path):
+    save(tmp_path / "w.npz", {"w": W})
+    code = f"""if True:
+        import sys
+        from initkit.doctor import files
+        print([s.scan().n for s in files.sources({str(tmp_path / "w.npz")!r})])
+        print({{"torch", "h5py", "safetensors"}} & set(sys.modules))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[600]\nset()\n"
+
+
+@pytest.mark.parametrize(
+    ("package", "suffix", "extra"),
+    [("safetensors", ".safetensors", "doctor"), ("torch", ".pt", "torch"), ("h5py", ".h5", "doctor")],
+)
+def test_a_missing_package_is_named(package, suffix, extra, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    (tmp_path / f"w{suffix}").write_bytes(bytes(100))
+    assert f'pip install "initkit[{extra}]"' in refused(tmp_path / f"w{suffix}")
+
+
+# No file at all ------------------------------------------------------------------------------------
+
+
+def test_what_is_not_a_file(tmp_path):
+    (tmp_path / "dir.npz").mkdir()
+    (tmp_path / "empty.npy").touch()
+    (tmp_path / "loop.npy").symlink_to(tmp_path / "loop.npy")
+    os.mkfifo(tmp_path / "pipe.pt")
+    assert "directory" in refused(tmp_path / "dir.npz")
+    assert "empty" in refused(tmp_path / "empty.npy")
+    assert "symbolic links" in refused(tmp_path / "loop.npy")
+    assert "not a file" in refused(tmp_path / "pipe.pt")
+    assert "No such file" in refused(tmp_path / "missing.npz")
+    assert "null" in refused("a\0b.npy")
+    for suffix in (".safetensors", ".npz", ".npy", ".pt", ".weights.h5"):
+        assert suffix in refused(tmp_path / "model.bin")
+
+
+def test_a_file_closes_when_its_tensors_were_read(tmp_path):
+    for suffix in (".npy", ".npz", ".safetensors"):
+        save(tmp_path / f"w{suffix}", {"w": W})
+        found = sources(tmp_path / f"w{suffix}")
+        source = next(found)
+        assert source.scan().n == W.size
+        found.close()
+        with pytest.raises(Unreadable):
+            source.scan()
+    gc.collect()  # a file that was left open warns here
+
+
+# What a stranger sends -----------------------------------------------------------------------------
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "pt", "legacy", "raw"])
+def test_a_malicious_pickle_does_nothing(kind, tmp_path):
+    sentinel, path = (
+        tmp_path / "sentinel",
+        tmp_path / {"legacy": "w.pt", "raw": "w.pth"}.get(kind, f"w.{kind}"),
+    )
+    evil = Evil(sentinel)
+    pickle.loads(pickle.dumps(evil)).close()
+    assert sentinel.exists()  # it would, where it is loaded
+    sentinel.unlink()
+    if kind == "npy":
+        np.save(path, np.array([evil]), allow_pickle=True)
+    elif kind == "npz":
+        np.savez(path, w=np.array([evil]))
+    elif kind == "raw":
+        pytest.importorskip("torch")
+        path.write_bytes(pickle.dumps(evil))
+    else:
+        torch = pytest.importorskip("torch")
+        tensors = {"w": torch.tensor(W), "x": evil}
+        torch.save(tensors, path, _use_new_zipfile_serialization=kind == "pt")
+    said = refused(path)
+    assert not sentinel.exists()
+    assert (
+        "io.open" if kind in ("pt", "legacy") else "not loaded" if kind[:2] == "np" else "STACK_GLOBAL"
+    ) in said
+
+
+def test_a_pickle_that_would_fill_the_memory_is_not_taken(tmp_path):
+    torch = pytest.importorskip("torch")
+
+    class Large:
+        def __reduce__(self):
+            return bytearray, (10**11,)
+
+    torch.save({"x": Large()}, tmp_path / "w.pt")
+    assert "bytearray" in refused(tmp_path / "w.pt")
+    loop = {}
+    loop["again"] = loop
+    torch.save(loop, tmp_path / "loop.pt")
+    assert "nested without end" in refused(tmp_path / "loop.pt")
+    many = torch.tensor(W)
+    for _ in range(40):  # 2⁴⁰ names of one tensor
+        many = {"a": many, "b": many}
+    torch.save(many, tmp_path / "many.pt")
+    assert "nested without end" in refused(tmp_path / "many.pt")
+
+
+def test_a_whole_module_is_refused_with_what_to_save_instead(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save(torch.nn.Linear(3, 2), tmp_path / "w.pt")
+    assert "state_dict" in refused(tmp_path / "w.pt")
+
+
+def test_a_torch_archive_packed_again_is_refused(tmp_path):
+    save(tmp_path / "w.pt", {"w": W})
+    with zipfile.ZipFile(tmp_path / "w.pt") as old, zipfile.ZipFile(tmp_path / "new.pt", "w", 8) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert "packed again" in refused(tmp_path / "new.pt")
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, "legacy.pt", "packed.npz"])
+def test_cut_short_anywhere(suffix, tmp_path):
+    more = {"legacy.pt": {"_use_new_zipfile_serialization": False}, "packed.npz": {"compressed": True}}
+    path = tmp_path / f"w{suffix}"
+    save(path, {"w": W}, **more.get(suffix, {}))
+    good = path.read_bytes()
+    assert scans(path)
+    for share in (0.001, 0.02, 0.3, 0.7, 0.97) if "h5" in suffix else np.linspace(0.001, 0.999, 40):
+        path.write_bytes(good[: int(len(good) * share)])
+        refused(path)
+    path.write_bytes(good[:-1])
+    refused(path)
+
+
+def npy(shape, data=b"", dtype="<f4", fortran=False) -> bytes:
+    header = repr({"descr": dtype, "fortran_order": fortran, "shape": shape}).encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + data
+
+
+@pytest.mark.parametrize(
+    "shape", [(31, 20), (-30, 20), (-30, -20), (2**62, 2**62), (True, 20), (1.5, 20), "w", (10**4000,)]
+)
+@pytest.mark.parametrize("fortran", [False, True])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_lying_header_of_numpy(shape, fortran, suffix, tmp_path):
+    lie = npy(shape, W.tobytes(), fortran=fortran)
+    if suffix == ".npy":
+        (tmp_path / "w.npy").write_bytes(lie)
+    else:
+        with zipfile.ZipFile(tmp_path / "w.npz", "w", zipfile.ZIP_DEFLATED) as z:
+            z.writestr("w.npy", lie)
+    refused(tmp_path / f"w{suffix}")
+
+
+def test_a_header_that_claims_to_be_long(tmp_path):
+    with open(tmp_path / "w.npy", "wb") as f:
+        f.write(b"\x93NUMPY\2\0" + struct.pack("<I", 2**32 - 1))
+        f.truncate(2**33)
+    tracemalloc.start()
+    refused(tmp_path / "w.npy")
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+
+
+def safetensors(header, data=bytes(2400)) -> bytes:
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(header)) + header + data
+
+
+def tensor(start=0, end=2400, shape=(30, 20), dtype="F32") -> dict:
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        safetensors({"w": tensor(shape=(31, 20))}),
+        safetensors({"w": tensor(shape=(-30, -20))}),
+        safetensors({"w": tensor(0, 2480, (31, 20))}),
+        safetensors({"w": tensor(shape=(2**32, 2**32, 2**32))}),
+        safetensors({"a": tensor(), "b": tensor()}),
+        safetensors({"a": tensor(), "b": tensor(1200, 2400, (15, 20))}),
+        safetensors({"w": tensor(-2400, 0)}),
+        safetensors({"w": tensor(dtype="F33")}),
+        safetensors({"w": 3}),
+        safetensors(b'{"w": %b, "w": %b}' % ((json.dumps(tensor()).encode(),) * 2)),
+        safetensors(b'{"\xff\xfe": %b}' % json.dumps(tensor()).encode()),
+        safetensors(b"[" * 100_000),
+        struct.pack("<Q", 2**60) + bytes(100),
+        struct.pack("<Q", 2**64 - 1) + bytes(100),
+        bytes(7),
+        bytes(100),
+    ],
+    ids=range(16),
+)
+def test_a_lying_header_of_safetensors(content, tmp_path):
+    pytest.importorskip("safetensors")
+    (tmp_path / "w.safetensors").write_bytes(content)
+    refused(tmp_path / "w.safetensors")
+
+
+def test_a_torch_shape_larger_than_its_data(tmp_path):
+    torch = pytest.importorskip("torch")
+    save(tmp_path / "w.pt", {"w": W})
+    for rows in (31, 2**31 - 1):
+        with zipfile.ZipFile(tmp_path / "w.pt") as old, zipfile.ZipFile(tmp_path / "lie.pt", "w") as new:
+            for name in old.namelist():
+                data = old.read(name)
+                if name.endswith("data.pkl"):
+                    assert data.count(b"K\x1eK\x14") == 1  # the shape: 30, 20
+                    data = data.replace(b"K\x1eK\x14", b"J" + struct.pack("<i", rows) + b"K\x14")
+                new.writestr(name, data)
+        refused(tmp_path / "lie.pt")
+    expanded = torch.zeros(1).expand(2**20, 2**20)  # a terabyte in four bytes
+    torch.save({"w": expanded}, tmp_path / "bomb.pt")
+    assert "bomb" in refused(tmp_path / "bomb.pt")
+
+
+def test_zip_bombs(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "FREE", 2**25)
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as z, z.open("w.npy", "w") as f:
+        f.write(npy((2**12, 2**12)))
+        for _ in range(2**2):
+            f.write(bytes(2**24))
+    assert "bomb" in refused(tmp_path / "bomb.npz")
+    data = bytearray((tmp_path / "bomb.npz").read_bytes())
+    entry = data.rfind(b"PK\1\2")
+    data[entry + 24 : entry + 28] = struct.pack("<I", 2**32 - 2)  # its size, in the directory
+    (tmp_path / "lie.npz").write_bytes(data)
+    assert "cannot stand for" in refused(tmp_path / "lie.npz")
+
+
+def test_one_member_twice_is_refused(tmp_path):
+    content = io.BytesIO()
+    np.save(content, W)
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as z:
+        z.writestr("w.npy", content.getvalue())
+        with pytest.warns(UserWarning, match="Duplicate"):
+            z.writestr("w.npy", content.getvalue())
+    assert "same name" in refused(tmp_path / "w.npz")
+    torch = pytest.importorskip("torch")
+    torch.save({"a.b": torch.tensor(W), "a": {"b": torch.tensor(W)}}, tmp_path / "w.pt")
+    assert "called a.b" in refused(tmp_path / "w.pt")
+
+
+def test_names_can_be_printed(tmp_path):
+    names = {
+        "\x1b[2J\x1b[31mred": "\\x1b[2J\\x1b[31mred",
+        "层.权重": "层.权重",
+        "a\nb": "a\\nb",
+        "x\u202ey": "x\\u202ey",
+    }
+    save(tmp_path / "w.npz", dict.fromkeys(names, W))
+    assert list(scans(tmp_path / "w.npz")) == list(names.values())
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "w.h5", "w") as f:
+        f["\x1b[2J"] = W
+    assert set(scans(tmp_path / "w.h5")) == {"\\x1b[2J"}
+    with h5py.File(tmp_path / "w.h5", "a") as f:
+        f[b"\xff\xfe"] = W
+    assert "utf-8" in refused(tmp_path / "w.h5")
+    with pytest.raises(Unreadable) as e:
+        scans(tmp_path / "\x1b[2J\n.npy")
+    assert e.value.message.isprintable()
+
+
+def test_a_sparse_file_of_ten_gigabytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(scan, "LOOKED_AT", 2**24)
+    with open(tmp_path / "w.npy", "wb") as f:
+        f.write(npy((25 * 10**4, 10**4)))
+        f.truncate(f.tell() + 10**10)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    found = scans(tmp_path / "w.npy")["w"]
+    assert time.perf_counter() - start < 3
+    assert found.zeros == found.n
+    assert 0.9 * 2**24 < found.n <= 2**24
+    assert not found.whole
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
+    with open(tmp_path / "huge.npy", "wb") as f:
+        f.write(npy((2**20, 2**20)))
+        f.truncate(2**43)
+    assert "which none has" in refused(tmp_path / "huge.npy")
+
+
+def test_a_file_that_crashes_hdf5_is_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("h5py")
+    save(tmp_path / "w.h5", {"w": W})
+    program = tmp_path / "_hdf5.py"
+    program.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "files.py"))
+    assert "crashed" in refused(tmp_path / "w.h5")
+
+
+# Bytes at random -----------------------------------------------------------------------------------
+
+NUMBERS = st.sampled_from([0, 1, 127, 255, 2**15, 2**20, 2**31 - 1, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1])
+
+
+@st.composite
+def edits(draw):
+    """What to do to a file: [(where, as a share of it, what)]."""
+    where = st.floats(0, 1, exclude_max=True)
+    flip = st.tuples(st.just("set"), st.binary(min_size=1, max_size=4))
+    number = st.tuples(
+        st.just("set"),
+        st.builds(lambda n, k: (n % 256**k).to_bytes(k, "little"), NUMBERS, st.sampled_from([1, 2, 4, 8])),
+    )
+    insert = st.tuples(st.just("insert"), st.binary(min_size=1, max_size=8))
+    delete = st.tuples(st.just("delete"), st.integers(1, 16))
+    copy = st.tuples(st.just("copy"), where)
+    cut = st.tuples(st.just("cut"), st.none())
+    return draw(
+        st.lists(st.tuples(where, st.one_of(flip, number, insert, delete, copy, cut)), min_size=1, max_size=6)
+    )
+
+
+def edited(good: bytes, changes) -> bytes:
+    data = bytearray(good)
+    for share, (what, value) in changes:
+        at = int(share * len(data))
+        if what == "set":
+            data[at : at + len(value)] = value
+        elif what == "insert":
+            data[at:at] = value
+        elif what == "delete":
+            del data[at : at + value]
+        elif what == "copy":
+            other = int(value * len(data))
+            data[at : at + 16] = data[other : other + 16]
+        else:
+            del data[at:]
+    return bytes(data)
+
+
+def fuzz(tmp_path, suffix, examples, **more):
+    path = tmp_path / f"good{suffix}"
+    save(path, {"w": W[:4, :5]} if suffix == ".npy" else {"w": W[:4, :5], "v": W[:3, 0]}, **more)
+    good, path = path.read_bytes(), tmp_path / f"broken{suffix}"
+
+    said = []
+
+    @settings(
+        max_examples=int(os.environ.get("INITKIT_FUZZ", examples)),
+        deadline=2000,
+        database=None,
+        derandomize="INITKIT_FUZZ" not in os.environ,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(edits())
+    def broken(changes):
+        path.write_bytes(edited(good, changes))
+        try:
+            with np.errstate(all="ignore"):
+                for source in sources(path):
+                    source.scan()
+        except Unreadable as e:
+            said.append(e.message)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    broken()
+    assert said
+    assert all(message.isprintable() for message in said)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".pt"])
+def test_fuzz(suffix, tmp_path):
+    fuzz(tmp_path, suffix, 100)
+
+
+def test_fuzz_packed(tmp_path):
+    fuzz(tmp_path, ".npz", 100, compressed=True)
+
+
+def test_fuzz_legacy(tmp_path):
+    fuzz(tmp_path, ".pt", 100, _use_new_zipfile_serialization=False)
+
+
+def test_fuzz_keras(tmp_path):  # each starts a process
+    fuzz(tmp_path, ".h5", 10)
