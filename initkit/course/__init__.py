@@ -1,4 +1,4 @@
-"""What the course says to its readers: texts by language, quizzes, checks, a glossary, patients, and fonts."""
+"""What the course says to its readers: texts, quizzes, checks, a glossary, patients, and fonts."""
 
 import importlib
 

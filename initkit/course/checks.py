@@ -380,7 +380,13 @@ def _taken_for_xavier(answer):
     if schemes == {"xavier_uniform"}:
         return "uniform", {}
     std = w.std()
-    known = {"variance": 2 / 500, "fan_in": 400**-0.5, "fan_out": 100**-0.5, "sum": 500**-0.5, "he": 200**-0.5}
+    known = {
+        "variance": 2 / 500,
+        "fan_in": 400**-0.5,
+        "fan_out": 100**-0.5,
+        "sum": 500**-0.5,
+        "he": 200**-0.5,
+    }
     for key, value in known.items():
         if abs(std / value - 1) < 0.03:
             return key, {}
