@@ -4,6 +4,8 @@
 ``diagnose(module, batch)`` runs a PyTorch module, ``apply(module)`` initializes one.
 """
 
+import importlib
+
 from .audit import audit
 from .identify import Identification, Match, identify
 from .report import Finding, Report, Tensor
@@ -13,7 +15,5 @@ __all__ = ["Finding", "Identification", "Match", "Report", "Tensor", "apply", "a
 
 def __getattr__(name):
     if name in ("apply", "diagnose"):  # these need torch
-        from . import torch_modules
-
-        return getattr(torch_modules, name)
+        return getattr(importlib.import_module(".torch_modules", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

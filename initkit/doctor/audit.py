@@ -36,42 +36,41 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     Raises ``files.Unreadable``, a ValueError of one line, for a file that cannot be read. Lesson 07.
     """
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
-    rows, findings = [], []
-    with sources(path) as found:
-        found = list(found)
-        bias_fans = {
-            source.name.removesuffix("weight") + "bias": _fans(source)[0]
-            for source in found
-            if source.name.endswith("weight") and len(source.shape) > 1
-        }
-        for source in found:
-            row, more = _examined(source, bias_fans.get(source.name))
-            rows.append(row)
-            findings += more
+    seen, findings, fan_of_bias = [], [], {}
+    for source in sources(path):
+        n_in, n_out = _fans(source)
+        if n_in and source.name.endswith("weight"):
+            fan_of_bias[source.name.removesuffix("weight") + "bias"] = n_in
+        s = source.scan()
+        std = gain = None
+        if s is not None:
+            findings += wrong_by_itself(source.name, s, source.units_last)
+            std = s.std if math.isfinite(s.squares) else math.inf
+            gain = std * math.sqrt(n_in) if n_in else None
+        # A vector waits for the fan of its layer: in many a file the bias comes first.
+        known = None if n_in is None else _identified(source.shape, s, None, source.units_last)
+        seen.append(((source.name, source.shape, n_in, n_out, std, gain), known or s))
+    rows = [
+        Tensor(*row, f if isinstance(f, Identification) else _identified(row[1], f, fan_of_bias.get(row[0])))
+        for row, f in seen
+    ]
     findings += _compared([row for row in rows if _is_weight(row)], wanted)
     findings.sort(key=lambda finding: KINDS.index(finding.kind))
     return Report(tuple(rows), tuple(findings), lang=lang)
 
 
-def _axes(source: Source) -> dict:
-    return {"in_axis": -2, "out_axis": -1} if source.units_last else {}
+def _axes(units_last: bool) -> dict:
+    return {"in_axis": -2, "out_axis": -1} if units_last else {}
 
 
 def _fans(source: Source) -> tuple[int | None, int | None]:
-    return tuple(fans(source.shape, **_axes(source))) if len(source.shape) > 1 else (None, None)
+    return tuple(fans(source.shape, **_axes(source.units_last))) if len(source.shape) > 1 else (None, None)
 
 
-def _examined(source: Source, fan_in: int | None) -> tuple[Tensor, list[Finding]]:
-    n_in, n_out = _fans(source)
-    s = source.scan()
-    if s is None:  # no entries
-        empty = Identification("not_fresh", reason="empty")
-        return Tensor(source.name, source.shape, n_in, n_out, None, None, empty), []
-    std = s.std if math.isfinite(s.squares) else math.inf
-    gain = std * math.sqrt(n_in) if n_in else None
-    found = of_scan(s, source.shape, _axes(source), fan_in, source.units_last)
-    row = Tensor(source.name, source.shape, n_in, n_out, std, gain, found)
-    return row, list(wrong_by_itself(source.name, s, source.units_last))
+def _identified(shape, s: Scan | None, fan_in: int | None, units_last: bool = False) -> Identification:
+    if s is None:
+        return Identification("not_fresh", reason="empty")
+    return of_scan(s, shape, _axes(units_last), fan_in, units_last)
 
 
 def wrong_by_itself(name: str, s: Scan, units_last: bool = False):

@@ -183,3 +183,41 @@ def test_the_command_is_installed_and_loads_no_framework(tmp_path):
 
     (command,) = [e for e in entry_points(group="console_scripts") if e.name == "initkit"]
     assert command.load() is main
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_pytorchs_defaults_are_named_layer_by_layer(suffix, tmp_path):
+    torch = pytest.importorskip("torch")
+    from torch import nn
+
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(96, 4, 200, batch_first=True)
+    models = {
+        "mlp": nn.Sequential(
+            nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 100), nn.ReLU(), nn.Linear(100, 10)
+        ),
+        "convnet": nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3)),
+        "transformer": nn.TransformerEncoder(layer, 2),
+    }
+    for name, model in models.items():
+        path = tmp_path / (name + suffix)
+        if suffix == ".pt":
+            torch.save(model.state_dict(), path)
+        else:
+            from safetensors.torch import save_file
+
+            save_file(model.state_dict(), path)
+        report = audit(path)
+        assert report.findings == ()
+        assert len(report.tensors) == sum(t.is_floating_point() for t in model.state_dict().values())
+        for tensor in report.tensors:
+            if "norm" in tensor.name or (name == "convnet" and tensor.name.startswith("1.")):
+                wanted = {"weight": "ones", "bias": "zeros", "running_mean": "zeros", "running_var": "ones"}
+                wanted = wanted[tensor.name.rsplit(".", 1)[-1]]
+            elif tensor.name.endswith(("in_proj_bias", "out_proj.bias")):
+                wanted = "zeros"
+            elif tensor.name.endswith("in_proj_weight"):
+                wanted = "xavier_uniform"
+            else:
+                wanted = "torch_default"
+            assert wanted in {m.scheme for m in tensor.found.matches}, tensor.name

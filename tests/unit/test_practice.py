@@ -239,15 +239,19 @@ def test_every_exercise_is_tested_with_right_near_and_absurd_answers():
         assert "type" in said
 
 
-@pytest.mark.parametrize("lang", course.LANGUAGES)
 @pytest.mark.parametrize(("name", "answer", "key"), [(n, *a) for n in ANSWERS for a in ANSWERS[n]])
-def test_the_check_says(name, answer, key, lang):
-    verdict = course.check(name, answer, lang=lang)
-    assert verdict.ok is (key == "right")
-    wanted = texts.table()["check.type" if key == "type" else f"check.{name}.{key}"][lang]
-    pattern = re.sub(r"\\{\w+\\}", ".*", re.escape(wanted))
-    assert re.fullmatch(pattern, verdict.message)
-    assert str(verdict)[0] == ("✓" if verdict.ok else "✗")
+def test_the_check_says(name, answer, key, monkeypatch):
+    once, found = checks.CHECKS[name], []  # some train networks, which are the same in every language
+    monkeypatch.setitem(
+        checks.CHECKS, name, lambda a: found[0] if found else found.append(once(a)) or found[0]
+    )
+    for lang in course.LANGUAGES:
+        verdict = course.check(name, answer, lang=lang)
+        assert verdict.ok is (key == "right")
+        wanted = texts.table()["check.type" if key == "type" else f"check.{name}.{key}"][lang]
+        pattern = re.sub(r"\\{\w+\\}", ".*", re.escape(wanted))
+        assert re.fullmatch(pattern, verdict.message)
+        assert str(verdict)[0] == ("✓" if verdict.ok else "✗")
 
 
 @pytest.mark.parametrize("name", ANSWERS)
