@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn.modules import conv
 
 from .. import activations, initializers, sampling
 from ..course.texts import text
-from .torch_watch import EMBEDDINGS, LINEAR, NORMS, RECURRENT, checked, each_parameter, following
+from .torch_watch import (
+    EMBEDDINGS,
+    LINEAR,
+    NORMS,
+    RECURRENT,
+    checked,
+    conv,
+    each_parameter,
+    following,
+    nn,
+    torch,
+)  # fmt: skip
 
 HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}  # open above
 
@@ -44,10 +53,11 @@ def apply(module, scheme: str = "auto", rng=None, *, lang: str = "en") -> Applie
     """Initialize ``module`` in place, each weight by what follows it; returns what was done and what not.
 
     Linear, Conv, ConvTranspose (its fan_in is on axis 0; strides are not counted): ``he_normal`` with the
-    gain of the activation, where that is open above (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish, Softplus);
-    else, and where none follows, ``xavier_normal``. Attention: ``xavier_normal``, query, key and value each
-    by itself. Recurrent layers, gate by gate: ``xavier_normal`` for the input, ``orthogonal`` for the state.
-    Embeddings N(0, 0.02²), as GPT-2's, with the padding row 0. Norms 1 and 0; biases 0. The rest is left.
+    gain of the activation, where that is open above (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish,
+    Softplus); else, and where none follows, ``xavier_normal``. Attention: ``xavier_normal``, query, key and
+    value each by itself. Recurrent layers, gate by gate: ``xavier_normal`` for the input, ``orthogonal`` for
+    the state. Embeddings N(0, 0.02²), as GPT-2's, with the padding row 0. Norms 1 and 0; biases 0. The rest
+    is left as it is.
 
     What follows is the module registered next, with at most norms, dropout and pooling between: functions
     called in ``forward`` cannot be seen without a batch. ``scheme``: a registry name, for every weight of two
@@ -77,7 +87,11 @@ def apply(module, scheme: str = "auto", rng=None, *, lang: str = "en") -> Applie
         done[name] = call_of(call, arguments)
         shape = (p.shape[0] // blocks, *p.shape[1:])
         dtype = np.float64 if p.dtype == torch.float64 else np.float32
-        array = [initializers.get(call)(shape, **arguments, rng=rng, dtype=dtype) for _ in range(blocks)]
+        draw = functools.partial(initializers.get(call), shape, **arguments, rng=rng, dtype=dtype)
+        try:
+            array = [draw() for _ in range(blocks)]
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"scheme {call!r} cannot fill {name}: {error}") from None
         array = np.concatenate(array) if p.ndim else array[0]
         if isinstance(m, EMBEDDINGS) and m.padding_idx is not None:
             array[m.padding_idx] = 0

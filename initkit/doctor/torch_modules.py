@@ -247,7 +247,7 @@ def _of_passage(what, run, values, layers, table, follows) -> list[Finding]:
         scheme = str(fresh[0]) if fresh else f"std·√fan_in = {tensor.gain:.2g}"
     fields = {
         "first": layers.index(at) + 1,
-        "factor": f"{math.exp(change / 2 / len(steps)) if way[-1] else 0:.2g}",
+        "factor": f"{math.exp(change / 2 / len(steps)) if way[-1] else 0:#.2g}",
         "activation": before.activation.name if before.activation else "f(z)",
         "scheme": scheme,
         "better": _better(before.activation, len(run)),
