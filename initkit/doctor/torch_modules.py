@@ -57,6 +57,7 @@ def _theory(layers: list[Layer], grad_var) -> Signals | None:
         or None in hidden
         or x is None
         or x.ndim != 2
+        or not x.numel() * min(m.out_features for m in modules)
         or not all(bool(p.isfinite().all()) for m in modules for p in m.parameters())
     ):
         return None
@@ -88,8 +89,9 @@ def diagnose(module, batch, loss=None, *, lang: str = "en") -> Report:
     text("doctor.clean", lang)  # says so where it is no language of ours
     checked(module)
     inputs = _inputs(batch)
-    with as_it_was(module), torch.inference_mode(False), torch.enable_grad():
-        with Watch(module) as watch:
+    with torch.inference_mode(False), torch.enable_grad(), as_it_was(module):
+        inputs = tuple(t.clone() if isinstance(t, torch.Tensor) and t.is_inference() else t for t in inputs)
+        with Watch(module, inputs) as watch:
             output = module(*inputs)
         layers = watch.ran()
         gradients(layers, output, loss, len(inputs[0]))
@@ -210,11 +212,14 @@ def _of_signals(module, layers, tensors) -> list[Finding]:
 
 
 def _runs(layers, size):
-    """Linear and Conv layers one after the other, with no norm between; the output layer is none of them."""
+    """Linear and Conv layers, each fed by the one before alone, with no norm between; without the last layer.
+
+    What is added up from several layers, as a residual stream, follows other laws.
+    """
     run = []
     for layer in layers[:-1]:
         fits = isinstance(layer.module, LINEAR) and np.isfinite(layer.stats[0])
-        if run and (not fits or size(layer) != size(run[-1])):
+        if run and (not fits or layer.origins != {run[-1]} or size(layer) != size(run[-1])):
             yield run
             run = []
         if fits:

@@ -124,7 +124,8 @@ class Layer:
     x: torch.Tensor | None
     z: torch.Tensor
     out: torch.Tensor
-    source: Layer | None  # the layer whose output, or activation, came in
+    source: Layer | None  # the layer whose output, or activation, came in as it was
+    origins: frozenset  # all layers whose output had a part in what came in; None stands for the batch
     stats: list[float]  # as the rows of Signals, q … dead
     activation: activations.Activation | None = None
     uses: int = 0
@@ -160,12 +161,13 @@ def tensors_in(values):
 class Watch(TorchFunctionMode):
     """Sees layers by hooks, which are gone on exit, and activations by their calls: F.relu as nn.ReLU."""
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module, inputs: tuple):
         super().__init__()
         self.layers: list[Layer] = []
         self.outputs: dict[int, Layer] = {}  # by id of ``out``, which the layer keeps alive
         self.activated: dict[int, Layer] = {}  # by id of what the activation returned
-        self.alive = []  # those results, so that their ids are theirs
+        self.origins = {id(t): frozenset([None]) for t in tensors_in(inputs)}  # by id of any result
+        self.alive = []  # the results, so that their ids are theirs
         self.handles = [
             m.register_forward_hook(functools.partial(self._ran, name))
             for name, m in module.named_modules()
@@ -191,30 +193,36 @@ class Watch(TorchFunctionMode):
             rows = values.reshape(len(values), -1) if values.ndim > 1 else values.reshape(1, -1)
             q = np.square(values).mean()
             stats = [q, values.mean(), values.var(), mean_cosine(rows), math.nan, math.nan]
-        layer = Layer(name, module, x, z, out, source, stats)
+        layer = Layer(name, module, x, z, out, source, self.origins.get(id(x), frozenset()), stats)
         if source is not None and source.activation is None:
             source.activation = activations.identity
         self.layers.append(layer)
         self.outputs[id(out)] = layer
+        self.origins[id(out)] = frozenset([layer])
         return (out, *output[1:]) if isinstance(output, tuple) else out
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        used = {self.outputs[id(t)] for t in tensors_in((*args, kwargs)) if id(t) in self.outputs}
-        if not used:
+        given = [id(t) for t in tensors_in((*args, kwargs))]
+        origins = frozenset().union(*(self.origins[i] for i in given if i in self.origins))
+        if not origins:
             return func(*args, **kwargs)
+        used = {self.outputs[i] for i in given if i in self.outputs}
         layer = self.outputs.get(id(args[0])) if args else None
         function = _called(func, args, kwargs) if layer else None
         before = None if function is None else np.array(numbers(args[0]))  # it may be written over
         result = func(*args, **kwargs)
-        if next(tensors_in([result]), None) is not None:  # not its shape
+        results = list(tensors_in([result]))
+        for t in results:
+            self.origins[id(t)] = origins
+        self.alive += results
+        if results:  # not its shape
             for one in used:
                 one.uses += 1
         if function is not None:
             with np.errstate(all="ignore"):
                 layer.followed_by(function, before, result)
             self.activated[id(result)] = layer
-            self.alive.append(result)
             if result is layer.out:  # in place: whoever uses it now uses the activation
                 del self.outputs[id(result)]
         return result
@@ -237,13 +245,17 @@ def as_it_was(module: nn.Module):
         for table in (m.__dict__, m._parameters, m._buffers, m._modules)
         if isinstance(table, dict)
     ]
-    tensors = [(t, t.detach().clone(), t.requires_grad) for t in {*module.parameters(), *module.buffers()}]
+    parameters = [(p, p.detach().clone(), p.requires_grad) for p in module.parameters()]
+    copies = {id(b): b.detach().clone() for b in module.buffers()}
     streams = random.getstate(), np.random.get_state()  # noqa: NPY002 - a module may use them
     fast = torch.backends.mha.get_fastpath_enabled()  # it runs a whole encoder layer unseen
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
         try:
             torch.backends.mha.set_fastpath_enabled(False)
+            # The pass writes to copies: a backward pass still to come may need the buffers as they are.
+            for m in module.modules():
+                m._buffers.update({k: copies[id(b)] for k, b in m._buffers.items() if b is not None})
             yield
         finally:
             torch.backends.mha.set_fastpath_enabled(fast)
@@ -253,10 +265,10 @@ def as_it_was(module: nn.Module):
                 table.clear()
                 table.update(saved)
             with torch.no_grad():
-                for t, saved, requires_grad in tensors:
-                    t.requires_grad_(requires_grad)
-                    if not torch.equal(t, saved):
-                        t.copy_(saved)
+                for p, saved, requires_grad in parameters:
+                    p.requires_grad_(requires_grad)
+                    if not torch.equal(p, saved):
+                        p.copy_(saved)
 
 
 def gradients(layers: list[Layer], output, loss, n: int) -> None:

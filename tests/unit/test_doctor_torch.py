@@ -1,5 +1,6 @@
 """``diagnose`` and ``apply`` on PyTorch modules: what they find, what they change, and what they must not."""
 
+import functools
 import itertools
 import json
 import pickle
@@ -192,6 +193,13 @@ def test_a_gru_is_in_the_table_alone():
     assert all(t.found.verdict == "fresh" for t in report.tensors)
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_layer_without_units_is_passed_over():
+    report = diagnose(nn.Sequential(nn.Linear(4, 0), nn.Linear(0, 3)), batch(5, 4))
+    assert report.layers == ("1",)
+    assert [t.name for t in report.tensors] == ["1.bias"]
+
+
 def test_a_layer_that_runs_twice_has_two_entries():
     layer = nn.Linear(8, 8)
     report = diagnose(nn.Sequential(layer, nn.ReLU(), layer), batch(5, 8))
@@ -257,6 +265,26 @@ def test_a_functional_relu_is_mended_by_the_scheme_as_apply_cannot_see_it():
     assert {f.code for f in report.findings} == {'initkit.doctor.apply(model, "he_normal")'}
     mend(report, model)
     assert not diagnose(model, batch()).findings
+
+
+def test_a_residual_stream_gets_no_advice_for_chains():
+    """Its layers want no gain of √2: He's would double the stream a block."""
+    for draw in (nn.init.xavier_normal_, he):
+        model = Functional(None)
+        for layer in model.layers:
+            draw(layer.weight)
+        add = lambda stream, layer: stream + torch.relu(layer(stream))  # noqa: E731
+        model.forward = lambda x, add=add, layers=model.layers: functools.reduce(add, layers, x)
+        report = diagnose(model, batch())
+        assert report.signals.depth == 20
+        assert not report.findings
+
+
+def test_an_activation_written_by_hand_is_not_named_but_its_chain_is_judged():
+    report = diagnose(Functional(lambda z: z * torch.sigmoid(z)), batch())
+    assert {"torch.gradient_vanishes"} <= set(kinds(report))
+    assert report.findings[0].fields["activation"] == "f(z)"
+    assert report.findings[0].code is None
 
 
 def test_sigmoid_is_not_promised_what_no_scale_can_keep():
@@ -395,6 +423,21 @@ def test_the_batch_is_not_written_to_and_gets_no_gradient():
     diagnose(nn.Sequential(nn.ReLU(), nn.Linear(64, 3)), x)
     assert torch.equal(x, before)
     assert x.grad is None
+
+
+def test_a_backward_pass_that_is_still_to_come_finds_what_it_needs():
+    model = nn.Sequential(nn.Linear(64, 8), nn.BatchNorm1d(8))
+    loss = model(batch()).square().sum()
+    diagnose(model, batch())
+    loss.backward()
+    assert model[0].weight.grad is not None
+
+
+def test_inference_mode_around_it_does_no_harm():
+    model = mlp(he, depth=4)
+    outside = diagnose(model, batch(), LABELS).to_json()
+    with torch.inference_mode():
+        assert diagnose(model, batch(), LABELS).to_json() == outside
 
 
 # apply -----------------------------------------------------------------------------------------------
