@@ -201,11 +201,10 @@ def _key(figure, axes, entries: dict, where, loc: str) -> None:
 
 def _changes(signals) -> dict[str, float]:
     """By how much a signal and a gradient change between the first and the last hidden layer."""
+    last = max(signals.depth - 2, 0)
+    back = np.full(signals.depth, np.nan) if signals.grad_var is None else signals.grad_var
     with np.errstate(all="ignore"):  # what overflowed, or is 0 on both sides, is not a number
-        return {
-            "forward": signals.q[-2] / signals.q[0],
-            "backward": signals.grad_var[0] / signals.grad_var[-2],
-        }
+        return {"forward": signals.q[last] / signals.q[0], "backward": back[0] / back[last]}
 
 
 class _ByLayer:
@@ -464,8 +463,8 @@ class SignalsByLayer(Picture):
 
     HEIGHT = 4.2
 
-    def __init__(self, most: int, decades: int, names, lang: str):
-        self.most, self.decades, self.names = most, decades, tuple(names)
+    def __init__(self, most: int, decades: int, names, lang: str, theory: bool = True):
+        self.most, self.decades, self.names, self.theory = most, decades, tuple(names), theory
         super().__init__(lang)
 
     def build(self):
@@ -481,20 +480,32 @@ class SignalsByLayer(Picture):
         entries = {name: {"marker": "o", **points(k)} for k, name in enumerate(self.names)}
         _key(
             figure, forward, loc="center left", where=(0.055, 0.885),
-            entries={**entries, self.text("signal.theory"): line(False)},
+            entries={**entries, self.text("signal.theory"): line(False)} if self.theory else entries,
         )  # fmt: skip
         figure.text(0.985, 0.885, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
         self.verdict = self.moves(figure.add_artist(Words(0.04, 0.945, MEASURED, 11)))
 
     def update(self, *nets):
-        """``nets``: of each, measured Signals and theory's; both with a backward pass."""
+        """``nets``: of each, measured Signals and theory's, or None where there is none."""
         said = []
         for name, series, (seen, predicted) in zip(self.names, self.series, nets, strict=True):
             for panel, quantity in zip(series, ("q", "grad_var"), strict=True):
-                panel.update(getattr(seen, quantity), getattr(predicted, quantity))
+                values = (getattr(s, quantity, None) for s in (seen, predicted))
+                panel.update(*(() if v is None else v for v in values))
             changes = {way: f"{change:.2g}" for way, change in _changes(seen).items()}
             said.append(self.text("signal.passage", name=name, **changes))
         self.verdict.set_text(self.text("signal.through", nets=self.text("signal.and").join(said)))
+
+
+def signals_by_layer(signals, predicted=None, *, lang: str) -> Figure:
+    """Forward and backward signal of one net, on axes that reach as far as they do."""
+    values = np.append(signals.q, [] if signals.grad_var is None else signals.grad_var)
+    values = values[(values > 0) & np.isfinite(values)]
+    reach = np.abs(np.log10(values)).max(initial=0)
+    decades = min(18, 3 * max(1, int(np.ceil(reach / 3))))
+    names = [text("signal.measured", lang)]
+    picture = SignalsByLayer(signals.depth, decades, names, lang, theory=predicted is not None)
+    return picture.still((signals, predicted))
 
 
 def heat_map(rows, *, lang: str) -> Figure:
@@ -524,3 +535,24 @@ def heat_map(rows, *, lang: str) -> Figure:
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
     return figure
+
+
+class PatientCard(SignalsByLayer):
+    """The same of one net, and below it what the doctor says."""
+
+    HEIGHT = 4.6
+
+    def __init__(self, depth: int, lang: str):
+        super().__init__(depth, 18, [text("signal.measured", lang)], lang)
+
+    def build(self):
+        super().build()
+        for axes in self.figure.axes:
+            axes.set_position((axes.get_position().x0, 0.2, 0.42, 0.6))
+        self.figure.text(0.04, 0.035, self.text("patient.diagnosis"), color=DIM, fontsize=11)
+        self.diagnosis = self.moves(self.figure.add_artist(Words(0.14, 0.035, "black", 11)))
+
+    def update(self, seen, predicted, diagnosis, fields):
+        """``seen``: measured Signals; ``predicted``: theory's; ``diagnosis``: a text below ``patient``."""
+        super().update((seen, predicted))
+        self.diagnosis.set_text(self.text(f"patient.{diagnosis}", **fields))

@@ -256,12 +256,13 @@ def predict(
     return _recursion(like, widths, skips, *sigmas, q0, c0, grad_var)
 
 
-def predict_for(net: MLP, x, y=None) -> Signals:
+def predict_for(net: MLP, x, y=None, *, grad_var: float | None = None) -> Signals:
     """``predict`` for this net and these inputs, to be laid over ``measure(net, x, y)``.
 
     σ_w² = fan_in·⟨W²⟩ and σ_b² = ⟨b²⟩ are read off every layer as it stands, q₀ and c₀ off ``x``; with
-    labels ``y``, Var[δ] at the output is what a forward pass finds. Weights that are not
-    independent and of mean 0 (constants, trained ones) are not what the theory speaks of.
+    labels ``y``, Var[δ] at the output is what a forward pass finds; ``grad_var`` is that number, where it is
+    known already. Weights that are not independent and of mean 0 (constants, trained ones) are not what
+    the theory speaks of.
     Raises as ``measure`` does. Taught in lesson 03.
 
     >>> net = MLP([64, *[500] * 10, 10], "tanh", "xavier_normal", rng=0)
@@ -273,8 +274,7 @@ def predict_for(net: MLP, x, y=None) -> Signals:
     mean_square = lambda a: float(np.square(a, dtype=np.float64).mean())  # noqa: E731
     sigma_w = [math.sqrt(n * mean_square(w)) for n, w in zip(net.widths, net.weights, strict=False)]
     sigma_b = [math.sqrt(mean_square(b)) for b in net.biases]
-    grad_var = None
-    if y is not None:
+    if y is not None and grad_var is None:
         grad_var = mean_square(softmax_cross_entropy(net.trace(x).pre[-1], y)[1])
     return _recursion(
         net, np.array(net.widths), net.skips, np.array(sigma_w), np.array(sigma_b),

@@ -1,10 +1,10 @@
-"""What the course says to its readers: texts by language, quizzes, checks, a glossary, and fonts."""
+"""What the course says to its readers: texts, quizzes, checks, a glossary, patients, and fonts."""
 
 import importlib
 
 from .texts import LANGUAGES, text
 
-__all__ = ["LANGUAGES", "check", "glossary", "quiz", "text"]
+__all__ = ["LANGUAGES", "check", "glossary", "patient", "quiz", "text"]
 
 
 def __getattr__(name):
@@ -15,4 +15,6 @@ def __getattr__(name):
         return importlib.import_module(".checks", __name__).check
     if name == "glossary":
         return importlib.import_module(".glossaries", __name__).glossary
+    if name == "patient":
+        return importlib.import_module(".patients", __name__).patient
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """Live figures: one function a picture, in the reader's language."""
 
 from .choosing import choosing
+from .doctor import doctor
 from .figure import LiveFigure
 from .he import he
 from .random import random
@@ -12,6 +13,7 @@ from .zero_and_symmetry import zero_and_symmetry
 __all__ = [
     "LiveFigure",
     "choosing",
+    "doctor",
     "he",
     "random",
     "taste",

@@ -22,7 +22,7 @@ from reading import FLAGS, Lab, Reader, chromium, free_port, lab_arguments
 
 import notebooks as tool
 
-FIGURES = ("taste", "why_initialization", "zero_and_symmetry", "random", "xavier", "he", "choosing")
+FIGURES = ("taste", "why_initialization", "zero_and_symmetry", "random", "xavier", "he", "choosing", "doctor")
 
 LIVE = """
 from initkit import live

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from initkit import course, live, plots
+from initkit import course, datasets, live, measure, plots
 from initkit.live.figure import ERROR_CLASS
 
 
@@ -230,6 +230,7 @@ def test_threads_never_draw_at_the_same_time():
 
 FIGURES = {
     "choosing": live.choosing,
+    "doctor": live.doctor,
     "he": live.he,
     "random": live.random,
     "taste": live.taste,
@@ -324,3 +325,28 @@ def test_a_still_of_long_work_is_its_end():
 def test_an_unknown_language_is_told():
     with pytest.raises(ValueError, match="lang must be one of zh, en, not 'fr'"):
         live.taste(lang="fr")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_doctor_of_lesson_07_is_right(seed):
+    figure = live.doctor(lang="en", seed=seed)
+    doctor = sys.modules["initkit.live.doctor"]
+    x, y = datasets.digits().x_train[:200], datasets.digits().y_train[:200]
+
+    def says(patient, treatment):
+        net = doctor.treated(patient, treatment, x, seed)
+        return doctor.diagnosis(net, measure(net, x, y))
+
+    assert says("B", "none") == ("symmetric", {"layers": 19})
+    untreated = [says(patient, "none")[0] for patient in "ABCD"]
+    assert untreated == ["vanishing", "symmetric", "exploding", "healthy"]
+    assert [says(patient, "xavier")[0] for patient in "ABCD"] == [
+        "vanishing",
+        "vanishing",
+        "healthy",
+        "vanishing",
+    ]
+    for treatment in ("he", "lsuv"):
+        assert [says(patient, treatment)[0] for patient in "ABCD"] == ["healthy"] * 4
+    figure.controls["patient"].value = "C"
+    assert figure.picture.diagnosis.get_text().startswith("exploding")

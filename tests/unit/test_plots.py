@@ -1,6 +1,7 @@
 """Pictures as figures: what they show, and at which size."""
 
 import io
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 import initkit as ik
 from initkit import plots
 from initkit.course.fonts import style
+from initkit.course.texts import text
 
 NAMES = {"a": "A", "b": "B"}
 
@@ -135,3 +137,24 @@ def test_forward_and_backward_lays_theory_over_measurement():
     net.weights[1][:] = 3e38
     picture.update(ik.measure(net, x, y, edges), predicted)
     assert picture.verdict.get_text() == "overflow from layer 2 on"
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_signals_by_layer_with_and_without_theory_and_a_way_back(lang):
+    signals = ik.predict(5, 100, "relu", 1.0)
+    for seen, theory in ((signals, signals), (signals, None), (replace(signals, grad_var=None), None)):
+        figure = plots.signals_by_layer(seen, theory, lang=lang)
+        (key,) = figure.legends
+        assert [t.get_text() for t in key.get_texts()][1:] == (
+            [text("signal.theory", lang)] if theory else []
+        )
+        assert figure._repr_png_()[0].startswith(b"\x89PNG")
+    forward, backward = figure.axes
+    assert forward.lines[0].get_ydata().tolist() == signals.q.tolist()
+    assert backward.lines[0].get_ydata().size == 0
+
+
+def test_signals_by_layer_reaches_as_far_as_they_do():
+    near, far = (ik.predict(30, 100, "relu", sigma_w) for sigma_w in (2**0.5, 0.3))
+    assert plots.signals_by_layer(near, lang="en").axes[0].get_ylim() == pytest.approx((1e-3 / 30, 1e3 * 30))
+    assert plots.signals_by_layer(far, lang="en").axes[0].get_ylim() == pytest.approx((1e-18 / 30, 1e18 * 30))

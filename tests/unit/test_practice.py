@@ -14,6 +14,15 @@ RNG = np.random.default_rng(0)
 ONES = np.ones((30, 1))
 QUESTIONS = sorted({k.split(".", 1)[1].rsplit(".", 1)[0] for k in texts.table() if k.startswith("quiz.")})
 
+
+def patient_e(layers=(4, 9, 13), draw=ik.he_normal, seed=0, **params):
+    """Patient E, with these layers drawn anew."""
+    net = course.patient("E", rng=0)
+    for k in layers:
+        draw((64, 64), rng=seed + k, out=net.weights[k - 1], **params)
+    return net
+
+
 # exercise → (answer, what the check should say)
 ANSWERS = {
     "01.1": [
@@ -115,6 +124,40 @@ ANSWERS = {
         (6**-0.5, "std"),
         (6, "other"),
         (ik.gain, "type"),
+    ],
+    "07.1": [
+        (patient_e(), "right"),
+        (patient_e(draw=ik.he_uniform, seed=7), "right"),
+        (patient_e(draw=ik.orthogonal, gain=2**0.5), "right"),  # whatever keeps the signal
+        (patient_e(layers=()), "findings"),
+        (patient_e(layers=(4, 13)), "findings"),
+        (patient_e(draw=ik.zeros), "findings"),
+        (patient_e(draw=ik.normal, std=1.0), "findings"),  # too large for ReLU
+        (patient_e(draw=ik.normal, std=0.03), "small"),
+        (patient_e(draw=ik.normal, std=1.3), "large"),
+        (patient_e(layers=(3, 4, 9, 13)), "touched"),
+        (course.patient("D", rng=0), "touched"),
+        (ik.MLP([64, 64, 10], "relu", "he_normal", rng=0), "shape"),
+        (patient_e().weights, "type"),
+        ("4, 9, 13", "type"),
+    ],
+    "07.2": [
+        (ik.normal((100, 400), std=(2 / 500) ** 0.5, rng=3), "right"),
+        (ik.xavier_normal((100, 400), rng=4).tolist(), "right"),
+        (ik.xavier_uniform((100, 400), rng=0), "uniform"),
+        (ik.normal((100, 400), std=2 / 500, rng=0), "variance"),
+        (ik.normal((100, 400), std=400**-0.5, rng=0), "fan_in"),
+        (ik.normal((100, 400), std=100**-0.5, rng=0), "fan_out"),
+        (ik.normal((100, 400), std=500**-0.5, rng=0), "sum"),
+        (ik.he_normal((100, 400), rng=0), "he"),
+        (ik.normal((100, 400), std=0.09, rng=0), "other"),
+        (np.full((100, 400), 0.0632), "other"),
+        (ik.xavier_normal((100, 1), rng=0) * np.ones(400), "other"),
+        (ik.xavier_normal((400, 100), rng=0), "transposed"),
+        (ik.xavier_normal((100, 300), rng=0), "shape"),
+        (np.full((100, 400), np.nan), "finite"),
+        ("xavier_normal", "type"),
+        (ik.xavier_normal, "type"),
     ],
     "02.1": [
         (ik.uniform((30, 64), 0.09, 0.11, rng=0), "right"),
@@ -268,3 +311,14 @@ def test_the_zero_output_layer_is_run_not_remembered():
     assert checks.first_step_that_moves_hidden_weights(0.0) == 2
     assert checks.first_step_that_moves_hidden_weights(0.1) in (1, 2)
     assert checks.first_step_that_moves_hidden_weights(np.random.default_rng(0).normal(size=(10, 30))) == 1
+
+
+def test_the_patients_have_what_the_lesson_says():
+    rows = {
+        name: {len(np.unique(w, axis=0)) for w in course.patient(name, rng=1).weights} for name in "ABCDE"
+    }
+    assert rows["A"] == rows["C"] == rows["D"] == {64, 10}
+    assert rows["B"] == {1, 10}
+    assert rows["E"] == {64, 1, 45, 10}  # one layer of copies, one with 20 rows of zeros
+    with pytest.raises(KeyError, match="no patient is called 'F'; there are A, B, C, D, E"):
+        course.patient("F")

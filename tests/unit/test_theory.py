@@ -317,3 +317,12 @@ def test_layer_norms_epsilon_counts_for_small_signals():
     net = ik.MLP([200, *[1000] * 4, 10], "tanh", "lecun_normal", norm="layer", rng=0)
     x = 1e-3 * np.random.default_rng(0).standard_normal((20, 200))
     np.testing.assert_allclose(ik.measure(net, x).q[:5], ik.predict_for(net, x).q[:5], rtol=0.2)
+
+
+def test_predict_for_starts_its_way_back_where_it_is_told():
+    net = ik.MLP([20, 50, 50, 10], "relu", "he_normal", rng=0)
+    x, y = np.random.default_rng(0).standard_normal((30, 20)), np.arange(30) % 10
+    own = ik.predict_for(net, x, y).grad_var
+    for labels in (None, y):
+        told = ik.predict_for(net, x, labels, grad_var=3.0).grad_var
+        np.testing.assert_allclose(told, own * 3 / own[-1])

@@ -1,0 +1,65 @@
+"""Lesson 07: four patients, four treatments: how far signal and gradient get, and what the doctor says."""
+
+from __future__ import annotations
+
+from .. import datasets, initializers, plots
+from ..course.patients import PATIENTS, WIDTHS, patient
+from ..course.texts import text
+from ..doctor.audit import wrong_by_itself
+from ..doctor.scan import scan_array
+from ..network import MLP, lsuv
+from ..signals import Signals, measure
+from ..theory import predict_for
+from . import controls
+from .figure import LiveFigure
+
+TREATMENTS = ("none", "xavier", "he", "lsuv")
+LEVEL = plots.VerdictCard.LEVEL  # by how much signal and gradient may change in all
+
+
+def doctor(*, lang: str, seed: int = 0) -> LiveFigure:
+    """Four nets of twenty layers on 200 digits, as they come or with all their weights drawn anew."""
+    data = datasets.digits()
+    x, y = data.x_train[:200], data.y_train[:200]
+    picture = plots.PatientCard(len(WIDTHS) - 1, lang)
+
+    def respond(patient, treatment):
+        net = treated(patient, treatment, x, seed)
+        seen = measure(net, x, y)
+        picture.update(seen, predict_for(net, x, y), *diagnosis(net, seen))
+
+    names = {name: text(f"patient.{name}", lang) for name in "ABCD"}
+    treatments = {name: text(f"patient.{name}", lang) for name in TREATMENTS}
+    return LiveFigure(
+        picture,
+        {
+            "patient": controls.choice("patient.choice", lang, names, "A"),
+            "treatment": controls.choice("patient.treatment", lang, treatments, "none"),
+        },
+        respond,
+        lang=lang,
+    )
+
+
+def treated(name: str, treatment: str, x, seed: int) -> MLP:
+    if treatment == "none":
+        return patient(name, rng=seed)
+    scheme = initializers.xavier_normal if treatment == "xavier" else initializers.he_normal
+    net = MLP(WIDTHS, PATIENTS[name][0], scheme, rng=seed)
+    return lsuv(net, x, rng=seed) if treatment == "lsuv" else net
+
+
+def diagnosis(net: MLP, seen: Signals) -> tuple[str, dict]:
+    """The key of what the doctor says, below ``patient``, and the fields to fill in."""
+    alike = sum(
+        any(finding.kind == "symmetric_rows" for finding in wrong_by_itself("", scan_array(weight)))
+        for weight in net.weights
+    )
+    if alike:
+        return "symmetric", {"layers": alike}
+    steps = seen.depth - 2
+    changes = {"signal": seen.q[-2] / seen.q[0], "gradient": seen.grad_var[0] / seen.grad_var[-2]}
+    each = {way: f"{change ** (1 / steps):.2g}" for way, change in changes.items()}
+    if min(changes.values()) < 1 / LEVEL:
+        return "vanishing", each
+    return ("exploding", each) if max(changes.values()) > LEVEL else ("healthy", {})

@@ -1,0 +1,582 @@
+"""``diagnose`` and ``apply`` on PyTorch modules: what they find, what they change, and what they must not."""
+
+import functools
+import itertools
+import json
+import pickle
+import random
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'initkit[torch]'")
+
+from torch import nn  # noqa: E402
+
+import initkit as ik  # noqa: E402
+import initkit.doctor  # noqa: E402 - the lines that findings propose name it
+from initkit.doctor import apply, diagnose  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+def mlp(draw=None, activation=nn.ReLU, depth=30, width=100):
+    widths = [64, *[width] * depth]
+    layers = [m for n, k in itertools.pairwise(widths) for m in (nn.Linear(n, k), activation())]
+    model = nn.Sequential(*layers, nn.Linear(width, 10))
+    for m in model:
+        if draw is not None and isinstance(m, nn.Linear):
+            draw(m.weight)
+            nn.init.zeros_(m.bias)
+    return model
+
+
+def he(w):
+    nn.init.kaiming_normal_(w, nonlinearity="relu")
+
+
+def batch(n=64, *shape):
+    return torch.randn(n, *(shape or (64,)), generator=torch.Generator().manual_seed(1))
+
+
+LABELS = torch.arange(64) % 10
+
+
+def kinds(report):
+    return [f.kind for f in report.findings]
+
+
+def mend(report, model):
+    """Run the lines that the report proposes."""
+    for code in {f.code for f in report.findings}:
+        exec(code, {"model": model, "torch": torch, "initkit": ik})
+
+
+class Functional(nn.Module):
+    def __init__(self, function, depth=20):
+        super().__init__()
+        self.function = function
+        self.layers = nn.ModuleList([nn.Linear(64, 64) for _ in range(depth)])
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = self.function(layer(x))
+        return x
+
+
+def convnet():
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Dropout(0.5), nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+def encoder():
+    return nn.TransformerEncoder(nn.TransformerEncoderLayer(64, 4, 128, batch_first=True), 3)
+
+
+# What is measured ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+def test_signals_are_those_of_measure(activation):
+    """The same weights in an initkit MLP, whose ``measure`` and ``predict_for`` are tested by themselves."""
+    module = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}[activation]
+    model = mlp(he, module, depth=8).double()
+    net = ik.MLP([64, *[100] * 8, 10], activation, "zeros", dtype=np.float64)
+    net.weights = [m.weight.detach().numpy() for m in model if isinstance(m, nn.Linear)]
+    x = batch().double()
+    report = diagnose(model, x, LABELS)
+    wanted = ik.measure(net, x.numpy(), LABELS.numpy())
+    for name in ("q", "activation_mean", "activation_var", "correlation", "grad_var"):
+        np.testing.assert_allclose(
+            getattr(report.signals, name), getattr(wanted, name), rtol=1e-7, err_msg=name
+        )
+    for name in ("saturated", "dead"):  # of the last layer, nothing is said
+        np.testing.assert_allclose(
+            getattr(report.signals, name), [*getattr(wanted, name)[:-1], np.nan], err_msg=name
+        )
+    theory = ik.predict_for(net, x.numpy(), LABELS.numpy())
+    np.testing.assert_allclose(report.predicted.q, theory.q, rtol=1e-7)
+    np.testing.assert_allclose(report.predicted.grad_var, theory.grad_var, rtol=1e-7)
+    assert report.layers == tuple(str(k) for k in range(0, 17, 2))
+
+
+def test_functional_activations_are_seen_as_modules_are():
+    by_module, by_function = mlp(he, depth=5, width=64), Functional(torch.relu, depth=6)
+    for a, b in zip(
+        [m for m in by_module if isinstance(m, nn.Linear)][:-1], by_function.layers, strict=False
+    ):
+        b.load_state_dict(a.state_dict())
+    ours, theirs = (diagnose(m, batch()).signals for m in (by_module, by_function))
+    np.testing.assert_array_equal(ours.saturated[:5], theirs.saturated[:5])
+    np.testing.assert_array_equal(ours.activation_var[:5], theirs.activation_var[:5])
+
+
+def test_what_goes_into_two_calls_is_followed_by_no_activation():
+    """x·σ(x) is no sigmoid, and x + relu(x) no ReLU."""
+    for function in (lambda z: z * torch.sigmoid(z), lambda z: z + torch.relu(z)):
+        report = diagnose(Functional(function), batch())
+        assert np.isnan(report.signals.saturated).all()
+        assert report.predicted is None
+    assert "scheme_activation_mismatch" not in kinds(report)
+
+
+def test_an_activation_in_place_is_measured_before_it_writes():
+    copying, writing = (mlp(he, lambda w=w: nn.ReLU(inplace=w), depth=6) for w in (False, True))
+    writing.load_state_dict(copying.state_dict())
+    assert diagnose(copying, batch(), LABELS).to_json() == diagnose(writing, batch(), LABELS).to_json()
+
+
+def test_the_loss_may_be_labels_or_a_mean_over_the_batch():
+    model = mlp(he, depth=4)
+    labels = diagnose(model, batch(), LABELS).signals.grad_var
+    mean = diagnose(model, batch(), lambda y: nn.functional.cross_entropy(y, LABELS)).signals.grad_var
+    np.testing.assert_allclose(labels, mean, rtol=1e-4)
+
+
+def test_without_a_loss_the_way_back_starts_at_variance_1_and_is_the_same_every_time():
+    model = mlp(he, depth=4)
+    first, second = (diagnose(model, batch()).signals.grad_var for _ in range(2))
+    assert 0.8 < first[-1] < 1.25
+    np.testing.assert_array_equal(first, second)
+
+
+def test_frozen_parameters_hide_no_gradient():
+    model = mlp(he, depth=4)
+    free = diagnose(model, batch(), LABELS)
+    model.requires_grad_(False)
+    with torch.no_grad():
+        frozen = diagnose(model, batch(), LABELS)
+    assert free.to_json() == frozen.to_json()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_transformer_in_either_mode(training):
+    """In eval mode PyTorch would run a whole encoder layer at once, past every hook."""
+    model = encoder().train(training).requires_grad_(training)
+    report = diagnose(model, batch(8, 10, 64))
+    parts = ("self_attn", "norm1", "linear1", "linear2", "norm2")
+    assert report.layers == tuple(f"layers.{k}.{part}" for k in range(3) for part in parts)
+    assert np.isfinite(report.signals.q).all()
+    assert (report.signals.grad_var > 0).all()
+    assert np.isfinite(report.signals.saturated[2::5]).all()  # linear1, whose relu is a function
+    assert report.predicted is None
+    assert not report.findings
+    found = {t.name: t.found.matches[0].scheme for t in report.tensors}
+    for k in range(3):
+        assert found[f"layers.{k}.self_attn.in_proj_weight"] == "xavier_uniform"
+        assert found[f"layers.{k}.linear1.weight"] == found[f"layers.{k}.linear2.weight"] == "torch_default"
+        assert found[f"layers.{k}.norm1.weight"] == "ones"
+
+
+def test_a_convnet_is_healthy_and_named():
+    report = diagnose(convnet(), batch(16, 3, 16, 16), LABELS[:16])
+    assert not report.findings
+    assert report.layers == ("0", "1", "4", "5", "10")
+    found = {t.name: [m.scheme for m in t.found.matches] for t in report.tensors}
+    assert all("torch_default" in found[f"{k}.{key}"] for k in (0, 4, 10) for key in ("weight", "bias"))
+    np.testing.assert_allclose(report.signals.q[[1, 3]], 1, atol=0.01)  # batch norm
+
+
+def test_a_gru_is_in_the_table_alone():
+    report = diagnose(nn.GRU(16, 32), batch(5, 3, 16))
+    assert report.signals is None
+    assert [t.name for t in report.tensors] == ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+    assert all(t.found.verdict == "fresh" for t in report.tensors)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_layer_without_units_is_passed_over():
+    report = diagnose(nn.Sequential(nn.Linear(4, 0), nn.Linear(0, 3)), batch(5, 4))
+    assert report.layers == ("1",)
+    assert [t.name for t in report.tensors] == ["1.bias"]
+
+
+def test_a_layer_that_runs_twice_has_two_entries():
+    layer = nn.Linear(8, 8)
+    report = diagnose(nn.Sequential(layer, nn.ReLU(), layer), batch(5, 8))
+    assert report.layers == ("0", "0")
+    assert [t.name for t in report.tensors] == ["0.weight", "0.bias"]
+    assert report.predicted is None  # its weights are not independent
+
+
+# What is found ---------------------------------------------------------------------------------------
+
+
+def test_xavier_under_relu_vanishes_and_the_line_mends_it():
+    model = mlp(nn.init.xavier_normal_)
+    report = diagnose(model, batch(), LABELS)
+    assert kinds(report) == ["torch.signal_vanishes", "torch.gradient_vanishes", "scheme_activation_mismatch"]
+    signal = report.findings[0]
+    assert signal.fields["first"] == 1
+    assert 0.68 < float(signal.fields["factor"]) < 0.74  # √½ a layer
+    assert "relu after xavier_normal(); he_normal() keeps them" in signal.message("en")
+    assert report.findings[2].fields["wanted"] == "1.41"
+    mend(report, model)
+    assert not diagnose(model, batch(), LABELS).findings
+
+
+def test_pytorchs_default_under_relu():
+    model = mlp()
+    report = diagnose(model, batch(), LABELS)
+    assert {"torch.gradient_vanishes", "scheme_activation_mismatch"} <= set(kinds(report))
+    assert report.findings[-1].fields == {"gain": "0.577", "activation": "relu", "wanted": "1.41"}
+    assert report.findings[0].fields["scheme"] == "torch_default()"
+    mend(replace(report, findings=report.findings[-1:]), model)
+    assert not diagnose(model, batch(), LABELS).findings
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_he_under_relu_is_healthy(seed):
+    torch.manual_seed(seed)
+    assert not diagnose(mlp(he), batch(), LABELS).findings
+
+
+def test_what_explodes():
+    model = mlp(lambda w: nn.init.normal_(w, std=1.0))
+    report = diagnose(model, batch())
+    assert kinds(report)[:2] == ["torch.signal_explodes", "torch.gradient_explodes"]
+    assert 6.5 < float(report.findings[0].fields["factor"]) < 7.6  # √50 a layer
+    assert kinds(diagnose(mlp(lambda w: nn.init.normal_(w, std=1e3)), batch()))[0] == "torch.overflow"
+
+
+def test_one_bad_layer_is_named():
+    model = mlp(he, depth=10)
+    with torch.no_grad():
+        model[8].weight /= 1000
+    report = diagnose(model, batch())
+    assert [(f.kind, f.tensor) for f in report.findings] == [
+        ("torch.signal_vanishes", "8.weight"),
+        ("torch.gradient_vanishes", "8.weight"),
+    ]
+
+
+def test_a_functional_relu_is_mended_by_the_scheme_as_apply_cannot_see_it():
+    model = Functional(nn.functional.relu)
+    report = diagnose(model, batch())
+    assert {f.code for f in report.findings} == {'initkit.doctor.apply(model, "he_normal")'}
+    mend(report, model)
+    assert not diagnose(model, batch()).findings
+
+
+def test_a_residual_stream_gets_no_advice_for_chains():
+    """Its layers want no gain of √2: He's would double the stream a block."""
+    for draw in (nn.init.xavier_normal_, he):
+        model = Functional(None)
+        for layer in model.layers:
+            draw(layer.weight)
+        add = lambda stream, layer: stream + torch.relu(layer(stream))  # noqa: E731
+        model.forward = lambda x, add=add, layers=model.layers: functools.reduce(add, layers, x)
+        report = diagnose(model, batch())
+        assert report.signals.depth == 20
+        assert not report.findings
+
+
+def test_an_activation_written_by_hand_is_not_named_but_its_chain_is_judged():
+    report = diagnose(Functional(lambda z: z * torch.sigmoid(z)), batch())
+    assert {"torch.gradient_vanishes"} <= set(kinds(report))
+    assert report.findings[0].fields["activation"] == "f(z)"
+    assert report.findings[0].code is None
+
+
+def test_sigmoid_is_not_promised_what_no_scale_can_keep():
+    report = diagnose(mlp(nn.init.xavier_normal_, nn.Sigmoid), batch())
+    assert kinds(report) == ["torch.gradient_vanishes"]
+    assert report.findings[0].code is None
+    assert report.findings[0].fields["better"] == "tanh + xavier_normal()"
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh, nn.SELU, nn.ELU, nn.PReLU, nn.Mish])
+def test_what_apply_draws_is_healthy_where_theory_says_so(activation):
+    model = mlp(None, activation)
+    report = diagnose(model, batch())
+    assert "initkit.doctor.apply(model)" in {f.code for f in report.findings}
+    apply(model, rng=0)
+    assert not diagnose(model, batch()).findings
+
+
+def test_broken_symmetry_zeros_dead_rows_and_nan():
+    model = mlp(he, depth=5)
+    with torch.no_grad():
+        model[0].weight[7] = -2.5 * model[0].weight[3]
+        model[2].weight.zero_()
+        model[4].weight[5] = 0
+        model[6].weight[0, 0] = torch.nan
+    report = diagnose(model, batch())
+    found = {(f.kind, f.tensor): f.fields for f in report.findings}
+    assert found[("symmetric_rows", "0.weight")] == {"count": 2, "first": 3, "second": 7}
+    assert found[("all_zero", "2.weight")] == {}
+    assert found[("dead_rows", "4.weight")] == {"count": 1, "first": 5}
+    assert found[("non_finite", "6.weight")] == {"count": 1}
+    assert ("torch.overflow", "6.weight") in found
+    assert kinds(report)[0] == "non_finite"
+
+
+def test_dead_and_saturated_layers():
+    model = mlp(he, depth=4)
+    nn.init.constant_(model[2].bias, -20.0)
+    report = diagnose(model, batch())
+    assert ("torch.dead", "2.weight … 6.weight") in [(f.kind, f.tensor) for f in report.findings]
+    report = diagnose(mlp(lambda w: nn.init.normal_(w, std=2.0), nn.Tanh, depth=4), batch())
+    assert "torch.saturated" in kinds(report)
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_a_report_prints_shows_and_is_json(lang):
+    report = diagnose(mlp(nn.init.xavier_normal_), batch(), LABELS, lang=lang)
+    assert report.findings[0].message(lang) in str(report)
+    assert "<img" in report._repr_html_()
+    said = json.loads(report.to_json())
+    assert len(said["signals"]["q"]) == len(said["signals"]["predicted_q"]) == 31
+    assert said["findings"][0]["message"] == report.findings[0].message(lang)
+
+
+def test_the_picture_stands_where_there_is_no_theory_and_one_layer():
+    assert "<img" in diagnose(convnet(), batch(4, 3, 8, 8))._repr_html_()
+    assert "<img" in diagnose(nn.Linear(4, 3), batch(5, 4))._repr_html_()
+
+
+# What is left as it was ------------------------------------------------------------------------------
+
+
+class Restless(nn.Module):
+    """Draws from every stream, writes to buffers, weights and attributes, freezes one; and may then fail."""
+
+    def __init__(self, fails=False):
+        super().__init__()
+        self.net, self.fails, self.calls = convnet(), fails, 0
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        self.seen += 1
+        self.net[10].weight.requires_grad_(False)
+        self.cache = self.net(x) + np.random.standard_normal() + torch.rand(1) + random.random()  # noqa: NPY002
+        with torch.no_grad():
+            self.net[0].weight.mul_(2)
+        self.net[1].eval()
+        if self.fails:
+            raise ArithmeticError("no")
+        return self.cache
+
+
+def everything(model):
+    """All that could have changed, as bytes."""
+    state = [
+        (k, v.detach().numpy().tobytes(), v.requires_grad)
+        for k, v in model.state_dict(keep_vars=True).items()
+    ]
+    gradients = [None if p.grad is None else p.grad.numpy().tobytes() for p in model.parameters()]
+    modules = [
+        (
+            name,
+            m.training,
+            len(m._forward_hooks),
+            len(m._forward_pre_hooks),
+            len(m._backward_hooks),
+            sorted(m.__dict__),
+        )
+        for name, m in model.named_modules()
+    ]
+    streams = torch.get_rng_state().numpy().tobytes(), random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002
+    return state, gradients, modules, streams, getattr(model, "calls", None), torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("with_gradients", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_nothing_is_changed(fails, with_gradients, training):
+    model = Restless(fails).train(training)
+    model.net[4].weight.requires_grad_(False)
+    model.net[5].eval()
+    if with_gradients:
+        model.net(batch(4, 3, 8, 8)).sum().backward()
+    before = everything(model)
+    if fails:
+        with pytest.raises(ArithmeticError):
+            diagnose(model, batch(16, 3, 8, 8), LABELS[:16])
+    else:
+        diagnose(model, batch(16, 3, 8, 8), LABELS[:16])
+    assert everything(model) == before
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_a_loss_that_fails_changes_nothing_either():
+    model = convnet()
+    before = everything(model)
+    with pytest.raises(ValueError, match="loss must return a tensor with one number"):
+        diagnose(model, batch(16, 3, 8, 8), lambda y: y)
+    assert everything(model) == before
+
+
+def test_the_batch_is_not_written_to_and_gets_no_gradient():
+    x = batch().requires_grad_()
+    before = x.detach().clone()
+    diagnose(nn.Sequential(nn.ReLU(), nn.Linear(64, 3)), x)
+    assert torch.equal(x, before)
+    assert x.grad is None
+
+
+def test_a_backward_pass_that_is_still_to_come_finds_what_it_needs():
+    model = nn.Sequential(nn.Linear(64, 8), nn.BatchNorm1d(8))
+    loss = model(batch()).square().sum()
+    diagnose(model, batch())
+    loss.backward()
+    assert model[0].weight.grad is not None
+
+
+def test_inference_mode_around_it_does_no_harm():
+    model = mlp(he, depth=4)
+    outside = diagnose(model, batch(), LABELS).to_json()
+    with torch.inference_mode():
+        assert diagnose(model, batch(), LABELS).to_json() == outside
+
+
+# apply -----------------------------------------------------------------------------------------------
+
+
+def test_apply_chooses_by_what_follows():
+    model = nn.Sequential(
+        nn.Embedding(50, 16, padding_idx=3),
+        nn.Linear(16, 200), nn.LayerNorm(200), nn.ReLU(),
+        nn.Linear(200, 200), nn.Dropout(0.1), nn.LeakyReLU(0.2),
+        nn.Linear(200, 200), nn.GELU(),
+        nn.Linear(200, 200), nn.Tanh(),
+        nn.Linear(200, 200), nn.Softmax(-1),
+        nn.Linear(200, 200),
+    )  # fmt: skip
+    done = apply(model, rng=0)
+    assert done.done == {
+        "0.weight": "normal(std=0.02)",
+        "1.weight": "he_normal()", "1.bias": "zeros()", "2.weight": "ones()", "2.bias": "zeros()",
+        "4.weight": "he_normal(activation=leaky_relu(0.2))", "4.bias": "zeros()",
+        "7.weight": "he_normal(activation=gelu)", "7.bias": "zeros()",
+        "9.weight": "xavier_normal()", "9.bias": "zeros()",
+        "11.weight": "xavier_normal()", "11.bias": "zeros()",
+        "13.weight": "xavier_normal()", "13.bias": "zeros()",
+    }  # fmt: skip
+    assert done.unseen == ("13.weight",)
+    assert not done.left
+    for layer, variance in ((4, 2 / 1.04 / 200), (7, ik.gain("gelu") ** 2 / 200), (9, 1 / 200)):
+        assert abs(model[layer].weight.var().item() / variance - 1) < 0.05
+    assert not model[0].weight[3].any()
+    assert model[0].weight[4].any()
+    assert not any(p.any() for name, p in model.named_parameters() if name.endswith("bias"))
+
+
+def test_apply_knows_the_fans_of_convolutions():
+    model = nn.Sequential(
+        nn.Conv2d(32, 64, 3, groups=4), nn.ReLU(), nn.ConvTranspose2d(64, 32, 4, groups=2), nn.ReLU(),
+    )  # fmt: skip
+    apply(model, rng=0)
+    assert abs(model[0].weight.var().item() * (8 * 9) / 2 - 1) < 0.05
+    assert abs(model[2].weight.var().item() * (32 * 16) / 2 - 1) < 0.05
+
+
+def test_apply_draws_recurrent_weights_gate_by_gate():
+    model = nn.LSTM(16, 32, num_layers=2)
+    done = apply(model, rng=0)
+    for gate in model.weight_hh_l1.detach().split(32):
+        torch.testing.assert_close(gate @ gate.T, torch.eye(32), atol=1e-5, rtol=0)
+    assert done.done["weight_ih_l0"] == "xavier_normal()"
+    assert not model.bias_hh_l0.any()
+
+
+def test_apply_is_reproducible_and_a_tied_weight_is_drawn_once():
+    def tied():
+        model = nn.ModuleDict(
+            {"emb": nn.Embedding(50, 16), "fc": nn.Linear(16, 16), "head": nn.Linear(16, 50)}
+        )
+        model["head"].weight = model["emb"].weight
+        return model
+
+    first, second, other = tied(), tied(), tied()
+    done = apply(first, rng=7)
+    apply(second, rng=7)
+    apply(other, rng=8)
+    assert list(done.done) == ["emb.weight", "fc.weight", "fc.bias", "head.bias"]
+    assert first["head"].weight is first["emb"].weight
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not torch.equal(first["fc"].weight, other["fc"].weight)
+
+
+def test_apply_leaves_what_it_does_not_know_and_says_so():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.full((3,), 5.0))
+            self.fc, self.act = nn.Linear(3, 3), nn.PReLU()
+
+    model = Odd()
+    done = apply(model, rng=0)
+    assert done.left == ("scale", "act.weight")
+    assert model.scale.tolist() == [5.0] * 3
+    assert model.act.weight.item() == 0.25
+    assert done.done["fc.weight"] == "he_normal(activation=leaky_relu(0.25))"
+    assert "nothing is known of them: scale, act.weight" in str(done)
+    assert "没有改动" in str(apply(model, lang="zh"))
+
+
+def test_apply_a_scheme_to_every_weight_and_keep_dtype_and_flags():
+    model = encoder().to(torch.bfloat16)
+    model.layers[0].linear1.weight.requires_grad_(False)
+    flags = [(p.requires_grad, p.dtype) for p in model.parameters()]
+    done = apply(model, "orthogonal", rng=0)
+    assert {c for name, c in done.done.items() if name.endswith("weight") and "norm" not in name} == {
+        "orthogonal()"
+    }
+    assert [(p.requires_grad, p.dtype) for p in model.parameters()] == flags
+    square = model.layers[0].self_attn.out_proj.weight.detach().float()
+    torch.testing.assert_close(square @ square.T, torch.eye(64), atol=0.02, rtol=0)
+
+
+def test_apply_changes_nothing_where_the_scheme_does_not_suit():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2))
+    before = everything(model)
+    with pytest.raises(ValueError, match=r"scheme 'dirac' cannot fill 2\.weight: shape must be"):
+        apply(model, "dirac")
+    assert everything(model) == before
+
+
+# Bad input -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: diagnose("net", batch()), TypeError, "module must be a torch.nn.Module, not str"),
+        (lambda: apply([nn.Linear(2, 2)]), TypeError, "module must be a torch.nn.Module, not list"),
+        (lambda: diagnose(mlp(), np.zeros((2, 64))), TypeError, "batch must be a tensor, .* not ndarray"),
+        (lambda: diagnose(mlp(), ()), TypeError, "batch must be a tensor, .* not tuple"),
+        (lambda: diagnose(mlp(), torch.zeros(0, 64)), ValueError, "batch must hold at least one example"),
+        (lambda: diagnose(mlp(), torch.tensor(1.0)), ValueError, "batch must hold at least one example"),
+        (lambda: diagnose(mlp(), batch() / 0), ValueError, "batch must be finite numbers"),
+        (lambda: diagnose(mlp(), batch(), LABELS[:3]), ValueError, "loss: these labels do not fit"),
+        (lambda: diagnose(mlp(), batch(), "x"), ValueError, "loss: these labels do not fit"),
+        (lambda: diagnose(mlp(), batch(), lambda y: 1.0), ValueError, "loss must return a tensor"),
+        (lambda: diagnose(nn.LazyLinear(3), batch()), ValueError, "module: weight has no shape yet"),
+        (lambda: apply(nn.LazyLinear(3)), ValueError, "module: weight has no shape yet"),
+        (lambda: diagnose(nn.Linear(64, 2, device="meta"), batch()), ValueError, "on the meta device"),
+        (lambda: diagnose(mlp(), batch(), lang="fr"), ValueError, "lang must be one of"),
+        (lambda: apply(mlp(), "he"), ValueError, "scheme must be one of auto, .*, not 'he'"),
+        (lambda: apply(mlp(), rng=-1), ValueError, "rng must be a seed"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_told(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_without_torch_the_two_say_how_to_install_it():
+    program = "import sys; sys.modules['torch'] = None; import initkit.doctor as d; d.{}"
+    for name in ("diagnose", "apply"):
+        run = subprocess.run([sys.executable, "-c", program.format(name)], capture_output=True, text=True)
+        assert run.stderr.rstrip().endswith("diagnose and apply need PyTorch: pip install 'initkit[torch]'")
