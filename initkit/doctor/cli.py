@@ -27,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     ask.add_argument("--activation", help="of the hidden layers, such as relu: hold their gains to it")
     asked = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a tensor's name may be anything
+        if hasattr(stream, "reconfigure"):  # not in a notebook
+            stream.reconfigure(errors="backslashreplace")  # a tensor's name may be anything
     from .audit import audit  # not before the arguments are known to be good: it loads SciPy
 
     try:

@@ -91,7 +91,7 @@ def trained():
                             continue
                         for w0, w in zip(before, net.weights, strict=True):
                             # The change's largest singular value against the noise's: above 1 it can be seen.
-                            change = np.linalg.norm(w - w0, 2) / (w0.std() * math.sqrt(max(w.shape)))
+                            change = np.linalg.norm(w - w0, 2) / (w0.std() * math.prod(w.shape) ** 0.25)
                             kind = "normal" if "normal" in init else "uniform"
                             level = "above" if change > 1 else "below"
                             seen[kind, epochs, level].append(identify(w).verdict == "fresh")
