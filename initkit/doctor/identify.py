@@ -362,7 +362,8 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
     and powers of rows and columns, products of neighbours, and the largest singular value (Tracy–Widom). So
     a fresh tensor is called not fresh in at most one of 1,000 cases. Training that moves it little cannot
     be seen: a change whose singular values stay below std·(rows·columns)^¼ is lost in those of the noise
-    (Benaych-Georges and Nadakuditi 2012); of a normal start more is needed than of a uniform one, whose edges are sharp.
+    (Benaych-Georges and Nadakuditi 2012). Of a normal start it takes more than of a uniform one, whose edges
+    are sharp.
 
     ``in_axis``, ``out_axis``: as in ``fans``. ``fan_in``: of the layer, where ``array`` is its bias. Entries
     may be of any real dtype; of more than 2²⁷ so many are looked at, the same ones every time.
