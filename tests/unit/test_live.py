@@ -265,7 +265,8 @@ def test_every_control_of_every_figure_in_every_language(name, lang, caplog, mon
         for control in figure.controls.values():
             assert control.description.strip()
             start = control.value
-            for value in other_values(control):
+            # English letters are in every font: there one move shows that its words are found.
+            for value in other_values(control)[: None if lang == "zh" else 1]:
                 before = pixels(figure)
                 control.value = value
                 assert figure.error is None, value
