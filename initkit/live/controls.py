@@ -29,7 +29,7 @@ def slider(key: str, lang: str, low, high, step, value) -> Slider | IntSlider:
         step=step,
         description=text(key, lang),
         style=STYLE,
-        layout=widgets.Layout(width="460px", max_width="100%"),
+        layout=widgets.Layout(width="440px", max_width="100%"),
     )
 
 
@@ -47,7 +47,7 @@ def log_slider(key: str, lang: str, low: float, high: float, step: float, value:
         readout_format=".3g",
         description=text(key, lang),
         style=STYLE,
-        layout=widgets.Layout(width="460px", max_width="100%"),
+        layout=widgets.Layout(width="440px", max_width="100%"),
     )
 
 
@@ -62,7 +62,7 @@ def steps(key: str, lang: str, options: dict[str, float], value: float) -> Steps
         value=value,
         description=text(key, lang),
         style=STYLE,
-        layout=widgets.Layout(width="460px", max_width="100%"),
+        layout=widgets.Layout(width="440px", max_width="100%"),
     )
 
 
