@@ -15,6 +15,8 @@ INDEX = $${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/null || e
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # One BLAS thread: pytest-xdist has a worker a core, and the nets are small.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+# One more than there are cores: a worker often waits for its kernel.
+WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 # What takes longest first, so that no worker is left with it at the end.
 TESTED := tests/notebooks tests/papers tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
@@ -31,13 +33,13 @@ lab: $(VENV)/installed ## open the course in JupyterLab (ARGS="--no-browser --po
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS)
 
 test: $(VENV)/installed ## run every test: the library, the papers, the notebooks
-	$(PYTEST) -n auto --dist loadgroup $(NBVAL) notebooks $(TESTED) $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) notebooks $(TESTED) $(ARGS)
 
 test-lib: $(VENV)/installed ## run the tests of the library and the papers
 	$(PYTEST) initkit tests/unit tests/papers $(ARGS)
 
 test-notebooks: $(VENV)/installed ## run the notebooks with nbval and papermill
-	$(PYTEST) -n auto --dist loadgroup $(NBVAL) tests/notebooks notebooks $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) tests/notebooks notebooks $(ARGS)
 
 test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chromium
 	$(PYTEST) tests/browser $(ARGS)
