@@ -22,7 +22,9 @@ KINDS = (
 OUTLIER = 10.0  # times the median gain, or a tenth of it
 MISMATCH = 1.25  # times the gain that keeps the signal, or a part of it: over ten layers that is 87
 # Looked up, not multiplied by: their rows are not units, and their scale is not bound to a fan.
-EMBEDDING = re.compile(r"emb|\bwte\b|\bwpe\b", re.IGNORECASE)
+EMBEDDING = re.compile(r"emb|position|\bwte\b|\bwpe\b", re.IGNORECASE)
+# PyTorch's RNN, LSTM and GRU draw their input's weights by the hidden size: one of their rows, or a third.
+RECURRENT = re.compile(r"\bweight_ih")
 
 
 def audit(path, *, activation=None, lang: str = "en") -> Report:
@@ -117,6 +119,8 @@ def alike(lines: np.ndarray, length: int) -> tuple[int, int, int] | None:
 
 
 def _is_weight(row: Tensor) -> bool:
+    if len(row.shape) > 2 and math.prod(row.shape) == max(row.shape):
+        return False  # a vector, for all its axes: a class token (1, 1, n), a layer's scale (n, 1, 1)
     return bool(row.gain) and math.isfinite(row.gain) and not EMBEDDING.search(row.name)
 
 
@@ -130,7 +134,12 @@ def _compared(weights: list[Tensor], wanted) -> list[Finding]:
             fields = {"factor": f"{factor:.2g}", "gain": f"{row.gain:.3g}", "median": f"{median:.3g}"}
             findings.append(Finding("scale_outlier", row.name, fields))
         matches = row.found.matches
-        if matches and len(row.shape) == 2 and all(match.fan == "fan_out" for match in matches):
+        if (
+            matches
+            and len(row.shape) == 2
+            and not RECURRENT.search(row.name)
+            and all(match.fan == "fan_out" for match in matches)
+        ):
             findings.append(Finding("transposed_fans", row.name, {"match": str(matches[0])}))
         hidden = 0 < k < len(weights) - 1  # the first sees the input, the last has no activation behind it
         if wanted and hidden and row.found.verdict == "fresh":

@@ -36,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:  # what cannot be read, or an activation that is none
         print(f"initkit: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    print(report.to_json() if asked.json else report)
+    try:
+        print(report.to_json() if asked.json else report, flush=True)
+    except BrokenPipeError:  # as of ``| head -1``: who reads has enough, and what is left in the buffer goes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1 if report.findings else 0
 
 

@@ -221,3 +221,30 @@ def test_pytorchs_defaults_are_named_layer_by_layer(suffix, tmp_path):
             else:
                 wanted = "torch_default"
             assert wanted in {m.scheme for m in tensor.found.matches}, tensor.name
+
+
+@pytest.mark.parametrize("asked", [[], ["--json"]])
+def test_who_reads_may_have_enough(tmp_path, asked):
+    np.savez(tmp_path / "net.npz", **{f"w{k}": ik.he_normal((9, 8), rng=k) for k in range(1500)})
+    command = [sys.executable, "-m", "initkit.doctor.cli", "audit", str(tmp_path / "net.npz"), *asked]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(1)
+        process.stdout.close()  # long before the end: a pipe holds 64 KB
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_a_vector_of_many_axes_has_no_scale_to_be_compared(tmp_path):
+    small = np.random.default_rng(0).normal(0, 1e-3, 128)
+    vectors = {"token": small.reshape(1, 1, 128), "scale": small.reshape(128, 1, 1)}
+    assert audit(saved(tmp_path, **vectors)).findings == ()
+    kinds = [(f.kind, f.tensor) for f in audit(saved(tmp_path, token=small.reshape(1, 2, 64))).findings]
+    assert kinds == [("scale_outlier", "token")]
+
+
+@pytest.mark.parametrize("gates", [1, 3])
+def test_a_recurrent_layer_is_drawn_by_its_hidden_size(tmp_path, gates):
+    w = ik.uniform((96 * gates, 32), -(96**-0.5), 96**-0.5, rng=0)
+    for name, kinds in (("rnn.weight_ih_l0", []), ("fc.weight", ["transposed_fans"])):
+        np.savez(tmp_path / "net.npz", **{name: w})
+        assert [f.kind for f in audit(tmp_path / "net.npz").findings] == kinds
