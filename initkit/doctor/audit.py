@@ -47,8 +47,9 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
         std = gain = None
         if s is not None:
             findings += wrong_by_itself(source.name, s, source.units_last)
-            std = s.std if math.isfinite(s.squares) else math.inf
-            gain = std * math.sqrt(n_in) if n_in else None
+            if not s.non_finite:  # else there is no such number
+                std = s.std if math.isfinite(s.squares) else math.inf
+            gain = std * math.sqrt(n_in) if n_in and std is not None else None
         # A vector waits for the fan of its layer: in many a file the bias comes first.
         known = None if n_in is None else _identified(source.shape, s, None, source.units_last)
         seen.append(((source.name, source.shape, n_in, n_out, std, gain), known or s))

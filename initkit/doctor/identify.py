@@ -367,8 +367,8 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
 
     ``in_axis``, ``out_axis``: as in ``fans``. ``fan_in``: of the layer, where ``array`` is its bias. Entries
     may be of any real dtype; of more than 2²⁷ so many are looked at, the same ones every time.
-    Raises ValueError for an empty array or axes that do not fit, TypeError for entries that are not real
-    numbers. Lesson 07.
+    Raises ValueError for an empty array, or axes or a fan that do not fit; TypeError for entries that are not
+    real numbers. Lesson 07.
 
     >>> import initkit as ik
     >>> print(identify(ik.he_normal((256, 784), rng=0)))
@@ -383,6 +383,8 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
         array = array.astype(np.float64)
     if not array.size:
         raise ValueError(f"array must have an entry, not shape {array.shape}")
+    if fan_in is not None and not (isinstance(fan_in, (int, float, np.number)) and 0 < fan_in < math.inf):
+        raise ValueError(f"fan_in must be a positive number, not {fan_in!r}")
     axes = {"in_axis": in_axis, "out_axis": out_axis}
     units_last = False
     if array.ndim > 1:

@@ -88,6 +88,8 @@ def diagnose(module, batch, loss=None, *, lang: str = "en") -> Report:
     """
     text("doctor.clean", lang)  # says so where it is no language of ours
     checked(module)
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError("module must be written in Python; one of TorchScript cannot be watched")
     inputs = _inputs(batch)
     with torch.inference_mode(False), torch.enable_grad(), as_it_was(module):
         inputs = tuple(t.clone() if isinstance(t, torch.Tensor) and t.is_inference() else t for t in inputs)
@@ -95,6 +97,11 @@ def diagnose(module, batch, loss=None, *, lang: str = "en") -> Report:
             output = module(*inputs)
         layers = watch.ran()
         gradients(layers, output, loss, len(inputs[0]))
+    with as_it_was(module):  # to read a parametrized weight is to run what it is made by: spectral_norm
+        return _report(module, layers, lang)
+
+
+def _report(module, layers: list[Layer], lang: str) -> Report:
     tensors, findings = _table(module, {layer.name: layer.activation for layer in layers})
     if not layers:
         return Report(tensors, tuple(findings), lang=lang)

@@ -267,7 +267,8 @@ def as_it_was(module: nn.Module):
             with torch.no_grad():
                 for p, saved, requires_grad in parameters:
                     p.requires_grad_(requires_grad)
-                    if not torch.equal(p, saved):
+                    # NaN is not equal to itself; to write it again would spoil a backward pass to come.
+                    if not torch.equal(p, saved) and not torch.allclose(p, saved, 0, 0, equal_nan=True):
                         p.copy_(saved)
 
 

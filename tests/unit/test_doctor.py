@@ -220,3 +220,9 @@ def test_refused():
         identify(np.zeros((2, 2)), out_axis=5)
     assert identify([[1, 0], [0, 1]]).matches[0].scheme == "identity"
     assert identify(3.0).matches[0].scheme == "constant"
+
+
+@pytest.mark.parametrize("fan_in", [0, -3, float("nan"), float("inf"), "64"])
+def test_a_fan_that_is_none(fan_in):
+    with pytest.raises(ValueError, match="fan_in must be a positive number"):
+        identify(ik.zeros(8), fan_in=fan_in)

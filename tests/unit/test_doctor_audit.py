@@ -248,3 +248,19 @@ def test_a_recurrent_layer_is_drawn_by_its_hidden_size(tmp_path, gates):
     for name, kinds in (("rnn.weight_ih_l0", []), ("fc.weight", ["transposed_fans"])):
         np.savez(tmp_path / "net.npz", **{name: w})
         assert [f.kind for f in audit(tmp_path / "net.npz").findings] == kinds
+
+
+def test_what_is_not_finite_has_no_scale(tmp_path):
+    w = ik.he_normal((90, 100), rng=1)
+    w[0] = np.nan
+    report = audit(saved(tmp_path, **{"2_weight": w}))
+    (row,) = (t for t in report.tensors if t.name == "2.weight")
+    assert (row.std, row.gain) == (None, None)
+    assert [f.kind for f in report.findings] == ["non_finite"]
+
+
+def test_a_table_of_positions_has_no_fan(tmp_path):
+    table = np.random.default_rng(0).normal(0, 0.02, (169, 3))
+    for name, kinds in (("relative_position_bias_table", []), ("other", ["scale_outlier"])):
+        np.savez(tmp_path / "net.npz", **weights(), **{name: table})
+        assert [f.kind for f in audit(tmp_path / "net.npz").findings] == kinds

@@ -580,3 +580,27 @@ def test_without_torch_the_two_say_how_to_install_it():
     for name in ("diagnose", "apply"):
         run = subprocess.run([sys.executable, "-c", program.format(name)], capture_output=True, text=True)
         assert run.stderr.rstrip().endswith("diagnose and apply need PyTorch: pip install 'initkit[torch]'")
+
+
+def test_spectral_norm_takes_no_step():
+    """Whoever reads its weight in training mode moves its buffers."""
+    norm = nn.utils.parametrizations.spectral_norm
+    model = nn.Sequential(norm(nn.Linear(64, 32)), nn.ReLU(), norm(nn.Linear(32, 10)))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    assert diagnose(model, batch()).predicted is not None
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_parameters_that_are_nan_are_not_written_again():
+    model = mlp(depth=1)
+    with torch.no_grad():
+        model[2].weight[0, 0] = float("nan")
+    loss = model(batch()).sum()
+    diagnose(model, batch())
+    loss.backward()  # would say that the weight has been modified
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_torchscript_is_refused():
+    with pytest.raises(TypeError, match="TorchScript"):
+        diagnose(torch.jit.script(mlp(depth=1)), batch())
