@@ -248,17 +248,14 @@ def as_it_was(module: nn.Module):
     parameters = [(p, p.detach().clone(), p.requires_grad) for p in module.parameters()]
     copies = {id(b): b.detach().clone() for b in module.buffers()}
     streams = random.getstate(), np.random.get_state()  # noqa: NPY002 - a module may use them
-    fast = torch.backends.mha.get_fastpath_enabled()  # it runs a whole encoder layer unseen
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
         try:
-            torch.backends.mha.set_fastpath_enabled(False)
             # The pass writes to copies: a backward pass still to come may need the buffers as they are.
             for m in module.modules():
                 m._buffers.update({k: copies[id(b)] for k, b in m._buffers.items() if b is not None})
             yield
         finally:
-            torch.backends.mha.set_fastpath_enabled(fast)
             random.setstate(streams[0])
             np.random.set_state(streams[1])  # noqa: NPY002
             for table, saved in tables:
