@@ -246,7 +246,7 @@ def _window(low, high) -> tuple[float, float]:
 
 
 @functools.cache
-def _truncated_std(bound: float = 2.0) -> float:
+def truncated_std(bound: float = 2.0) -> float:
     """Standard deviation of N(0, 1) truncated at ±bound: √(1 − 2·b·φ(b)/(2Φ(b) − 1))."""
     density = math.exp(-bound * bound / 2) / math.sqrt(2 * math.pi)
     return math.sqrt(1 - 2 * bound * density / math.erf(bound / math.sqrt(2)))
@@ -301,7 +301,7 @@ def variance_scaling(
         bound = math.sqrt(3) * std if fan else 1.0
         return uniform(shape, -bound, bound, **common)
     if distribution == "truncated_normal":
-        return truncated_normal(shape, 0.0, std / _truncated_std(), **common)
+        return truncated_normal(shape, 0.0, std / truncated_std(), **common)
     return normal(shape, 0.0, std, **common)
 
 

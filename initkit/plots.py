@@ -24,6 +24,7 @@ from PIL import Image
 
 from .course.fonts import style
 from .course.texts import text
+from .signals import changes
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 THEORY, MEASURED = "#D55E00", "#0072B2"
@@ -199,14 +200,6 @@ def _key(figure, axes, entries: dict, where, loc: str) -> None:
     figure.legend(loc=loc, bbox_to_anchor=where, ncols=len(entries), frameon=False, fontsize=9, **tight)
 
 
-def _changes(signals) -> dict[str, float]:
-    """By how much a signal and a gradient change between the first and the last hidden layer."""
-    last = max(signals.depth - 2, 0)
-    back = np.full(signals.depth, np.nan) if signals.grad_var is None else signals.grad_var
-    with np.errstate(all="ignore"):  # what overflowed, or is 0 on both sides, is not a number
-        return {"forward": signals.q[last] / signals.q[0], "backward": back[0] / back[last]}
-
-
 class _ByLayer:
     """Points over layers on a logarithmic axis, and theory's line; what lies beyond is marked at its edge.
 
@@ -327,7 +320,7 @@ class VerdictCard(TrainingAndSignals):
         super().update(name, signals, history, others, predicted)
         for row, said in zip(self.rows, (predicted, signals), strict=True):
             words = {}
-            for way, change in _changes(said).items():
+            for way, change in changes(said).items():
                 fate = "fades" if change < 1 / self.LEVEL else "kept" if change <= self.LEVEL else "grows"
                 words[way] = self.text(f"fate.{fate}", change=f"{change:.2g}")
             row.set_text(self.text("fate.passage", **words))
@@ -492,8 +485,8 @@ class SignalsByLayer(Picture):
             for panel, quantity in zip(series, ("q", "grad_var"), strict=True):
                 values = (getattr(s, quantity, None) for s in (seen, predicted))
                 panel.update(*(() if v is None else v for v in values))
-            changes = {way: f"{change:.2g}" for way, change in _changes(seen).items()}
-            said.append(self.text("signal.passage", name=name, **changes))
+            passed = {way: f"{change:.2g}" for way, change in changes(seen).items()}
+            said.append(self.text("signal.passage", name=name, **passed))
         self.verdict.set_text(self.text("signal.through", nets=self.text("signal.and").join(said)))
 
 

@@ -83,6 +83,14 @@ def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.nd
     return loss, grad
 
 
+def changes(signals: Signals) -> dict[str, float]:
+    """By how much signal and gradient change between the first and the last hidden layer, each on its way."""
+    last = max(signals.depth - 2, 0)
+    back = np.full(signals.depth, np.nan) if signals.grad_var is None else signals.grad_var
+    with np.errstate(all="ignore"):  # what overflowed, or is 0 on both sides, is not a number
+        return {"forward": signals.q[last] / signals.q[0], "backward": back[0] / back[last]}
+
+
 FLAT = 0.05  # of the largest slope: below it a unit is called saturated
 
 

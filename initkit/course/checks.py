@@ -19,7 +19,7 @@ from .. import datasets, initializers
 from ..activations import gain
 from ..doctor import audit, identify
 from ..network import MLP
-from ..signals import measure
+from ..signals import changes, measure
 from ..training import iterate
 from .patients import patient
 from .texts import text
@@ -175,7 +175,7 @@ def _kept(net: MLP, squared: bool):
     """
     data = datasets.digits()
     seen = measure(net, data.x_train[:200], data.y_train[:200])
-    forward, backward = (seen.q[-2] / seen.q[0], seen.grad_var[0] / seen.grad_var[-2])
+    forward, backward = changes(seen).values()
     fields = {"forward": f"{forward:.1e}", "backward": f"{backward:.1e}"}
     if 0.01 <= forward <= 100 and 0.01 <= backward <= 100:
         return "right", fields
@@ -314,14 +314,14 @@ def _on_the_hilltop(answer):
     if refused:
         return refused
     data, draw = datasets.digits(), functools.partial(initializers.he_normal, gain=g)
-    changes = []  # of signal and gradient, a row a net
+    passed = []  # changes of signal and gradient, a row a net
     for seed in range(10):
         net = MLP([64, *[100] * 39, 10], "gelu", draw, rng=seed)
         seen = measure(net, data.x_train[:200], data.y_train[:200])
-        changes.append((seen.q[-2] / seen.q[0], seen.grad_var[0] / seen.grad_var[-2]))
+        passed.append([*changes(seen).values()])
     # 0/0 where all is lost, inf − inf where all has overflowed.
-    changes = np.nan_to_num(changes, nan=0 if g < 1 else np.inf)
-    lost, grown = changes < 0.01, changes > 100
+    passed = np.nan_to_num(passed, nan=0 if g < 1 else np.inf)
+    lost, grown = passed < 0.01, passed > 100
     kept = ~(lost | grown)
     fields = {"kept": kept.all(axis=1).sum(), "signal": kept[:, 0].sum(), "gradient": kept[:, 1].sum()}
     if fields["kept"] >= 7:

@@ -46,7 +46,8 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
         s = source.scan()
         std = gain = None
         if s is not None:
-            findings += wrong_by_itself(source.name, s, source.units_last)
+            table = bool(EMBEDDING.search(source.name))
+            findings += wrong_by_itself(source.name, s, source.units_last, table)
             if not s.non_finite:  # else there is no such number
                 std = s.std if math.isfinite(s.squares) else math.inf
             gain = std * math.sqrt(n_in) if n_in and std is not None else None
@@ -76,8 +77,8 @@ def _identified(shape, s: Scan | None, fan_in: int | None, units_last: bool = Fa
     return of_scan(s, shape, _axes(units_last), fan_in, units_last)
 
 
-def wrong_by_itself(name: str, s: Scan, units_last: bool = False):
-    """The findings on one tensor that need no other."""
+def wrong_by_itself(name: str, s: Scan, units_last: bool = False, table: bool = False):
+    """The findings on one tensor that need no other. ``table``: of embeddings, whose rows are no units."""
     if s.non_finite:
         yield Finding("non_finite", name, {"count": s.non_finite})
         return
@@ -86,7 +87,7 @@ def wrong_by_itself(name: str, s: Scan, units_last: bool = False):
     if s.low == s.high == 0:
         yield Finding("all_zero", name)
         return
-    if not (s.has_lines and s.whole) or EMBEDDING.search(name):
+    if table or not (s.has_lines and s.whole):
         return
     lines, length = (s.by_column, s.shape[0]) if units_last else (s.by_row, s.shape[1])
     dead = np.flatnonzero(lines[1] == 0)

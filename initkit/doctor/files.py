@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .scan import BLOCK, Scan, matrix_shape, pieces, rounded_to_bfloat16
+from .scan import BLOCK, Scan, matrix_shape, pieces, scan
 
 HEADER = 2**24  # bytes of names and shapes in a file
 TENSORS = 2**17  # in a file
@@ -76,13 +76,9 @@ class Source:
         if 0 in self.shape:
             return None
         shape = matrix_shape(self.shape, self.units_last)
-        found = Scan(shape, self.shape[-1] if len(self.shape) > 2 else 1, self._epsilon)
         blocks = self._blocks(shape)
-        while (piece := _next(blocks, self.name)) is not None:
-            if not found.n and rounded_to_bfloat16(piece[0]):
-                found.epsilon = max(found.epsilon, 2.0**-8)
-            found.add(*piece)
-        return found
+        readable = iter(lambda: _next(blocks, self.name), None)
+        return scan(readable, shape, self.shape[-1] if len(self.shape) > 2 else 1, self._epsilon)
 
 
 def sources(path) -> Iterator[Source]:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 
 from ..fans import fans
+from ..initializers import truncated_std
 from .scan import Scan, scan_array
 
 # A fresh tensor is called not fresh at most so often: every p-value is Bonferroni's over its tests.
@@ -61,7 +62,7 @@ class Identification:
 
 _CUT = 2.0  # truncation, in units of the underlying std
 _MASS = math.erf(_CUT / math.sqrt(2))
-_CUT_STD = math.sqrt(1 - 2 * _CUT * math.exp(-(_CUT**2) / 2) / math.sqrt(2 * math.pi) / _MASS)
+_CUT_STD = truncated_std(_CUT)
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ class Law:
 
 
 def _fourth_of_truncated() -> float:
-    density = math.exp(-(_CUT**2) / 2) / math.sqrt(2 * math.pi) / _MASS
-    second = 1 - 2 * _CUT * density
-    return (3 * second - 2 * _CUT**3 * density) / second**2
+    """E[x⁴]/E[x²]², by parts: E[x⁴] = 3·E[x²] − c²·(1 − E[x²]), c the cut."""
+    second = _CUT_STD**2
+    return (3 * second - _CUT**2 * (1 - second)) / second**2
 
 
 NORMAL = Law("normal", math.inf, 3.0)

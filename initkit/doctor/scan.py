@@ -71,6 +71,8 @@ class Scan:
         self._gram = np.zeros((len(self.angles),) * 2)
 
     def add(self, block: np.ndarray, row: int, column: int) -> None:
+        if not self.n and rounded_to_bfloat16(block):
+            self.epsilon = max(self.epsilon, 2.0**-8)
         w = np.asarray(block, np.float64)
         finite = np.isfinite(w)
         if not finite.all():
@@ -145,9 +147,8 @@ def scan(blocks: Iterable, shape: tuple[int, int], last: int = 1, epsilon: float
 def scan_array(array: np.ndarray, units_last: bool = False) -> Scan:
     shape = matrix_shape(array.shape, units_last)
     matrix = array.reshape(shape)
-    epsilon = 2.0**-8 if rounded_to_bfloat16(matrix) else float(np.finfo(array.dtype).eps)
     blocks = ((matrix[r:r_end, c:c_end], r, c) for r, r_end, c, c_end in pieces(shape))
-    return scan(blocks, shape, array.shape[-1] if array.ndim > 2 else 1, epsilon)
+    return scan(blocks, shape, array.shape[-1] if array.ndim > 2 else 1, float(np.finfo(array.dtype).eps))
 
 
 def rounded_to_bfloat16(matrix: np.ndarray) -> bool:

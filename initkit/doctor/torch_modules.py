@@ -15,6 +15,7 @@ from ..fans import fans
 from ..network import MLP
 from ..signals import Signals
 from ..theory import predict, predict_for
+from .audit import wrong_by_itself
 from .identify import of_scan
 from .report import Finding, Report, Tensor
 from .scan import scan_array
@@ -159,33 +160,9 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
         gain = std * math.sqrt(n_in) if std is not None and n_in else None
         rows.append(Tensor(name, tuple(w.shape), n_in, n_out, std, gain, found))
         code = _line(name, followed_by.get(name.rpartition(".")[0]))
-        if s.non_finite:
-            findings.append(Finding("non_finite", name, {"count": s.non_finite}, code))
-        elif w.ndim > 1 and not isinstance(m, EMBEDDINGS) and s.has_lines:
-            findings += [replace(f, tensor=name, code=code) for f in _of_rows(s)]
+        if s.non_finite or (w.ndim > 1 and not isinstance(m, EMBEDDINGS)):
+            findings += [replace(finding, code=code) for finding in wrong_by_itself(name, s)]
     return tuple(rows), findings
-
-
-def _of_rows(s) -> list[Finding]:
-    norms = np.sqrt(s.by_row[1])
-    if not norms.any():
-        return [Finding("all_zero", "")]
-    found = []
-    alive = np.flatnonzero(norms)
-    # Rows are multiples of each other where their products with two random vectors are.
-    seen = s.by_row[2:4, alive] / norms[alive]
-    seen = (seen * np.sign(seen[0])).T
-    order = np.lexsort(seen.T)
-    same = np.abs(np.diff(seen[order], axis=0)).max(axis=1) < 1e-6
-    if same.any():
-        first = int(np.flatnonzero(same)[0])
-        count = int(np.count_nonzero(np.append(same, False) | np.append(False, same)))
-        pair = sorted(int(i) for i in alive[order[first : first + 2]])
-        found.append(Finding("symmetric_rows", "", {"count": count, "first": pair[0], "second": pair[1]}))
-    if len(alive) < len(norms):
-        dead = {"count": len(norms) - len(alive), "first": int(np.flatnonzero(norms == 0)[0])}
-        found.append(Finding("dead_rows", "", dead))
-    return found
 
 
 def _of_signals(module, layers, tensors) -> list[Finding]:

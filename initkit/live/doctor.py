@@ -8,7 +8,7 @@ from ..course.texts import text
 from ..doctor.audit import wrong_by_itself
 from ..doctor.scan import scan_array
 from ..network import MLP, lsuv
-from ..signals import Signals, measure
+from ..signals import Signals, changes, measure
 from ..theory import predict_for
 from . import controls
 from .figure import LiveFigure
@@ -58,8 +58,8 @@ def diagnosis(net: MLP, seen: Signals) -> tuple[str, dict]:
     if alike:
         return "symmetric", {"layers": alike}
     steps = seen.depth - 2
-    changes = {"signal": seen.q[-2] / seen.q[0], "gradient": seen.grad_var[0] / seen.grad_var[-2]}
-    each = {way: f"{change ** (1 / steps):.2g}" for way, change in changes.items()}
-    if min(changes.values()) < 1 / LEVEL:
+    passed = dict(zip(("signal", "gradient"), changes(seen).values(), strict=True))
+    each = {way: f"{change ** (1 / steps):.2g}" for way, change in passed.items()}
+    if min(passed.values()) < 1 / LEVEL:
         return "vanishing", each
-    return ("exploding", each) if max(changes.values()) > LEVEL else ("healthy", {})
+    return ("exploding", each) if max(passed.values()) > LEVEL else ("healthy", {})
