@@ -20,6 +20,9 @@ class IntSlider(widgets.IntSlider):
     value = traitlets.CInt(0).tag(sync=True, echo_update=False)  # as above
 
 
+WIDTH = "440px"  # two share a row beside JupyterLab's file list on a screen of 1366 pixels
+
+
 def slider(key: str, lang: str, low, high, step, value) -> Slider | IntSlider:
     """Over whole numbers where ``step`` is one, else over floats."""
     return (IntSlider if isinstance(step, int) else Slider)(
@@ -29,7 +32,7 @@ def slider(key: str, lang: str, low, high, step, value) -> Slider | IntSlider:
         step=step,
         description=text(key, lang),
         style=STYLE,
-        layout=widgets.Layout(width="440px", max_width="100%"),
+        layout=widgets.Layout(width=WIDTH, max_width="100%"),
     )
 
 
@@ -47,7 +50,7 @@ def log_slider(key: str, lang: str, low: float, high: float, step: float, value:
         readout_format=".3g",
         description=text(key, lang),
         style=STYLE,
-        layout=widgets.Layout(width="440px", max_width="100%"),
+        layout=widgets.Layout(width=WIDTH, max_width="100%"),
     )
 
 
@@ -62,7 +65,7 @@ def steps(key: str, lang: str, options: dict[str, float], value: float) -> Steps
         value=value,
         description=text(key, lang),
         style=STYLE,
-        layout=widgets.Layout(width="440px", max_width="100%"),
+        layout=widgets.Layout(width=WIDTH, max_width="100%"),
     )
 
 

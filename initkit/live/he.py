@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import activations, datasets, initializers, plots
 from ..course.texts import text
-from ..network import MLP
+from ..network import MLP, scaled
 from ..signals import measure
 from ..theory import predict_for
 from . import controls
@@ -40,10 +40,7 @@ def he(*, lang: str, seed: int = 0) -> LiveFigure:
             (he_of_gain_1[mode], activations.gain(activation)),
             (initializers.xavier_normal, 1.0),
         ):
-            source = drawn(depth, init)
-            net = MLP(source.widths, activation, "zeros")
-            for weight, unit in zip(net.weights, source.weights, strict=True):
-                np.multiply(unit, gain, out=weight)
+            net = scaled(drawn(depth, init), gain, activation)
             shown.append((measure(net, x, y), predict_for(net, x, y)))
         picture.update(*shown)
 

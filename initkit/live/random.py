@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import datasets, initializers, plots
 from ..course.texts import text
-from ..network import MLP
+from ..network import MLP, scaled
 from ..signals import measure
 from ..theory import predict_for
 from . import controls
@@ -35,13 +35,10 @@ def random(*, lang: str, seed: int = 0) -> LiveFigure:
         scheme = initializers.normal if distribution == "normal" else initializers.uniform
         spread = {"std": 1.0} if distribution == "normal" else {"low": -(3**0.5), "high": 3**0.5}
         widths = [64, *[WIDTH] * (depth - 1), 10]
-        return MLP(widths, "tanh", functools.partial(scheme, **spread), rng=seed).weights
+        return MLP(widths, "tanh", functools.partial(scheme, **spread), rng=seed)
 
     def respond(sigma, depth, distribution, activation):
-        units = drawn(depth, distribution)
-        net = MLP([64, *[WIDTH] * (depth - 1), 10], activation, "zeros")
-        for weight, unit in zip(net.weights, units, strict=True):
-            np.multiply(unit, sigma, out=weight)
+        net = scaled(drawn(depth, distribution), sigma, activation)
         picture.update(measure(net, x, y, EDGES), predict_for(net, x, y))
 
     return LiveFigure(
