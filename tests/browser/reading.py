@@ -116,6 +116,7 @@ class Reader:
             yield cells.nth(i)
 
     def has_run(self, cell) -> bool:
+        cell.scroll_into_view_if_needed()  # "Run All" goes to the last cell; others leave the page
         if cell.locator(".jp-InputPlaceholder").count():  # a folded cell has no number; those after it have
             return True
         return cell.locator(".jp-InputPrompt").inner_text().strip("[]: \xa0").isdigit()
