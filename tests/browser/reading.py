@@ -1,5 +1,6 @@
 """A real JupyterLab, and a reader who opens a notebook in a real Chromium, runs it, and looks."""
 
+import itertools
 import os
 import shutil
 import socket
@@ -107,19 +108,25 @@ class Reader:
         self.wait_idle()
 
     def code_cells(self):
-        """Each in turn, in view: JupyterLab keeps only those in view in the page."""
+        """Each in turn, in view: of the others JupyterLab keeps only the frame in the page."""
         cells = self.page.locator(".jp-CodeCell")
-        for i in range(cells.count()):
-            cells.nth(i).scroll_into_view_if_needed()
-            # Attached is enough: a folded cell's prompt is not visible.
-            cells.nth(i).locator(".jp-InputPrompt").first.wait_for(timeout=10_000, state="attached")
-            yield cells.nth(i)
+        for i in itertools.count():
+            if i == cells.count():  # asked anew: a notebook that opens gets them one after the other
+                return
+            cell = cells.nth(i)
+            wait_for(lambda cell=cell: self.prompts(cell), 20, "a cell in view")
+            yield cell
+
+    def prompts(self, cell) -> list[str]:
+        """What stands beside a cell, once it is in view; sought anew, as Run All scrolls to the last one."""
+        cell.scroll_into_view_if_needed()
+        return cell.locator(".jp-InputPrompt").all_inner_texts()  # also of a folded cell, which shows none
 
     def has_run(self, cell) -> bool:
-        cell.scroll_into_view_if_needed()  # "Run All" goes to the last cell; others leave the page
+        prompts = self.prompts(cell)
         if cell.locator(".jp-InputPlaceholder").count():  # a folded cell has no number; those after it have
             return True
-        return cell.locator(".jp-InputPrompt").inner_text().strip("[]: \xa0").isdigit()
+        return bool(prompts) and prompts[0].strip("[]: \xa0").isdigit()
 
     def errors(self) -> list[str]:
         """What a reader would see in red: tracebacks, stderr, and our own message."""
