@@ -17,6 +17,8 @@ SQRT_2PI = np.sqrt(2 * np.pi)
 class Activation:
     """An elementwise function and its derivative, both of a float array, both keeping its dtype.
 
+    ``pair``: x → (f(x), f'(x)), for functions whose two parts share work; ``both`` uses it.
+
     >>> relu.f(np.array([-1.0, 2.0]))
     array([0., 2.])
     >>> relu.df(np.array([-1.0, 2.0]))
@@ -26,12 +28,21 @@ class Activation:
     name: str
     f: Callable[[np.ndarray], np.ndarray]
     df: Callable[[np.ndarray], np.ndarray]
+    pair: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+
+    def both(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """f(x) and f'(x): what a layer needs that will be asked for its gradient.
+
+        >>> identity.both(np.array([2.0]))
+        (array([2.]), array([1.]))
+        """
+        return self.pair(x) if self.pair else (self.f(x), self.df(x))
 
     def __reduce__(self):
         # Its functions may be lambdas: what has a name travels by it, to a worker of a sweep for one.
         if NAMES.get(self.name) is self:
             return get, (self.name,)
-        return Activation, (self.name, self.f, self.df)
+        return Activation, (self.name, self.f, self.df, self.pair)
 
 
 def _special(function):
@@ -42,32 +53,33 @@ def _special(function):
 _expit, _ndtr, _erf = _special(special.expit), _special(special.ndtr), _special(special.erf)
 
 
-def _tanh_df(x):
+def _tanh(x):
     t = np.tanh(x)
-    return 1 - t * t
+    return t, 1 - t * t
 
 
-def _sigmoid_df(x):
+def _sigmoid(x):
     s = _expit(x)
-    return s * (1 - s)
+    return s, s * (1 - s)
 
 
-def _normal_pdf(x):
-    return np.exp(-0.5 * x * x) / x.dtype.type(SQRT_2PI)
+def _gelu(x):
+    phi = _ndtr(x)
+    return x * phi, phi + x * (np.exp(-0.5 * x * x) / x.dtype.type(SQRT_2PI))
 
 
-def _silu_df(x):
+def _silu(x):
     s = _expit(x)
-    return s * (1 + x * (1 - s))
+    return x * s, s * (1 + x * (1 - s))
 
 
 def _softplus(x):
     return np.logaddexp(x, x.dtype.type(0))
 
 
-def _mish_df(x):
+def _mish(x):
     t = np.tanh(_softplus(x))
-    return t + x * (1 - t * t) * _expit(x)
+    return x * t, t + x * (1 - t * t) * _expit(x)
 
 
 def leaky_relu(a: float = 0.01) -> Activation:
@@ -105,14 +117,14 @@ def elu(alpha: float = 1.0, scale: float = 1.0, name: str = "elu") -> Activation
 
 identity = Activation("identity", lambda x: x, np.ones_like)
 relu = Activation("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype))
-tanh = Activation("tanh", np.tanh, _tanh_df)
-sigmoid = Activation("sigmoid", _expit, _sigmoid_df)
-gelu = Activation("gelu", lambda x: x * _ndtr(x), lambda x: _ndtr(x) + x * _normal_pdf(x))
-silu = Activation("silu", lambda x: x * _expit(x), _silu_df)
+tanh = Activation("tanh", np.tanh, lambda x: _tanh(x)[1], _tanh)
+sigmoid = Activation("sigmoid", _expit, lambda x: _sigmoid(x)[1], _sigmoid)
+gelu = Activation("gelu", lambda x: x * _ndtr(x), lambda x: _gelu(x)[1], _gelu)
+silu = Activation("silu", lambda x: x * _expit(x), lambda x: _silu(x)[1], _silu)
 # The two constants make E[f(z)] = 0 and E[f(z)^2] = 1 (Klambauer et al. 2017, eq. 14).
 selu = elu(1.6732632423543772, 1.0507009873554805, "selu")
 softplus = Activation("softplus", _softplus, _expit)
-mish = Activation("mish", lambda x: x * np.tanh(_softplus(x)), _mish_df)
+mish = Activation("mish", lambda x: x * np.tanh(_softplus(x)), lambda x: _mish(x)[1], _mish)
 erf = Activation("erf", _erf, lambda x: np.exp(-x * x) * x.dtype.type(2 / np.sqrt(np.pi)))
 softsign = Activation("softsign", lambda x: x / (1 + np.abs(x)), lambda x: 1 / (1 + np.abs(x)) ** 2)
 

@@ -26,13 +26,14 @@ class Trace(NamedTuple):
     ``inputs[l]`` enters layer l and ``pre[l] = inputs[l] @ weights[l].T + biases[l]`` leaves its
     linear part (in a residual block, plus ``pre[l − 1]``); the pre-activations of the last layer are the
     network's output. ``seen[l]`` is what the activation is applied to: ``pre[l]`` itself, or normalized,
-    which is (pre[l] − mean) / ``spread[l]`` over the units.
+    which is (pre[l] − mean) / ``spread[l]`` over the units; ``slopes[l]``, f' of that, where asked for.
     """
 
     inputs: list[np.ndarray]
     pre: list[np.ndarray]
     seen: list[np.ndarray]
     spread: list[np.ndarray]
+    slopes: list[np.ndarray]
 
 
 NORM_EPSILON = 1e-5  # added to the variance, as PyTorch's LayerNorm does
@@ -139,13 +140,14 @@ class MLP:
             raise ValueError(f"x must be finite numbers that {self.dtype} can hold; some are not")
         return array
 
-    def trace(self, x) -> Trace:
+    def trace(self, x, slopes: bool = False) -> Trace:
         """Run ``x`` (batch, in) forward and return what every layer saw. Nothing of it is kept in the net.
 
+        ``slopes``: f' too, which costs less together with f than after it (GELU's Φ is their common part).
         Overflow is not an error, and no warning: what is too large for the dtype becomes inf.
         """
         with np.errstate(all="ignore"):
-            inputs, pre, seen, spread = [self.checked(x)], [], [], []
+            inputs, pre, seen, spread, steep = [self.checked(x)], [], [], [], []
             for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
                 z = inputs[-1] @ weight.T
                 z += bias
@@ -159,20 +161,20 @@ class MLP:
                     z, sigma = _normalized(z)
                     spread.append(sigma)
                 seen.append(z)
-                inputs.append(self._in_dtype("f", z))
-        return Trace(inputs, pre, seen, spread)
+                if slopes:
+                    value, slope = self.activation.both(z)
+                    steep.append(self._in_dtype(slope, z))
+                else:
+                    value = self.activation.f(z)
+                inputs.append(self._in_dtype(value, z))
+        return Trace(inputs, pre, seen, spread, steep)
 
-    def _in_dtype(self, name: str, z: np.ndarray) -> np.ndarray:
-        """f or df of ``z``; a reader's own activation may answer in another dtype."""
-        values = np.asarray(getattr(self.activation, name)(z), self.dtype)
+    def _in_dtype(self, values, z: np.ndarray) -> np.ndarray:
+        """f or f' of ``z``; a reader's own activation may answer in another dtype."""
+        values = np.asarray(values, self.dtype)
         if values.shape != z.shape:
             raise ValueError(f"activation returned shape {values.shape} for an argument of shape {z.shape}")
         return values
-
-    def slopes(self, trace: Trace) -> list[np.ndarray]:
-        """f' of every hidden layer, at what ``trace`` saw."""
-        with np.errstate(all="ignore"):
-            return [self._in_dtype("df", z) for z in trace.seen]
 
     def forward(self, x) -> np.ndarray:
         """``x`` (batch, in) → (batch, out); what the layers saw is kept for ``backward``.
@@ -182,14 +184,13 @@ class MLP:
         self._trace = self.trace(x)
         return self._trace.pre[-1]
 
-    def deltas(self, grad_out, trace: Trace | None = None, slopes=None) -> list[np.ndarray]:
+    def deltas(self, grad_out, trace: Trace | None = None) -> list[np.ndarray]:
         """∂L/∂(pre-activations) of every layer, (batch, width) each.
 
         δ_L = ∂L/∂y, δ_{l} = (δ_{l+1} W_{l+1}) ⊙ f'(z_l) (Glorot & Bengio 2010, eq. 2). ``trace``: of the
-        forward pass meant, the last ``forward`` unless told. ``slopes``: where they are known already.
+        forward pass meant, the last ``forward`` unless told.
         """
         trace = self._of_last_pass(trace)
-        slopes = self.slopes(trace) if slopes is None else slopes
         grad_out = np.asarray(grad_out, self.dtype)
         if grad_out.shape != trace.pre[-1].shape:
             raise ValueError(
@@ -200,7 +201,8 @@ class MLP:
             for layer in range(self.depth - 1, 0, -1):
                 delta = deltas[-1] @ self.weights[layer]
                 seen = trace.seen[layer - 1]
-                delta *= slopes[layer - 1]
+                slope = trace.slopes[layer - 1] if trace.slopes else self.activation.df(seen)
+                delta *= self._in_dtype(slope, seen)
                 if self.norm:
                     delta = _normalized_backward(delta, seen, trace.spread[layer - 1])
                 if self.skips[layer]:

@@ -125,10 +125,9 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
     (6, True)
     """
     edges = None if edges is None else _checked_edges(edges)
-    trace = net.trace(x)
+    trace = net.trace(x, slopes=True)
     steep = FLAT * steepest_slope(net.activation)
     with np.errstate(all="ignore"):
-        slopes = net.slopes(trace)
         rows, shares = [], []
         for layer, z in enumerate(trace.pre):
             last = layer == net.depth - 1
@@ -137,7 +136,7 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
             q = squares.sum() / z.size
             mean = a.mean(dtype=np.float64)
             power = q if a is z else np.square(a, dtype=np.float64).mean()
-            flat = np.zeros((1, 1), bool) if last else np.abs(slopes[layer]) < steep
+            flat = np.zeros((1, 1), bool) if last else np.abs(trace.slopes[layer]) < steep
             rows.append(
                 (
                     q,
@@ -153,7 +152,7 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
                 shares.append(_shares(a, edges))
         grad_var = None
         if y is not None:
-            deltas = net.deltas(softmax_cross_entropy(trace.pre[-1], y)[1], trace, slopes)
+            deltas = net.deltas(softmax_cross_entropy(trace.pre[-1], y)[1], trace)
             grad_var = np.array([np.square(d, dtype=np.float64).mean() for d in deltas])
     q, activation_mean, activation_var, correlation, saturated, dead = np.array(rows, np.float64).T
     return Signals(

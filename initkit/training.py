@@ -36,8 +36,10 @@ NORMS_OVER = 256  # training examples
 
 def _snapshot(net: MLP, data: Data) -> tuple[float, float, np.ndarray]:
     accuracy = (net.trace(data.x_test).pre[-1].argmax(axis=1) == data.y_test).mean()
-    loss, _ = softmax_cross_entropy(net.trace(data.x_train).pre[-1], data.y_train)
-    _, gradients = _loss_and_gradients(net, data.x_train[:NORMS_OVER], data.y_train[:NORMS_OVER])
+    loss, gradients = _loss_and_gradients(net, data.x_train[:NORMS_OVER], data.y_train[:NORMS_OVER])
+    if len(rest := data.x_train[NORMS_OVER:]):
+        others, _ = softmax_cross_entropy(net.trace(rest).pre[-1], data.y_train[NORMS_OVER:])
+        loss = np.concatenate([loss, others])
     norms = np.array([np.linalg.norm(g.astype(np.float64)) for g in gradients.weights])
     return float(loss.mean(dtype=np.float64)), float(accuracy), norms
 
@@ -143,7 +145,7 @@ def _checked(net: MLP, data: Data) -> Data:
 
 def _loss_and_gradients(net: MLP, x, y):
     """The loss of each example, and the gradients of their mean; nothing is kept in the net."""
-    trace = net.trace(x)
+    trace = net.trace(x, slopes=True)
     loss, grad = softmax_cross_entropy(trace.pre[-1], y)
     return loss, net.backward(grad / len(grad), trace)
 

@@ -32,6 +32,17 @@ def test_gain(name):
     assert gain(name) == pytest.approx(GAINS[name], abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("name", activations.NAMES)
+def test_both_at_once_are_what_each_is_alone(name, dtype):
+    function, x = activations.get(name), np.linspace(-30, 30, 6001).astype(dtype)
+    with np.errstate(all="ignore"):
+        values, slopes = function.both(x)
+        assert values.dtype == slopes.dtype == dtype
+        np.testing.assert_array_equal(values, function.f(x))
+        np.testing.assert_array_equal(slopes, function.df(x))
+
+
 @pytest.mark.parametrize("kink", [0.1234, -1.7, 2.5, 4.3])
 @pytest.mark.parametrize("kind", ["jump", "kink"])
 def test_gain_of_a_callable_with_a_kink_anywhere(kink, kind):
