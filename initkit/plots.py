@@ -49,9 +49,14 @@ class Figure(matplotlib.figure.Figure):
 
     def _repr_png_(self):
         """For Jupyter: twice the pixels, at the same size on the page; few colours, as notebooks keep it."""
-        drawn, packed = io.BytesIO(), io.BytesIO()
-        self.savefig(drawn, format="png", dpi=200)
-        Image.open(drawn).convert("RGB").quantize(64).save(packed, format="png", optimize=True)
+        packed = io.BytesIO()
+        with DRAWING:
+            dpi = self.get_dpi()
+            self.set_dpi(200)
+            pixels, size = self.canvas.print_to_buffer()
+            self.set_dpi(dpi)
+        picture = Image.frombuffer("RGBA", size, pixels).convert("RGB")
+        picture.quantize(64, method=Image.Quantize.MAXCOVERAGE).save(packed, format="png")
         width, height = self.get_size_inches() * 100
         return packed.getvalue(), {"width": int(width), "height": int(height)}
 

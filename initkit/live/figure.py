@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import ipywidgets as widgets
+import numpy as np
 from PIL import Image
 
 from .. import sampling
@@ -55,7 +56,7 @@ class LiveFigure(widgets.VBox):
     until the kernel has looked at its messages: long work shows its progress, and a newer value ends
     it. A value that comes while an older one waits replaces it.
 
-    The frame is drawn once and kept as pixels; a change restores them and draws only the moving
+    The frame is drawn once and kept as pixels; a change puts them back and draws only the moving
     artists: as a quick draft at once, and sharp when the hand rests. An exception in ``respond`` is
     shown in red below the picture, and kept in ``error``.
 
@@ -70,7 +71,7 @@ class LiveFigure(widgets.VBox):
         self.frames = 0
         self._tickets = itertools.count(1)
         self._newest = 0
-        self._backgrounds = {}  # by pixel ratio
+        self._frame = {}  # pixels of what stands still, by pixel ratio
         width, height = (int(100 * inches) for inches in picture.figure.get_size_inches())
         self.image = widgets.Image(
             format="png",
@@ -102,7 +103,7 @@ class LiveFigure(widgets.VBox):
                 pass
             for artist in self.picture.moving:
                 artist.set_animated(False)
-            self._backgrounds.clear()
+            self._frame.clear()
         return self.picture.figure
 
     def _ticket(self) -> int:
@@ -184,16 +185,23 @@ class LiveFigure(widgets.VBox):
 
     def _render(self, quality: Quality) -> None:
         figure = self.picture.figure
-        canvas = figure.canvas
+        if quality.ratio not in self._frame:
+            self._frame[quality.ratio] = self._drawn_frame(quality)
         figure.set_dpi(100 * quality.ratio)
-        if quality.ratio not in self._backgrounds:
-            for artist in self.picture.moving:
-                artist.set_animated(True)
-            canvas.draw()
-            self._backgrounds[quality.ratio] = canvas.copy_from_bbox(figure.bbox)
-        canvas.restore_region(self._backgrounds[quality.ratio])
+        np.asarray(figure.canvas.get_renderer().buffer_rgba())[:] = self._frame[quality.ratio]
         for artist in self.picture.moving:
             figure.draw_artist(artist)
+
+    def _drawn_frame(self, quality: Quality) -> np.ndarray:
+        """Pixels of all that stands still. A draft's are the sharp ones', averaged: drawn once is enough."""
+        if quality != CRISP:
+            self._render(CRISP)
+            return np.asarray(Image.fromarray(self._frame[CRISP.ratio]).reduce(CRISP.ratio // quality.ratio))
+        for artist in self.picture.moving:
+            artist.set_animated(True)
+        self.picture.figure.set_dpi(100 * quality.ratio)
+        self.picture.figure.canvas.draw()
+        return np.array(self.picture.figure.canvas.buffer_rgba())
 
     def _fail(self, error: Exception) -> None:
         self.error = error
