@@ -1,6 +1,7 @@
 """audit: a checkpoint's table, its findings, its JSON, and the command."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -232,6 +233,18 @@ def test_who_reads_may_have_enough(tmp_path, asked):
         process.stdout.close()  # long before the end: a pipe holds 64 KB
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize("asked", [[], ["--json"], ["--lang", "zh"]])
+@pytest.mark.parametrize("count", [1, 1500])  # fails at the end, or on the way there
+def test_a_full_disk_is_one_line_and_no_finding(tmp_path, asked, count):
+    np.savez(tmp_path / "net.npz", **{f"w{k}": ik.he_normal((9, 8), rng=k) for k in range(count)})
+    command = [sys.executable, "-m", "initkit.doctor.cli", "audit", str(tmp_path / "net.npz"), *asked]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "initkit: the report cannot be written: No space left on device\n"
 
 
 def test_a_vector_of_many_axes_has_no_scale_to_be_compared(tmp_path):
