@@ -23,6 +23,8 @@ OUTLIER = 10.0  # times the median gain, or a tenth of it
 MISMATCH = 1.25  # times the gain that keeps the signal, or a part of it: over ten layers that is 87
 # Looked up, not multiplied by: their rows are not units, and their scale is not bound to a fan.
 EMBEDDING = re.compile(r"emb|position|\bwte\b|\bwpe\b", re.IGNORECASE)
+# One row or column alone may be a bias or a scale, of any name but these.
+WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
 # PyTorch's RNN, LSTM and GRU draw their input's weights by the hidden size: one of their rows, or a third.
 RECURRENT = re.compile(r"\bweight_ih")
 
@@ -38,16 +40,18 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     Raises ``files.Unreadable``, a ValueError of one line, for a file that cannot be read. Lesson 07.
     """
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
-    seen, findings, fan_of_bias = [], [], {}
+    seen, findings, fan_of_bias, vectors = [], [], {}, set()
     for source in sources(path):
         n_in, n_out = _fans(source)
         if n_in and source.name.endswith("weight"):
             fan_of_bias[source.name.removesuffix("weight") + "bias"] = n_in
+        if _is_vector(source.name, source.shape, source.units_last):
+            vectors.add(source.name)
         s = source.scan()
         std = gain = None
         if s is not None:
             table = bool(EMBEDDING.search(source.name))
-            findings += wrong_by_itself(source.name, s, source.units_last, table)
+            findings += wrong_by_itself(source.name, source.shape, s, source.units_last, table)
             if not s.non_finite:  # else there is no such number
                 std = s.std if math.isfinite(s.squares) else math.inf
             gain = std * math.sqrt(n_in) if n_in and std is not None else None
@@ -58,7 +62,7 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
         Tensor(*row, f if isinstance(f, Identification) else _identified(row[1], f, fan_of_bias.get(row[0])))
         for row, f in seen
     ]
-    findings += _compared([row for row in rows if _is_weight(row)], wanted)
+    findings += _compared([row for row in rows if row.name not in vectors and _is_weight(row)], wanted)
     findings.sort(key=lambda finding: KINDS.index(finding.kind))
     return Report(tuple(rows), tuple(findings), lang=lang)
 
@@ -77,19 +81,36 @@ def _identified(shape, s: Scan | None, fan_in: int | None, units_last: bool = Fa
     return of_scan(s, shape, _axes(units_last), fan_in, units_last)
 
 
-def wrong_by_itself(name: str, s: Scan, units_last: bool = False, table: bool = False):
+def _is_vector(name: str, shape, units_last: bool) -> bool:
+    """One axis at most that counts anything, as in a bias; and no layer from one input, or to one unit.
+
+    Of three axes it is a class token (1, 1, n) or a layer's scale (n, 1, 1), whatever its name. In Keras a
+    name says nothing, but a bias has one axis.
+    """
+    if len(shape) < 2:
+        return True
+    layer = len(shape) != 3 and (units_last or WEIGHT.search(name))
+    return math.prod(shape) == max(shape) and not layer
+
+
+def wrong_by_itself(name: str, shape, s: Scan, units_last: bool = False, table: bool = False):
     """The findings on one tensor that need no other. ``table``: of embeddings, whose rows are no units."""
     if s.non_finite:
         yield Finding("non_finite", name, {"count": s.non_finite})
         return
-    if s.shape[0] == 1 and not units_last:  # a vector: a bias, or a scale
+    if _is_vector(name, shape, units_last) or (table and s.shape[0] == 1):
         return
     if s.low == s.high == 0:
         yield Finding("all_zero", name)
         return
-    if table or not (s.has_lines and s.whole):
+    if table or not s.whole:
         return
-    lines, length = (s.by_column, s.shape[0]) if units_last else (s.by_row, s.shape[1])
+    units, length = s.shape[::-1] if units_last else s.shape
+    if length == 1 < units and s.low == s.high:  # where not all are the same, two may be by chance
+        yield Finding("symmetric_rows", name, {"count": units, "first": 0, "second": 1})
+    if not s.has_lines:
+        return
+    lines = s.by_column if units_last else s.by_row
     dead = np.flatnonzero(lines[1] == 0)
     if (together := alike(lines, length)) is not None:
         count, first, second = together
@@ -121,8 +142,6 @@ def alike(lines: np.ndarray, length: int) -> tuple[int, int, int] | None:
 
 
 def _is_weight(row: Tensor) -> bool:
-    if len(row.shape) > 2 and math.prod(row.shape) == max(row.shape):
-        return False  # a vector, for all its axes: a class token (1, 1, n), a layer's scale (n, 1, 1)
     return bool(row.gain) and math.isfinite(row.gain) and not EMBEDDING.search(row.name)
 
 

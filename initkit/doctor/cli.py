@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     ask = commands.add_parser(
         "audit",
         help="say how a checkpoint's tensors were initialized, and what is wrong with them",
-        epilog="Exit status: 0 nothing wrong, 1 findings, 2 the file could not be read, or the report written.",
+        epilog="Exit status: 0 nothing wrong, 1 findings, 2 the file not read, or the report not written.",
     )
     ask.add_argument("model", help=".safetensors, .npz, .npy, .pt, .pth or .weights.h5")
     ask.add_argument("--json", action="store_true", help="for programs; schema 1")

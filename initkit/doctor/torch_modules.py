@@ -161,7 +161,7 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
         rows.append(Tensor(name, tuple(w.shape), n_in, n_out, std, gain, found))
         code = _line(name, followed_by.get(name.rpartition(".")[0]))
         if s.non_finite or (w.ndim > 1 and not isinstance(m, EMBEDDINGS)):
-            findings += [replace(finding, code=code) for finding in wrong_by_itself(name, s)]
+            findings += [replace(finding, code=code) for finding in wrong_by_itself(name, w.shape, s)]
     return tuple(rows), findings
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -24,7 +25,7 @@ def weights(**changes) -> dict:
     for k, (out, fan_in) in enumerate([(120, 64), (100, 120), (90, 100), (80, 90), (70, 80), (10, 70)]):
         layers[f"{k}.weight"] = ik.he_normal((out, fan_in), rng=rng)
         layers[f"{k}.bias"] = ik.zeros(out)
-    return layers | {name.replace("_", "."): array for name, array in changes.items()}
+    return layers | {re.sub(r"^(\d)_", r"\1.", name): array for name, array in changes.items()}
 
 
 def saved(folder, **changes):
@@ -277,3 +278,54 @@ def test_a_table_of_positions_has_no_fan(tmp_path):
     for name, kinds in (("relative_position_bias_table", []), ("other", ["scale_outlier"])):
         np.savez(tmp_path / "net.npz", **weights(), **{name: table})
         assert [f.kind for f in audit(tmp_path / "net.npz").findings] == kinds
+
+
+ZERO, SAME = "all_zero", "symmetric_rows"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "value", "kind"),
+    [
+        ("fc.weight", (64, 1), 0.1, SAME),  # from one input
+        ("w1", (64, 1), 0.1, SAME),
+        ("rnn.weight_ih_l0", (64, 1), 0.1, SAME),
+        ("stem.weight", (64, 1, 1, 1), 0.1, SAME),
+        ("head.weight", (1, 64), 0, ZERO),  # to one unit
+        ("head.weight", (1, 64, 1, 1), 0, ZERO),
+        ("fc.weight", (64, 1), 0, ZERO),
+        ("fc.weight", (1, 1), 0, ZERO),
+        ("head.weight", (1, 64), 0.1, None),  # one unit is not symmetric to any
+        ("head.weight", (1, 1), 0.1, None),
+        ("head.bias", (1, 64), 0, None),
+        ("b1", (1, 64), 0, None),
+        ("b1", (64, 1), 0, None),
+        ("norm.weight", (64,), 1, None),
+        ("norm.weight", (64, 1, 1), 1, None),
+        ("norm.weight", (1, 64, 1, 1), 1, None),
+        ("fc.weight_g", (64, 1), 1, None),  # of weight normalization
+        ("fc.parametrizations.weight.original0", (64, 1), 1, None),
+        ("cls_token", (1, 1, 64), 0, None),
+        ("logit_scale", (), 0, None),
+        ("type_embedding.weight", (1, 64), 0, None),
+        ("bias_embedding.weight", (64, 1), 0.1, None),
+    ],
+)  # fmt: skip
+def test_one_row_or_column_is_a_weight_by_its_name(name, shape, value, kind, tmp_path):
+    found = audit(saved(tmp_path, **{name: np.full(shape, value, np.float32)})).findings
+    assert [(f.kind, f.tensor) for f in found] == [(kind, name)] * (kind is not None)
+
+
+def test_equal_entries_of_one_column_are_chance(tmp_path):
+    w = ik.torch_default((5000, 1), rng=0).astype(np.float16)
+    assert len(np.unique(w)) < len(w)
+    assert audit(saved(tmp_path, **{"fc.weight": w})).findings == ()
+
+
+def test_one_input_or_one_unit_in_keras(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "net.weights.h5", "w") as f:
+        f["one_input/vars/0"] = np.full((1, 64), 0.1, np.float32)
+        f["one_unit/vars/0"] = np.full((64, 1), 0.1, np.float32)
+        f["one_unit/vars/1"] = np.zeros(1, np.float32)
+    found = audit(tmp_path / "net.weights.h5").findings
+    assert [(f.kind, f.tensor) for f in found] == [(SAME, "one_input/vars/0")]
