@@ -131,9 +131,9 @@ def _inputs(batch) -> tuple:
 # What is found -------------------------------------------------------------------------------------
 
 _WEIGHT = (
-    "non_finite", "torch.overflow", "symmetric_rows", "all_zero", "torch.signal_vanishes",
-    "torch.signal_explodes", "torch.gradient_vanishes", "torch.gradient_explodes", "torch.dead",
-    "dead_rows", "torch.saturated", "scheme_activation_mismatch",
+    "non_finite", "overflow", "symmetric_rows", "all_zero", "signal_vanishes", "signal_explodes",
+    "gradient_vanishes", "gradient_explodes", "dead_units", "dead_rows", "saturated_outputs",
+    "scheme_activation_mismatch",
 )  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def _of_signals(module, layers, tensors) -> list[Finding]:
     found = []
     broken = next((layer for layer in layers if not np.isfinite(layer.stats[0])), None)
     if broken:
-        found.append(Finding("torch.overflow", _weight(broken)))
+        found.append(Finding("overflow", _weight(broken)))
     table = {t.name: t for t in tensors}
     follows = following(module)
     for run in _runs(layers, lambda layer: None):
@@ -185,9 +185,9 @@ def _of_signals(module, layers, tensors) -> list[Finding]:
         # One input leaves half of the units off: so many, and three standard deviations more.
         if layer.activation.name == "relu":
             if dead > HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis]):
-                crowds.setdefault(("torch.dead", layer.activation), []).append((dead, layer))
+                crowds.setdefault(("dead_units", layer.activation), []).append((dead, layer))
         elif base_name(layer.activation) not in HE and saturated > HALF:
-            crowds.setdefault(("torch.saturated", layer.activation), []).append((saturated, layer))
+            crowds.setdefault(("saturated_outputs", layer.activation), []).append((saturated, layer))
     for (kind, function), those in crowds.items():
         most, crowd = max(share for share, _ in those), [layer for _, layer in those]
         code = _remedy(crowd, follows) if len(crowd) > 1 else _line(_weight(crowd[0]), function)
@@ -241,7 +241,7 @@ def _of_passage(what, run, values, layers, table, follows) -> list[Finding]:
         "scheme": scheme,
         "better": _better(before.activation, len(run)),
     }
-    kind = f"torch.{what}_{'vanishes' if vanishes else 'explodes'}"
+    kind = f"{what}_{'vanishes' if vanishes else 'explodes'}"
     where = _weight(cause) if one else _span(sorted(passed[begin:], key=layers.index))
     return [Finding(kind, where, fields, _remedy(run, follows))]
 
