@@ -37,6 +37,10 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     whatever it was drawn by. With ``activation`` (a name, or what ``gain`` takes) the gains of the hidden
     layers are held to it. Findings: entries not finite; weights all zero; units with equal or collinear
     weights, or none; a gain ten times off the median; fans exchanged.
+
+    Units are held against each other, inputs not. Two units alike get the same gradient for ever; two columns
+    alike, or one of zeros, get each its own input's, and part at the first step. Masks and pruning make such
+    columns on purpose.
     Raises ``files.Unreadable``, a ValueError of one line, for a file that cannot be read. Lesson 07.
     """
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
