@@ -10,7 +10,7 @@ import numpy as np
 from .. import activations
 from ..fans import fans
 from .files import Source, sources
-from .identify import Identification, of_scan
+from .identify import Identification, hidden_sizes, of_scan
 from .report import Finding, Report, Tensor
 from .scan import Scan
 
@@ -25,8 +25,8 @@ MISMATCH = 1.25  # times the gain that keeps the signal, or a part of it: over t
 EMBEDDING = re.compile(r"emb|position|\bwte\b|\bwpe\b", re.IGNORECASE)
 # One row or column alone may be a bias or a scale, of any name but these.
 WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
-# PyTorch's RNN, LSTM and GRU draw their input's weights by the hidden size: one of their rows, or a third.
-RECURRENT = re.compile(r"\bweight_ih")
+# PyTorch's RNN, LSTM and GRU draw all of these by the hidden size.
+RECURRENT = re.compile(r"\b(weight|bias)_[ih]h")
 
 
 def audit(path, *, activation=None, lang: str = "en") -> Report:
@@ -44,11 +44,13 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     Raises ``files.Unreadable``, a ValueError of one line, for a file that cannot be read. Lesson 07.
     """
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
-    seen, findings, fan_of_bias, vectors = [], [], {}, set()
+    seen, findings, layer_fans, vectors = [], [], {}, set()
     for source in sources(path):
         n_in, n_out = _fans(source)
         if n_in and source.name.endswith("weight"):
-            fan_of_bias[source.name.removesuffix("weight") + "bias"] = n_in
+            layer_fans[source.name.removesuffix("weight") + "bias"] = (n_in,)
+        elif source.shape and RECURRENT.search(source.name):
+            layer_fans[source.name] = hidden_sizes(source.shape[0])
         if _is_vector(source.name, source.shape, source.units_last):
             vectors.add(source.name)
         s = source.scan()
@@ -60,10 +62,16 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
                 std = s.std if math.isfinite(s.squares) else math.inf
             gain = std * math.sqrt(n_in) if n_in and std is not None else None
         # A vector waits for the fan of its layer: in many a file the bias comes first.
-        known = None if n_in is None else _identified(source.shape, s, None, source.units_last)
+        known = (
+            None
+            if n_in is None
+            else _identified(source.shape, s, layer_fans.get(source.name, ()), source.units_last)
+        )
         seen.append(((source.name, source.shape, n_in, n_out, std, gain), known or s))
     rows = [
-        Tensor(*row, f if isinstance(f, Identification) else _identified(row[1], f, fan_of_bias.get(row[0])))
+        Tensor(
+            *row, f if isinstance(f, Identification) else _identified(row[1], f, layer_fans.get(row[0], ()))
+        )
         for row, f in seen
     ]
     findings += _compared([row for row in rows if row.name not in vectors and _is_weight(row)], wanted)
@@ -79,10 +87,10 @@ def _fans(source: Source) -> tuple[int | None, int | None]:
     return tuple(fans(source.shape, **_axes(source.units_last))) if len(source.shape) > 1 else (None, None)
 
 
-def _identified(shape, s: Scan | None, fan_in: int | None, units_last: bool = False) -> Identification:
+def _identified(shape, s: Scan | None, fans_of_layer, units_last: bool = False) -> Identification:
     if s is None:
         return Identification("not_fresh", reason="empty")
-    return of_scan(s, shape, _axes(units_last), fan_in, units_last)
+    return of_scan(s, shape, _axes(units_last), fans_of_layer, units_last)
 
 
 def _is_vector(name: str, shape, units_last: bool) -> bool:
@@ -159,12 +167,7 @@ def _compared(weights: list[Tensor], wanted) -> list[Finding]:
             fields = {"factor": f"{factor:.2g}", "gain": f"{row.gain:.3g}", "median": f"{median:.3g}"}
             findings.append(Finding("scale_outlier", row.name, fields))
         matches = row.found.matches
-        if (
-            matches
-            and len(row.shape) == 2
-            and not RECURRENT.search(row.name)
-            and all(match.fan == "fan_out" for match in matches)
-        ):
+        if matches and len(row.shape) == 2 and all(match.fan == "fan_out" for match in matches):
             findings.append(Finding("transposed_fans", row.name, {"match": str(matches[0])}))
         hidden = 0 < k < len(weights) - 1  # the first sees the input, the last has no activation behind it
         if wanted and hidden and row.found.verdict == "fresh":

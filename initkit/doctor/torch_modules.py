@@ -146,15 +146,15 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
         w = (w.float() if w.dtype == torch.bfloat16 else w).numpy()
         s = scan_array(w)
         n_in = n_out = None
-        of_layer = None  # fan_in of the layer whose bias it is
+        of_layer = ()  # fan_in of the layer whose bias it is
         if w.ndim > 1:
             n_in, n_out = fans(
                 w.shape
             )  # as PyTorch counts; of a ConvTranspose too, whose first axis is the input
-        elif isinstance(m, RECURRENT):
-            of_layer = m.hidden_size
         elif key == "bias" and isinstance(m, LINEAR) and m.weight.ndim > 1:
-            of_layer = fans(m.weight.shape).fan_in
+            of_layer = (fans(m.weight.shape).fan_in,)
+        if isinstance(m, RECURRENT):
+            of_layer = (m.hidden_size,)
         found = of_scan(s, w.shape, {"in_axis": 1, "out_axis": 0}, of_layer)
         std = None if s.non_finite else s.std
         gain = std * math.sqrt(n_in) if std is not None and n_in else None

@@ -193,6 +193,9 @@ def test_recurrent_layers_as_pytorch_draws_them():
         assert {"low": -0.125, "high": 0.125} in [
             m.params for m in identify(ik.uniform(shape, -1 / 8, 1 / 8, rng=seed)).matches
         ]
+    found = identify(ik.uniform((192, 40), -1 / 8, 1 / 8, rng=0), fan_in=64)  # of a GRU
+    assert str(found.matches[0]) == "torch_default(fan_in=64)"
+    assert found.ambiguous  # three times 64 are the rows: it is LeCun's by fan_out, too
 
 
 def test_alike_lines():

@@ -329,3 +329,26 @@ def test_one_input_or_one_unit_in_keras(tmp_path):
         f["one_unit/vars/1"] = np.zeros(1, np.float32)
     found = audit(tmp_path / "net.weights.h5").findings
     assert [(f.kind, f.tensor) for f in found] == [(SAME, "one_input/vars/0")]
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_recurrent_layers_are_named_as_pytorchs_default(tmp_path, kind):
+    """±1/√hidden: of the hidden size 96 there are 96, 288 or 384 rows, and 40 inputs."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.ModuleDict({"rnn": getattr(torch.nn, kind)(40, 96, 2, bidirectional=True)})
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    report = audit(tmp_path / "net.pt")
+    assert not report.findings
+    assert len(report.tensors) == 16
+    for tensor in report.tensors:
+        by_hidden = "torch_default()" if tensor.fan_in == 96 else "torch_default(fan_in=96)"
+        names = [str(match) for match in tensor.found.matches]  # 96 entries may pass for ±0.1 as well
+        assert by_hidden in (names if len(tensor.shape) == 1 else names[:1])
+        assert tensor.found.ambiguous == (len(tensor.found.matches) > 1)
+
+
+def test_a_recurrent_weight_that_he_drew_by_the_wrong_fan_is_transposed(tmp_path):
+    for name in ("rnn.weight_ih_l0", "fc.weight"):
+        np.savez(tmp_path / "net.npz", **{name: ik.he_normal((288, 40), mode="fan_out", rng=0)})
+        assert [f.kind for f in audit(tmp_path / "net.npz").findings] == ["transposed_fans"]
