@@ -124,7 +124,7 @@ def wrong_by_itself(name: str, shape, s: Scan, units_last: bool = False, table: 
         return
     lines = s.by_column if units_last else s.by_row
     dead = np.flatnonzero(lines[1] == 0)
-    if (together := alike(lines, length)) is not None:
+    if together := alike(lines, length) or (s.epsilon > 1e-5 and alike_rounded(s, units_last)):
         count, first, second = together
         yield Finding("symmetric_rows", name, {"count": count, "first": first, "second": second})
     if dead.size:
@@ -151,6 +151,31 @@ def alike(lines: np.ndarray, length: int) -> tuple[int, int, int] | None:
     k = int(np.flatnonzero(same)[0])
     first, second = sorted((int(alive[order[k]]), int(alive[order[k + 1]])))
     return int(np.count_nonzero(np.append(same, False) | np.insert(same, 0, False))), first, second
+
+
+def alike_rounded(s: Scan, units_last: bool) -> tuple[int, int, int] | None:
+    """``alike`` for few digits, as of float16, which make multiples differ by up to ``s.epsilon``.
+
+    Held against each other are the up to 512 units of which entries were kept; by these, as so coarse a
+    direction is soon met by chance in three numbers, and by the sums and products of the whole lines.
+    """
+    kept, lines, units = s.kept, s.by_row[:, s.kept_rows], s.kept_rows
+    if units_last:
+        kept, lines, units = s.kept.T, s.by_column[:, s.kept_columns], s.kept_columns
+    norm = np.linalg.norm(kept, axis=1)
+    kept, lines, units, norm = kept[norm > 0], lines[:, norm > 0], units[norm > 0], norm[norm > 0]
+    within = 2 * s.epsilon
+    if len(units) ** 2 * within ** (kept.shape[1] - 1) > 1e-6:  # short lines: so many pairs by chance
+        return None
+    # An error of epsilon is one of several in such a product: a quarter counts.
+    w = np.column_stack([kept / norm[:, None], (lines[[2, 3, 0]] / np.sqrt(lines[1])).T / 4])
+    gram = w @ w.T
+    apart = np.add.outer(gram.diagonal(), gram.diagonal()) - 2 * np.abs(gram)  # squared, but for the sign
+    same = (apart < within**2) & ~np.eye(len(w), dtype=bool)
+    if not same.any():
+        return None
+    k = int(np.flatnonzero(same.any(axis=1))[0])
+    return int(np.count_nonzero(same.any(axis=1))), int(units[k]), int(units[np.flatnonzero(same[k])[0]])
 
 
 def _is_weight(row: Tensor) -> bool:

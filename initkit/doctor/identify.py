@@ -376,7 +376,7 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
     is a recurrent layer's, the hidden size, as PyTorch draws by that. Entries may be of any real dtype; of
     more than 2²⁷ so many are looked at, the same ones every time.
     Raises ValueError for an empty array, or axes or a fan that do not fit; TypeError for entries that are not
-    real numbers. Lesson 07.
+    real numbers, or masked. Lesson 07.
 
     >>> import initkit as ik
     >>> print(identify(ik.he_normal((256, 784), rng=0)))
@@ -384,6 +384,10 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
     >>> identify(ik.he_normal((512, 512), rng=0)).ambiguous  # fan_in = fan_out
     True
     """
+    if np.ma.is_masked(array):
+        raise TypeError(
+            "array must hold real numbers; some are masked: pass array.compressed(), or fill them"
+        )
     array = np.asarray(array)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"array must hold real numbers, not {array.dtype}")
