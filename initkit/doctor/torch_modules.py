@@ -88,7 +88,8 @@ def diagnose(module, batch, loss=None, *, lang: str = "en") -> Report:
     a loss that does not fit, parameters without values; and whatever the module raises. Lesson 07.
     """
     text("doctor.clean", lang)  # says so where it is no language of ours
-    checked(module)
+    with torch.inference_mode(False):  # as the pass below
+        checked(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise TypeError("module must be written in Python; one of TorchScript cannot be watched")
     inputs = _inputs(batch)

@@ -1,5 +1,7 @@
 """``diagnose`` and ``apply`` on PyTorch modules: what they find, what they change, and what they must not."""
 
+import contextlib
+import copy
 import functools
 import itertools
 import json
@@ -455,6 +457,21 @@ def test_inference_mode_around_it_does_no_harm():
     outside = diagnose(model, batch(), LABELS).to_json()
     with torch.inference_mode():
         assert diagnose(model, batch(), LABELS).to_json() == outside
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_parameters_made_in_inference_mode_are_refused_with_the_way_out(inside):
+    with torch.inference_mode():
+        model = mlp(he, depth=2)
+    told = pytest.raises(ValueError, match=r"0\.weight was made in .*: outside .* copy\.deepcopy\(module\)")
+    with torch.inference_mode(inside):
+        with told:
+            diagnose(model, batch())
+        with contextlib.nullcontext() if inside else told:  # there it can be written
+            apply(model, rng=0)
+    copied = copy.deepcopy(model)
+    assert diagnose(copied, batch()).signals is not None
+    apply(copied, rng=0)
 
 
 # apply -----------------------------------------------------------------------------------------------
