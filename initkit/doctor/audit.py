@@ -89,7 +89,7 @@ def _fans(source: Source) -> tuple[int | None, int | None]:
 
 def _identified(shape, s: Scan | None, fans_of_layer, units_last: bool = False) -> Identification:
     if s is None:
-        return Identification("not_fresh", reason="empty")
+        return Identification("not_fresh", reason="empty" if 0 in shape else "sparse")
     return of_scan(s, shape, _axes(units_last), fans_of_layer, units_last)
 
 

@@ -41,7 +41,14 @@ ALLOWED_GLOBALS = {
     "torch": {"Size", "device", "UntypedStorage"},
     "torch.storage": {"UntypedStorage", "TypedStorage"},
     "torch.nn.parameter": {"Parameter"},
-    "torch._utils": {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter"},
+    "torch.serialization": {"_get_layout"},
+    "torch._utils": {
+        "_rebuild_tensor",
+        "_rebuild_tensor_v2",
+        "_rebuild_tensor_v3",
+        "_rebuild_parameter",
+        "_rebuild_sparse_tensor",
+    },
 }
 
 
@@ -68,12 +75,14 @@ class Source:
     shape: tuple[int, ...]
     units_last: bool
     nbytes: int  # as the file declares them
-    _blocks: Callable = field(repr=False)  # matrix shape -> (block, row, column), …
-    _epsilon: float
+    _blocks: Callable | None = field(
+        repr=False
+    )  # matrix shape -> (block, row, column), …; None: it is sparse
+    _epsilon: float = 0.0
 
     def scan(self) -> Scan | None:
-        """What ``identify`` and ``audit`` need to know of it; None where it has no entry."""
-        if 0 in self.shape:
+        """What ``identify`` and ``audit`` need to know of it; None where it has no entry, or is sparse."""
+        if 0 in self.shape or self._blocks is None:
             return None
         shape = matrix_shape(self.shape, self.units_last)
         blocks = self._blocks(shape)
@@ -448,10 +457,10 @@ def _torch(path, data, stack) -> list[Source]:
         warnings.simplefilter("ignore")
         # On "meta" tensors have no entries, only a place in the file: nothing is mapped, nothing allocated.
         found = torch.load(path, map_location="meta" if zipped else "cpu", weights_only=True, mmap=zipped)
-    tensors = [(name, t) for name, t in _flat(torch, found, path) if t.layout == torch.strided]
+    tensors = _flat(torch, found, path)
     if not zipped:
-        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for _, t in tensors}
-        if sum(storages.values()) > data.size:
+        whole = [t.untyped_storage() for _, t in tensors if t.layout == torch.strided]
+        if sum({storage.data_ptr(): storage.nbytes() for storage in whole}.values()) > data.size:
             raise Unreadable(f"{path.name} ends before its tensors do")
     known = {
         torch.float64: "F64",
@@ -461,11 +470,20 @@ def _torch(path, data, stack) -> list[Source]:
         torch.float8_e5m2: "F8_E5M2",
         torch.float8_e4m3fn: "F8_E4M3",
     }
-    tensors = [(name, t.detach(), NUMBERS[known[t.dtype]]) for name, t in tensors if t.dtype in known]
-    if not zipped:
-        return [_legacy_source(name, tensor, numbers) for name, tensor, numbers in tensors]
-    members = [_member(info, archive, data) for info in archive.infolist() if not info.is_dir()]
-    return [_torch_source(name, t, numbers, {m.start: m for m in members}) for name, t, numbers in tensors]
+    members = (
+        (_member(info, archive, data) for info in archive.infolist() if not info.is_dir()) if zipped else ()
+    )
+    members = {member.start: member for member in members}
+    made = []
+    for name, tensor in tensors:
+        numbers = NUMBERS.get(known.get(tensor.dtype))
+        if numbers and tensor.layout != torch.strided:
+            made.append(Source(name, tuple(tensor.shape), False, 0, None))
+        elif numbers and zipped:
+            made.append(_torch_source(name, tensor, numbers, members))
+        elif numbers:
+            made.append(_legacy_source(name, tensor.detach(), numbers))
+    return made
 
 
 def _torch_source(name, tensor, numbers, members: dict) -> Source:

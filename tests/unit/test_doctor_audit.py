@@ -135,7 +135,7 @@ def test_a_number_that_json_has_no_word_for_is_null(tmp_path):
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_word_exists(lang, tmp_path):
-    for reason in (*REASONS, "empty"):
+    for reason in (*REASONS, "empty", "sparse"):
         assert "{" not in said(Identification("not_fresh", reason=reason), lang)
     fields = dict.fromkeys(["count", "first", "second", "factor", "gain", "median", "match"], "1")
     fields |= {"activation": "relu", "wanted": "1.41"}
@@ -352,3 +352,20 @@ def test_a_recurrent_weight_that_he_drew_by_the_wrong_fan_is_transposed(tmp_path
     for name in ("rnn.weight_ih_l0", "fc.weight"):
         np.savez(tmp_path / "net.npz", **{name: ik.he_normal((288, 40), mode="fan_out", rng=0)})
         assert [f.kind for f in audit(tmp_path / "net.npz").findings] == ["transposed_fans"]
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr"])
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_a_sparse_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, layout):
+    torch = pytest.importorskip("torch")
+    tensors = {name: torch.tensor(w) for name, w in weights(**{"2_weight": _dead()}).items()}
+    tensors["1.weight"] = tensors["1.weight"].to_sparse(layout=getattr(torch, layout))
+    tensors["index"] = torch.eye(3, dtype=torch.int64).to_sparse()  # no numbers of ours
+    torch.save(tensors, tmp_path / "net.pt", _use_new_zipfile_serialization=not legacy)
+    report = audit(tmp_path / "net.pt")
+    assert [t.name for t in report.tensors] == list(weights())
+    row = report.tensors[2]
+    assert (row.name, row.shape, row.std, row.found.reason) == ("1.weight", (100, 120), None, "sparse")
+    assert [(f.kind, f.tensor) for f in report.findings] == [("dead_rows", "2.weight")]
+    assert "stored sparse" in str(report)

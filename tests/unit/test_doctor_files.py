@@ -451,6 +451,14 @@ def test_a_torch_shape_larger_than_its_data(tmp_path):
     expanded = torch.zeros(1).expand(2**20, 2**20)  # a terabyte in four bytes
     torch.save({"w": expanded}, tmp_path / "bomb.pt")
     assert "bomb" in refused(tmp_path / "bomb.pt")
+    for side in (2**30, 2**17):
+        one = torch.zeros(2, 1, dtype=torch.int64)
+        sparse = torch.sparse_coo_tensor(one, [1.0], (side, side), check_invariants=True)
+        torch.save({"w": sparse}, tmp_path / "sparse.pt")
+        if side == 2**30:
+            assert "which none has" in refused(tmp_path / "sparse.pt")
+        else:
+            assert scans(tmp_path / "sparse.pt") == {"w": None}  # not made dense
 
 
 def test_zip_bombs(tmp_path, monkeypatch):
