@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .scan import BLOCK, Scan, matrix_shape, pieces, scan
+from .scan import BLOCK, LOOKED_AT, Scan, evenly, matrix_shape, pieces, scan
 
 HEADER = 2**24  # bytes of names and shapes in a file
 TENSORS = 2**17  # in a file
@@ -552,14 +552,20 @@ def _h5(path, data, stack) -> list[Source]:
     return [_h5_source(path, i, data, **tensor) for i, tensor in enumerate(found)]
 
 
-def _h5_source(path, i: int, data, name: str, shape: list, dtype: str, at: int | None) -> Source:
+def _h5_source(path, i: int, data, name: str, shape: list, dtype: str, at: int | None, rows=None) -> Source:
     name, shape, numbers = shown(name), tuple(shape), _Numbers(np.dtype(dtype))
     if at is not None:
         return _source(name, shape, numbers, data, at, units_last=True)
 
     def blocks(matrix):
-        raw = _hdf5(path, str(i))
-        yield from _of_array(np.frombuffer(raw, numbers.dtype).reshape(shape), matrix)
+        row = math.prod(shape[1:])
+        starts = range(0, shape[0] if shape else 1, rows)
+        for k in evenly(len(starts), max(1, LOOKED_AT // (rows * row))):
+            part = np.frombuffer(_hdf5(path, str(i), str(starts[k]), str(starts[k] + rows)), numbers.dtype)
+            part = part.reshape(-1, matrix[1]) if len(shape) > 1 else part[None]
+            above, left = divmod(starts[k] * row, matrix[1])
+            for block, r, c in _of_array(part, part.shape):
+                yield block, above + r, left + c
 
     nbytes = math.prod(shape) * numbers.dtype.itemsize
     return Source(name, shape, len(shape) > 1, nbytes, blocks, numbers.epsilon)
