@@ -35,6 +35,7 @@ LARGEST = 2**38  # elements of a tensor
 EXPANSION, FREE = 100, 2**30  # a file stands for so many times its size at most, or for a GiB
 DEFLATE = 1032  # bytes that one byte can stand for
 STEPS = 2**21  # of a pickle
+CUT = "cut short: it ends before its tensors do"
 
 ALLOWED_GLOBALS = {
     "collections": {"OrderedDict", "Counter"},
@@ -43,13 +44,10 @@ ALLOWED_GLOBALS = {
     "torch.nn.parameter": {"Parameter"},
     "torch.serialization": {"_get_layout"},
     "torch._utils": {
-        "_rebuild_tensor",
-        "_rebuild_tensor_v2",
-        "_rebuild_tensor_v3",
-        "_rebuild_parameter",
+        "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter",
         "_rebuild_sparse_tensor",
     },
-}
+}  # fmt: skip
 
 
 class Unreadable(ValueError):
@@ -75,9 +73,7 @@ class Source:
     shape: tuple[int, ...]
     units_last: bool
     nbytes: int  # as the file declares them
-    _blocks: Callable | None = field(
-        repr=False
-    )  # matrix shape -> (block, row, column), …; None: it is sparse
+    _blocks: Callable | None = field(repr=False)  # matrix shape -> (block, row, column), …; None: sparse
     _epsilon: float = 0.0
 
     def scan(self) -> Scan | None:
@@ -85,9 +81,11 @@ class Source:
         if 0 in self.shape or self._blocks is None:
             return None
         shape = matrix_shape(self.shape, self.units_last)
-        blocks = self._blocks(shape)
-        readable = iter(lambda: _next(blocks, self.name), None)
-        return scan(readable, shape, self.shape[-1] if len(self.shape) > 2 else 1, self._epsilon)
+        return scan(self._readable(shape), shape, self.shape[-1] if len(self.shape) > 2 else 1, self._epsilon)
+
+    def _readable(self, shape) -> Iterator:
+        with _one_line(f"{self.name} cannot be read"):
+            yield from self._blocks(shape)
 
 
 def sources(path) -> Iterator[Source]:
@@ -145,11 +143,6 @@ def _one_line(what: str):
         raise Unreadable(f"{what}: {said.splitlines()[0]}") from e
 
 
-def _next(blocks: Iterator, name: str):
-    with _one_line(f"{name} cannot be read"):
-        return next(blocks, None)
-
-
 # Bytes, numbers, blocks ----------------------------------------------------------------------------
 
 
@@ -162,21 +155,19 @@ class _Bytes:
         self.file, self.start, self.size = file, start, size
 
     def read(self, at: int, count: int) -> bytearray:
+        self.file.seek(self.part(at, count).start)
         data = bytearray(count)
-        if at + count > self.size:
-            raise Unreadable("cut short: it ends before its tensors do")
-        self.file.seek(self.start + at)
         view = memoryview(data)
         while view:
             got = self.file.readinto(view)
             if not got:
-                raise Unreadable("cut short: it ends before its tensors do")
+                raise Unreadable(CUT)
             view = view[got:]
         return data
 
     def part(self, start: int, size: int) -> _Bytes:
         if start < 0 or start + size > self.size:
-            raise Unreadable("cut short: it ends before its tensors do")
+            raise Unreadable(CUT)
         return _Bytes(self.file, self.start + start, size)
 
     def close(self) -> None:
@@ -203,7 +194,7 @@ class _Deflated:
     def _take(self, count: int) -> bytes:
         data = self.stream.read(count)
         if len(data) < count:
-            raise Unreadable("cut short: it ends before its tensors do")
+            raise Unreadable(CUT)
         self.at += count
         return data
 
@@ -300,8 +291,7 @@ def _of_array(array, matrix):
     elif array.ndim > 2 and matrix[1] > 2**24:
         raise Unreadable("its entries lie scattered: save a contiguous copy")
     for r, r_end, c, c_end in pieces(matrix):
-        part = array[r:r_end]
-        yield (part if part.ndim == 2 else part.reshape(r_end - r, -1))[:, c:c_end], r, c
+        yield array[r:r_end].reshape(r_end - r, -1)[:, c:c_end], r, c
 
 
 def _by_lines(numbers_at, shape, strides, forward_only):
@@ -367,10 +357,8 @@ def _npy(path, data, stack) -> list[Source]:
 
 def _array_in(name: str, data) -> Source | np.dtype:
     """The array in bytes of the .npy format; its dtype, where it is none of floating-point numbers."""
-    try:
-        head = io.BytesIO(
-            data.read(0, min(data.size, 2**16))
-        )  # so a header that claims to be long stays short
+    try:  # a header that claims to be long stays short
+        head = io.BytesIO(data.read(0, min(data.size, 2**16)))
     finally:
         data.close()
     version = np.lib.format.read_magic(head)
@@ -463,17 +451,11 @@ def _torch(path, data, stack) -> list[Source]:
         if sum({storage.data_ptr(): storage.nbytes() for storage in whole}.values()) > data.size:
             raise Unreadable(f"{path.name} ends before its tensors do")
     known = {
-        torch.float64: "F64",
-        torch.float32: "F32",
-        torch.float16: "F16",
-        torch.bfloat16: "BF16",
-        torch.float8_e5m2: "F8_E5M2",
-        torch.float8_e4m3fn: "F8_E4M3",
-    }
-    members = (
-        (_member(info, archive, data) for info in archive.infolist() if not info.is_dir()) if zipped else ()
-    )
-    members = {member.start: member for member in members}
+        torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+        torch.float8_e5m2: "F8_E5M2", torch.float8_e4m3fn: "F8_E4M3",
+    }  # fmt: skip
+    inside = [info for info in archive.infolist() if not info.is_dir()] if zipped else []
+    members = {member.start: member for member in (_member(info, archive, data) for info in inside)}
     made = []
     for name, tensor in tensors:
         numbers = NUMBERS.get(known.get(tensor.dtype))
