@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 
 import numpy as np
 
@@ -41,10 +42,11 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     Units are held against each other, inputs not. Two units alike get the same gradient for ever; two columns
     alike, or one of zeros, get each its own input's, and part at the first step. Masks and pruning make such
     columns on purpose.
+
     Raises ``files.Unreadable``, a ValueError of one line, for a file that cannot be read. Lesson 07.
     """
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
-    seen, findings, layer_fans, vectors = [], [], {}, set()
+    seen, findings, layer_fans, vectors = [], [], defaultdict(tuple), set()
     for source in sources(path):
         n_in, n_out = _fans(source)
         if n_in and source.name.endswith("weight"):
@@ -61,18 +63,12 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
             if not s.non_finite:  # else there is no such number
                 std = s.std if math.isfinite(s.squares) else math.inf
             gain = std * math.sqrt(n_in) if n_in and std is not None else None
-        # A vector waits for the fan of its layer: in many a file the bias comes first.
-        known = (
-            None
-            if n_in is None
-            else _identified(source.shape, s, layer_fans.get(source.name, ()), source.units_last)
-        )
-        seen.append(((source.name, source.shape, n_in, n_out, std, gain), known or s))
+        if n_in is not None:  # a vector waits for the fan of its layer: in many a file the bias comes first
+            s = _identified(source.shape, s, layer_fans[source.name], source.units_last)
+        seen.append(((source.name, source.shape, n_in, n_out, std, gain), s))
     rows = [
-        Tensor(
-            *row, f if isinstance(f, Identification) else _identified(row[1], f, layer_fans.get(row[0], ()))
-        )
-        for row, f in seen
+        Tensor(*row, s if isinstance(s, Identification) else _identified(row[1], s, layer_fans[row[0]]))
+        for row, s in seen
     ]
     findings += _compared([row for row in rows if row.name not in vectors and _is_weight(row)], wanted)
     findings.sort(key=lambda finding: KINDS.index(finding.kind))
@@ -106,7 +102,10 @@ def _is_vector(name: str, shape, units_last: bool) -> bool:
 
 
 def wrong_by_itself(name: str, shape, s: Scan, units_last: bool = False, table: bool = False):
-    """The findings on one tensor that need no other. ``table``: of embeddings, whose rows are no units."""
+    """The findings on one tensor that need no other. ``shape``: its own; ``s.shape`` is the matrix's.
+
+    ``table``: it is one of embeddings, whose rows are no units.
+    """
     if s.non_finite:
         yield Finding("non_finite", name, {"count": s.non_finite})
         return
