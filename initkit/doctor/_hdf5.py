@@ -2,7 +2,8 @@
 
 The HDF5 library can be crashed by bytes that were made up: of 5,000 files with a few bytes changed, 11
 crashed HDF5 2.0. This process finds the tensors, ``files`` reads them. ``python -P _hdf5.py FILE`` writes a
-line of JSON for each, ``python -P _hdf5.py FILE 3`` the bytes of the fourth. It imports nothing of initkit.
+line of JSON for each, ``python -P _hdf5.py FILE 3 0 100`` the bytes of the fourth from 0 to 100 along its
+first axis. It imports nothing of initkit.
 """
 
 import json
@@ -12,12 +13,15 @@ import sys
 import numpy as np
 
 TENSORS = 2**17  # in a file, and groups
-WHOLE = 2**27  # bytes of a tensor that is packed in chunks
+WHOLE = 2**27  # bytes that are unpacked together, of a tensor in chunks
 MEMORY, SECONDS = 2**31, 60  # that this process may take
 
 
 def tensors(path):
-    """({name, shape, dtype, at}, dataset) of each tensor. ``at``: where it lies; None: only HDF5 knows."""
+    """({name, shape, dtype, at, rows}, dataset) of each tensor.
+
+    ``at``: where it lies. None: only HDF5 knows, and is to be asked for so many ``rows`` of it together.
+    """
     import h5py
 
     with h5py.File(path, "r", locking=False) as file:
@@ -53,12 +57,15 @@ def _described(h5py, item) -> dict:
     if made.get_layout() == h5py.h5d.CONTIGUOUS and written:
         return found
     # In chunks, or packed: Keras never does so, and what a chunk unpacks to is only known afterwards.
+    # Chunks beside each other are unpacked together, so that each is once.
     filters = {made.get_filter(i)[0] for i in range(made.get_nfilters())}
     known = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-    elements = max(math.prod(item.chunks or (0,)), math.prod(item.shape))
-    if elements * item.dtype.itemsize > WHOLE or not filters <= known:
+    tall = min(item.chunks[0], item.shape[0]) if item.chunks else 1
+    beside = max(1, tall * math.prod(item.shape[1:]) * item.dtype.itemsize)
+    chunk = math.prod(item.chunks or (0,)) * item.dtype.itemsize
+    if max(beside, chunk) > WHOLE or not filters <= known:
         raise ValueError(f"{name} is packed in chunks, too large or in a way that is not known")
-    return {**found, "at": None}
+    return {**found, "at": None, "rows": max(1, tall) * (WHOLE // beside)}
 
 
 def _limit() -> None:
@@ -72,14 +79,16 @@ def _limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
-def main(path, which=None) -> int:
+def main(path, which=None, start=0, stop=0) -> int:
     try:
         for i, (found, item) in enumerate(tensors(path)):
             if which is None:
                 print(json.dumps(found))
             elif i == int(which):
-                entries = np.zeros(item.shape, item.dtype)  # HDF5 may leave alone what was never written
-                item.read_direct(entries)
+                part = slice(int(start), int(stop)) if item.shape else ()
+                shape = np.broadcast_to(False, item.shape)[part].shape
+                entries = np.zeros(shape, item.dtype)  # HDF5 may leave alone what was never written
+                item.read_direct(entries, part)
                 sys.stdout.buffer.write(entries.tobytes())
     except Exception as e:
         print(str(e) or type(e).__name__, file=sys.stderr)

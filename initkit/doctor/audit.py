@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 
 import numpy as np
 
 from .. import activations
 from ..fans import fans
 from .files import Source, sources
-from .identify import Identification, of_scan
+from .identify import Identification, hidden_sizes, of_scan
 from .report import Finding, Report, Tensor
 from .scan import Scan
 
@@ -23,8 +24,10 @@ OUTLIER = 10.0  # times the median gain, or a tenth of it
 MISMATCH = 1.25  # times the gain that keeps the signal, or a part of it: over ten layers that is 87
 # Looked up, not multiplied by: their rows are not units, and their scale is not bound to a fan.
 EMBEDDING = re.compile(r"emb|position|\bwte\b|\bwpe\b", re.IGNORECASE)
-# PyTorch's RNN, LSTM and GRU draw their input's weights by the hidden size: one of their rows, or a third.
-RECURRENT = re.compile(r"\bweight_ih")
+# One row or column alone may be a bias or a scale, of any name but these.
+WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
+# PyTorch's RNN, LSTM and GRU draw all of these by the hidden size.
+RECURRENT = re.compile(r"\b(weight|bias)_[ih]h")
 
 
 def audit(path, *, activation=None, lang: str = "en") -> Report:
@@ -35,30 +38,39 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     whatever it was drawn by. With ``activation`` (a name, or what ``gain`` takes) the gains of the hidden
     layers are held to it. Findings: entries not finite; weights all zero; units with equal or collinear
     weights, or none; a gain ten times off the median; fans exchanged.
+
+    Units are held against each other, inputs not. Two units alike get the same gradient for ever; two columns
+    alike, or one of zeros, get each its own input's, and part at the first step. Masks and pruning make such
+    columns on purpose.
+
     Raises ``files.Unreadable``, a ValueError of one line, for a file that cannot be read. Lesson 07.
     """
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
-    seen, findings, fan_of_bias = [], [], {}
+    seen, findings, layer_fans, vectors = [], [], defaultdict(tuple), set()
     for source in sources(path):
         n_in, n_out = _fans(source)
         if n_in and source.name.endswith("weight"):
-            fan_of_bias[source.name.removesuffix("weight") + "bias"] = n_in
+            layer_fans[source.name.removesuffix("weight") + "bias"] = (n_in,)
+        elif source.shape and RECURRENT.search(source.name):
+            layer_fans[source.name] = hidden_sizes(source.shape[0])
+        if _is_vector(source.name, source.shape, source.units_last):
+            vectors.add(source.name)
         s = source.scan()
         std = gain = None
         if s is not None:
             table = bool(EMBEDDING.search(source.name))
-            findings += wrong_by_itself(source.name, s, source.units_last, table)
+            findings += wrong_by_itself(source.name, source.shape, s, source.units_last, table)
             if not s.non_finite:  # else there is no such number
                 std = s.std if math.isfinite(s.squares) else math.inf
             gain = std * math.sqrt(n_in) if n_in and std is not None else None
-        # A vector waits for the fan of its layer: in many a file the bias comes first.
-        known = None if n_in is None else _identified(source.shape, s, None, source.units_last)
-        seen.append(((source.name, source.shape, n_in, n_out, std, gain), known or s))
+        if n_in is not None:  # a vector waits for the fan of its layer: in many a file the bias comes first
+            s = _identified(source.shape, s, layer_fans[source.name], source.units_last)
+        seen.append(((source.name, source.shape, n_in, n_out, std, gain), s))
     rows = [
-        Tensor(*row, f if isinstance(f, Identification) else _identified(row[1], f, fan_of_bias.get(row[0])))
-        for row, f in seen
+        Tensor(*row, s if isinstance(s, Identification) else _identified(row[1], s, layer_fans[row[0]]))
+        for row, s in seen
     ]
-    findings += _compared([row for row in rows if _is_weight(row)], wanted)
+    findings += _compared([row for row in rows if row.name not in vectors and _is_weight(row)], wanted)
     findings.sort(key=lambda finding: KINDS.index(finding.kind))
     return Report(tuple(rows), tuple(findings), lang=lang)
 
@@ -71,27 +83,47 @@ def _fans(source: Source) -> tuple[int | None, int | None]:
     return tuple(fans(source.shape, **_axes(source.units_last))) if len(source.shape) > 1 else (None, None)
 
 
-def _identified(shape, s: Scan | None, fan_in: int | None, units_last: bool = False) -> Identification:
+def _identified(shape, s: Scan | None, fans_of_layer, units_last: bool = False) -> Identification:
     if s is None:
-        return Identification("not_fresh", reason="empty")
-    return of_scan(s, shape, _axes(units_last), fan_in, units_last)
+        return Identification("not_fresh", reason="empty" if 0 in shape else "sparse")
+    return of_scan(s, shape, _axes(units_last), fans_of_layer, units_last)
 
 
-def wrong_by_itself(name: str, s: Scan, units_last: bool = False, table: bool = False):
-    """The findings on one tensor that need no other. ``table``: of embeddings, whose rows are no units."""
+def _is_vector(name: str, shape, units_last: bool) -> bool:
+    """One axis at most that counts anything, as in a bias; and no layer from one input, or to one unit.
+
+    Of three axes it is a class token (1, 1, n) or a layer's scale (n, 1, 1), whatever its name. In Keras a
+    name says nothing, but a bias has one axis.
+    """
+    if len(shape) < 2:
+        return True
+    layer = len(shape) != 3 and (units_last or WEIGHT.search(name))
+    return math.prod(shape) == max(shape) and not layer
+
+
+def wrong_by_itself(name: str, shape, s: Scan, units_last: bool = False, table: bool = False):
+    """The findings on one tensor that need no other. ``shape``: its own; ``s.shape`` is the matrix's.
+
+    ``table``: it is one of embeddings, whose rows are no units.
+    """
     if s.non_finite:
         yield Finding("non_finite", name, {"count": s.non_finite})
         return
-    if s.shape[0] == 1 and not units_last:  # a vector: a bias, or a scale
+    if _is_vector(name, shape, units_last) or (table and s.shape[0] == 1):
         return
     if s.low == s.high == 0:
         yield Finding("all_zero", name)
         return
-    if table or not (s.has_lines and s.whole):
+    if table or not s.whole:
         return
-    lines, length = (s.by_column, s.shape[0]) if units_last else (s.by_row, s.shape[1])
+    units, length = s.shape[::-1] if units_last else s.shape
+    if length == 1 < units and s.low == s.high:  # where not all are the same, two may be by chance
+        yield Finding("symmetric_rows", name, {"count": units, "first": 0, "second": 1})
+    if not s.has_lines:
+        return
+    lines = s.by_column if units_last else s.by_row
     dead = np.flatnonzero(lines[1] == 0)
-    if (together := alike(lines, length)) is not None:
+    if together := alike(lines, length) or (s.epsilon > 1e-5 and alike_rounded(s, units_last)):
         count, first, second = together
         yield Finding("symmetric_rows", name, {"count": count, "first": first, "second": second})
     if dead.size:
@@ -120,9 +152,32 @@ def alike(lines: np.ndarray, length: int) -> tuple[int, int, int] | None:
     return int(np.count_nonzero(np.append(same, False) | np.insert(same, 0, False))), first, second
 
 
+def alike_rounded(s: Scan, units_last: bool) -> tuple[int, int, int] | None:
+    """``alike`` for few digits, as of float16, which make multiples differ by up to ``s.epsilon``.
+
+    Held against each other are the up to 512 units of which entries were kept; by these, as so coarse a
+    direction is soon met by chance in three numbers, and by the sums and products of the whole lines.
+    """
+    kept, lines, units = s.kept, s.by_row[:, s.kept_rows], s.kept_rows
+    if units_last:
+        kept, lines, units = s.kept.T, s.by_column[:, s.kept_columns], s.kept_columns
+    norm = np.linalg.norm(kept, axis=1)
+    kept, lines, units, norm = kept[norm > 0], lines[:, norm > 0], units[norm > 0], norm[norm > 0]
+    within = 2 * s.epsilon
+    if len(units) ** 2 * within ** (kept.shape[1] - 1) > 1e-6:  # short lines: so many pairs by chance
+        return None
+    # An error of epsilon is one of several in such a product: a quarter counts.
+    w = np.column_stack([kept / norm[:, None], (lines[[2, 3, 0]] / np.sqrt(lines[1])).T / 4])
+    gram = w @ w.T
+    apart = np.add.outer(gram.diagonal(), gram.diagonal()) - 2 * np.abs(gram)  # squared, but for the sign
+    same = (apart < within**2) & ~np.eye(len(w), dtype=bool)
+    if not same.any():
+        return None
+    k = int(np.flatnonzero(same.any(axis=1))[0])
+    return int(np.count_nonzero(same.any(axis=1))), int(units[k]), int(units[np.flatnonzero(same[k])[0]])
+
+
 def _is_weight(row: Tensor) -> bool:
-    if len(row.shape) > 2 and math.prod(row.shape) == max(row.shape):
-        return False  # a vector, for all its axes: a class token (1, 1, n), a layer's scale (n, 1, 1)
     return bool(row.gain) and math.isfinite(row.gain) and not EMBEDDING.search(row.name)
 
 
@@ -136,12 +191,7 @@ def _compared(weights: list[Tensor], wanted) -> list[Finding]:
             fields = {"factor": f"{factor:.2g}", "gain": f"{row.gain:.3g}", "median": f"{median:.3g}"}
             findings.append(Finding("scale_outlier", row.name, fields))
         matches = row.found.matches
-        if (
-            matches
-            and len(row.shape) == 2
-            and not RECURRENT.search(row.name)
-            and all(match.fan == "fan_out" for match in matches)
-        ):
+        if matches and len(row.shape) == 2 and all(match.fan == "fan_out" for match in matches):
             findings.append(Finding("transposed_fans", row.name, {"match": str(matches[0])}))
         hidden = 0 < k < len(weights) - 1  # the first sees the input, the last has no activation behind it
         if wanted and hidden and row.found.verdict == "fresh":

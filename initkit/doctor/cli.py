@@ -10,14 +10,14 @@ from ..course.texts import LANGUAGES
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 where nothing is wrong, 1 where something is, 2 where the file could not be read."""
+    """Exit status: 0 nothing is wrong, 1 something is, 2 the file not read, or the report not written."""
     system = "zh" if (os.environ.get("LC_ALL") or os.environ.get("LANG", "")).startswith("zh") else "en"
     parser = argparse.ArgumentParser(prog="initkit", description="Neural-network parameter initialization.")
     commands = parser.add_subparsers(dest="command", required=True)
     ask = commands.add_parser(
         "audit",
         help="say how a checkpoint's tensors were initialized, and what is wrong with them",
-        epilog="Exit status: 0 nothing wrong, 1 findings, 2 the file could not be read.",
+        epilog="Exit status: 0 nothing wrong, 1 findings, 2 the file not read, or the report not written.",
     )
     ask.add_argument("model", help=".safetensors, .npz, .npy, .pt, .pth or .weights.h5")
     ask.add_argument("--json", action="store_true", help="for programs; schema 1")
@@ -38,8 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         print(report.to_json() if asked.json else report, flush=True)
-    except BrokenPipeError:  # as of ``| head -1``: who reads has enough, and what is left in the buffer goes
+    except OSError as error:
+        # What is left in the buffer goes: it would be written, and fail, once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # as of ``| head -1``: who reads has enough
+            print(f"initkit: the report cannot be written: {error.strerror}", file=sys.stderr)
+            return 2
     return 1 if report.findings else 0
 
 

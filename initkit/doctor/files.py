@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .scan import BLOCK, Scan, matrix_shape, pieces, scan
+from .scan import BLOCK, LOOKED_AT, Scan, evenly, matrix_shape, pieces, scan
 
 HEADER = 2**24  # bytes of names and shapes in a file
 TENSORS = 2**17  # in a file
@@ -35,14 +35,19 @@ LARGEST = 2**38  # elements of a tensor
 EXPANSION, FREE = 100, 2**30  # a file stands for so many times its size at most, or for a GiB
 DEFLATE = 1032  # bytes that one byte can stand for
 STEPS = 2**21  # of a pickle
+CUT = "cut short: it ends before its tensors do"
 
 ALLOWED_GLOBALS = {
     "collections": {"OrderedDict", "Counter"},
     "torch": {"Size", "device", "UntypedStorage"},
     "torch.storage": {"UntypedStorage", "TypedStorage"},
     "torch.nn.parameter": {"Parameter"},
-    "torch._utils": {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter"},
-}
+    "torch.serialization": {"_get_layout"},
+    "torch._utils": {
+        "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter",
+        "_rebuild_sparse_tensor",
+    },
+}  # fmt: skip
 
 
 class Unreadable(ValueError):
@@ -68,17 +73,19 @@ class Source:
     shape: tuple[int, ...]
     units_last: bool
     nbytes: int  # as the file declares them
-    _blocks: Callable = field(repr=False)  # matrix shape -> (block, row, column), …
-    _epsilon: float
+    _blocks: Callable | None = field(repr=False)  # matrix shape -> (block, row, column), …; None: sparse
+    _epsilon: float = 0.0
 
     def scan(self) -> Scan | None:
-        """What ``identify`` and ``audit`` need to know of it; None where it has no entry."""
-        if 0 in self.shape:
+        """What ``identify`` and ``audit`` need to know of it; None where it has no entry, or is sparse."""
+        if 0 in self.shape or self._blocks is None:
             return None
         shape = matrix_shape(self.shape, self.units_last)
-        blocks = self._blocks(shape)
-        readable = iter(lambda: _next(blocks, self.name), None)
-        return scan(readable, shape, self.shape[-1] if len(self.shape) > 2 else 1, self._epsilon)
+        return scan(self._readable(shape), shape, self.shape[-1] if len(self.shape) > 2 else 1, self._epsilon)
+
+    def _readable(self, shape) -> Iterator:
+        with _one_line(f"{self.name} cannot be read"):
+            yield from self._blocks(shape)
 
 
 def sources(path) -> Iterator[Source]:
@@ -136,11 +143,6 @@ def _one_line(what: str):
         raise Unreadable(f"{what}: {said.splitlines()[0]}") from e
 
 
-def _next(blocks: Iterator, name: str):
-    with _one_line(f"{name} cannot be read"):
-        return next(blocks, None)
-
-
 # Bytes, numbers, blocks ----------------------------------------------------------------------------
 
 
@@ -153,21 +155,19 @@ class _Bytes:
         self.file, self.start, self.size = file, start, size
 
     def read(self, at: int, count: int) -> bytearray:
+        self.file.seek(self.part(at, count).start)
         data = bytearray(count)
-        if at + count > self.size:
-            raise Unreadable("cut short: it ends before its tensors do")
-        self.file.seek(self.start + at)
         view = memoryview(data)
         while view:
             got = self.file.readinto(view)
             if not got:
-                raise Unreadable("cut short: it ends before its tensors do")
+                raise Unreadable(CUT)
             view = view[got:]
         return data
 
     def part(self, start: int, size: int) -> _Bytes:
         if start < 0 or start + size > self.size:
-            raise Unreadable("cut short: it ends before its tensors do")
+            raise Unreadable(CUT)
         return _Bytes(self.file, self.start + start, size)
 
     def close(self) -> None:
@@ -194,7 +194,7 @@ class _Deflated:
     def _take(self, count: int) -> bytes:
         data = self.stream.read(count)
         if len(data) < count:
-            raise Unreadable("cut short: it ends before its tensors do")
+            raise Unreadable(CUT)
         self.at += count
         return data
 
@@ -291,8 +291,7 @@ def _of_array(array, matrix):
     elif array.ndim > 2 and matrix[1] > 2**24:
         raise Unreadable("its entries lie scattered: save a contiguous copy")
     for r, r_end, c, c_end in pieces(matrix):
-        part = array[r:r_end]
-        yield (part if part.ndim == 2 else part.reshape(r_end - r, -1))[:, c:c_end], r, c
+        yield array[r:r_end].reshape(r_end - r, -1)[:, c:c_end], r, c
 
 
 def _by_lines(numbers_at, shape, strides, forward_only):
@@ -358,10 +357,8 @@ def _npy(path, data, stack) -> list[Source]:
 
 def _array_in(name: str, data) -> Source | np.dtype:
     """The array in bytes of the .npy format; its dtype, where it is none of floating-point numbers."""
-    try:
-        head = io.BytesIO(
-            data.read(0, min(data.size, 2**16))
-        )  # so a header that claims to be long stays short
+    try:  # a header that claims to be long stays short
+        head = io.BytesIO(data.read(0, min(data.size, 2**16)))
     finally:
         data.close()
     version = np.lib.format.read_magic(head)
@@ -448,24 +445,27 @@ def _torch(path, data, stack) -> list[Source]:
         warnings.simplefilter("ignore")
         # On "meta" tensors have no entries, only a place in the file: nothing is mapped, nothing allocated.
         found = torch.load(path, map_location="meta" if zipped else "cpu", weights_only=True, mmap=zipped)
-    tensors = [(name, t) for name, t in _flat(torch, found, path) if t.layout == torch.strided]
+    tensors = _flat(torch, found, path)
     if not zipped:
-        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for _, t in tensors}
-        if sum(storages.values()) > data.size:
+        whole = [t.untyped_storage() for _, t in tensors if t.layout == torch.strided]
+        if sum({storage.data_ptr(): storage.nbytes() for storage in whole}.values()) > data.size:
             raise Unreadable(f"{path.name} ends before its tensors do")
     known = {
-        torch.float64: "F64",
-        torch.float32: "F32",
-        torch.float16: "F16",
-        torch.bfloat16: "BF16",
-        torch.float8_e5m2: "F8_E5M2",
-        torch.float8_e4m3fn: "F8_E4M3",
-    }
-    tensors = [(name, t.detach(), NUMBERS[known[t.dtype]]) for name, t in tensors if t.dtype in known]
-    if not zipped:
-        return [_legacy_source(name, tensor, numbers) for name, tensor, numbers in tensors]
-    members = [_member(info, archive, data) for info in archive.infolist() if not info.is_dir()]
-    return [_torch_source(name, t, numbers, {m.start: m for m in members}) for name, t, numbers in tensors]
+        torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+        torch.float8_e5m2: "F8_E5M2", torch.float8_e4m3fn: "F8_E4M3",
+    }  # fmt: skip
+    inside = [info for info in archive.infolist() if not info.is_dir()] if zipped else []
+    members = {member.start: member for member in (_member(info, archive, data) for info in inside)}
+    made = []
+    for name, tensor in tensors:
+        numbers = NUMBERS.get(known.get(tensor.dtype))
+        if numbers and tensor.layout != torch.strided:
+            made.append(Source(name, tuple(tensor.shape), False, 0, None))
+        elif numbers and zipped:
+            made.append(_torch_source(name, tensor, numbers, members))
+        elif numbers:
+            made.append(_legacy_source(name, tensor.detach(), numbers))
+    return made
 
 
 def _torch_source(name, tensor, numbers, members: dict) -> Source:
@@ -534,14 +534,20 @@ def _h5(path, data, stack) -> list[Source]:
     return [_h5_source(path, i, data, **tensor) for i, tensor in enumerate(found)]
 
 
-def _h5_source(path, i: int, data, name: str, shape: list, dtype: str, at: int | None) -> Source:
+def _h5_source(path, i: int, data, name: str, shape: list, dtype: str, at: int | None, rows=None) -> Source:
     name, shape, numbers = shown(name), tuple(shape), _Numbers(np.dtype(dtype))
     if at is not None:
         return _source(name, shape, numbers, data, at, units_last=True)
 
     def blocks(matrix):
-        raw = _hdf5(path, str(i))
-        yield from _of_array(np.frombuffer(raw, numbers.dtype).reshape(shape), matrix)
+        row = math.prod(shape[1:])
+        starts = range(0, shape[0] if shape else 1, rows)
+        for k in evenly(len(starts), max(1, LOOKED_AT // (rows * row))):
+            part = np.frombuffer(_hdf5(path, str(i), str(starts[k]), str(starts[k] + rows)), numbers.dtype)
+            part = part.reshape(-1, matrix[1]) if len(shape) > 1 else part[None]
+            above, left = divmod(starts[k] * row, matrix[1])
+            for block, r, c in _of_array(part, part.shape):
+                yield block, above + r, left + c
 
     nbytes = math.prod(shape) * numbers.dtype.itemsize
     return Source(name, shape, len(shape) > 1, nbytes, blocks, numbers.epsilon)

@@ -249,27 +249,33 @@ _SCALED = (
 _USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 1.0)  # a std, or a bound, that people write
 
 
-def _candidates(shape, axes: dict, fan_in: float | None) -> list[_Candidate]:
-    found = []
-    if len(shape) > 1:
-        n_in, n_out = fans(shape, **axes)
+def hidden_sizes(rows: int) -> tuple[int, ...]:
+    """Of PyTorch's LSTM, GRU and RNN whose weights and biases have so many rows: as many for every gate."""
+    return tuple(rows // gates for gates in (4, 3, 1) if rows and rows % gates == 0)
+
+
+def _candidates(shape, axes: dict, layer_fans) -> list[_Candidate]:
+    n_in, n_out = fans(shape, **axes) if len(shape) > 1 else (None, None)
+    found = [
+        _Candidate("torch_default", {"fan_in": fan}, "fan_in", UNIFORM, (3 * fan) ** -0.5)
+        for fan in layer_fans
+        if fan != n_in
+    ]
+    if n_in:
         by_name = {"fan_in": n_in, "fan_out": n_out, "fan_avg": (n_in + n_out) / 2}
         found += [
             _Candidate(scheme, params, fan, law, math.sqrt(scale / by_name[fan]))
             for scheme, params, law, scale, fan in _SCALED
         ]
-    elif fan_in:
-        found.append(_Candidate("torch_default", {"fan_in": fan_in}, "fan_in", UNIFORM, (3 * fan_in) ** -0.5))
     # GPT-2's projections back into the residual stream: 0.02/√(2·layers).
     gpt2 = [0.02 / math.sqrt(2 * layers) for layers in (6, 12, 24, 36, 48)]
-    # PyTorch's LSTM, GRU and RNN, weights and biases: ±1/√hidden, where every gate has as many rows.
-    rows = fans(shape, **axes).fan_out if len(shape) == 2 else shape[0] if len(shape) == 1 else 0
-    hidden = [rows // gates for gates in (4, 3, 1) if rows and rows % gates == 0]
+    # PyTorch's LSTM, GRU and RNN, weights and biases: ±1/√hidden.
+    rows = n_out if len(shape) == 2 else shape[0] if len(shape) == 1 else 0
     found += [_Candidate("normal", {"std": std}, None, NORMAL, std) for std in [*_USUAL, *gpt2]]
     found += [_Candidate("truncated_normal", {"std": std}, None, TRUNCATED, std * _CUT_STD) for std in _USUAL]
     found += [
         _Candidate("uniform", {"low": -bound, "high": bound}, None, UNIFORM, bound / math.sqrt(3))
-        for bound in [*_USUAL, *(n**-0.5 for n in hidden)]
+        for bound in [*_USUAL, *(n**-0.5 for n in hidden_sizes(rows))]
     ]
     taken = {(c.law, round(c.std, 12)) for c in found if c.fan}  # a fan says more than a number
     return [c for c in found if c.fan or (c.law, round(c.std, 12)) not in taken]
@@ -366,10 +372,11 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
     (Benaych-Georges and Nadakuditi 2012). Of a normal start it takes more than of a uniform one, whose edges
     are sharp.
 
-    ``in_axis``, ``out_axis``: as in ``fans``. ``fan_in``: of the layer, where ``array`` is its bias. Entries
-    may be of any real dtype; of more than 2²⁷ so many are looked at, the same ones every time.
+    ``in_axis``, ``out_axis``: as in ``fans``. ``fan_in``: of the layer, where ``array`` is its bias; where it
+    is a recurrent layer's, the hidden size, as PyTorch draws by that. Entries may be of any real dtype; of
+    more than 2²⁷ so many are looked at, the same ones every time.
     Raises ValueError for an empty array, or axes or a fan that do not fit; TypeError for entries that are not
-    real numbers. Lesson 07.
+    real numbers, or masked. Lesson 07.
 
     >>> import initkit as ik
     >>> print(identify(ik.he_normal((256, 784), rng=0)))
@@ -377,6 +384,10 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
     >>> identify(ik.he_normal((512, 512), rng=0)).ambiguous  # fan_in = fan_out
     True
     """
+    if np.ma.is_masked(array):
+        raise TypeError(
+            "array must hold real numbers; some are masked: pass array.compressed(), or fill them"
+        )
     array = np.asarray(array)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"array must hold real numbers, not {array.dtype}")
@@ -387,17 +398,18 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
     if fan_in is not None and not (isinstance(fan_in, (int, float, np.number)) and 0 < fan_in < math.inf):
         raise ValueError(f"fan_in must be a positive number, not {fan_in!r}")
     axes = {"in_axis": in_axis, "out_axis": out_axis}
+    layer_fans = () if fan_in is None else (fan_in,)
     units_last = False
     if array.ndim > 1:
         fans(array.shape, **axes)  # says so where they do not fit
         units_last = out_axis % array.ndim == array.ndim - 1
         if not units_last and out_axis % array.ndim:
-            return of_scan(scan_array(np.moveaxis(array, out_axis, 0)), array.shape, axes, fan_in)
-    return of_scan(scan_array(array, units_last), array.shape, axes, fan_in, units_last)
+            return of_scan(scan_array(np.moveaxis(array, out_axis, 0)), array.shape, axes, layer_fans)
+    return of_scan(scan_array(array, units_last), array.shape, axes, layer_fans, units_last)
 
 
-def of_scan(s: Scan, shape, axes: dict, fan_in=None, units_last: bool = False) -> Identification:
-    """``identify``, for what has been looked at already."""
+def of_scan(s: Scan, shape, axes: dict, layer_fans=(), units_last: bool = False) -> Identification:
+    """``identify``, for what has been looked at already. ``layer_fans``: what the layer's fan_in may be."""
     if s.non_finite:
         return Identification("not_fresh", reason="non_finite")
     if not 0 <= s.squares < math.inf or (s.squares < 1e-290 and s.low != s.high):
@@ -408,7 +420,7 @@ def of_scan(s: Scan, shape, axes: dict, fan_in=None, units_last: bool = False) -
         return Identification("fresh", (found,))
     structure = {law: _structure(s, law.fourth) for law in LAWS}
     passed = []
-    for c in _candidates(shape, axes, fan_in):
+    for c in _candidates(shape, axes, layer_fans):
         ratio = s.mean_square / c.std**2
         if abs(ratio - 1) * math.sqrt(s.n / (c.law.fourth - 1)) > 6 + 100 / math.sqrt(s.n):
             continue  # far off in scale, before anything that takes time

@@ -82,6 +82,10 @@ class Report:
         A tensor: name, shape, fan_in, fan_out, std, gain, match, p_value, verdict. A finding: kind, tensor,
         message, and code where one line mends it. Signals: layers, q, grad_var, predicted_q,
         predicted_grad_var, a number or null a layer. A number that is not finite is null.
+
+        Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
+        ``audit``, scale_outlier, transposed_fans; of ``diagnose``, overflow, signal_vanishes,
+        signal_explodes, gradient_vanishes, gradient_explodes, dead_units, saturated_outputs.
         """
         said = {
             "schema": SCHEMA,

@@ -88,7 +88,8 @@ def diagnose(module, batch, loss=None, *, lang: str = "en") -> Report:
     a loss that does not fit, parameters without values; and whatever the module raises. Lesson 07.
     """
     text("doctor.clean", lang)  # says so where it is no language of ours
-    checked(module)
+    with torch.inference_mode(False):  # as the pass below
+        checked(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise TypeError("module must be written in Python; one of TorchScript cannot be watched")
     inputs = _inputs(batch)
@@ -131,9 +132,9 @@ def _inputs(batch) -> tuple:
 # What is found -------------------------------------------------------------------------------------
 
 _WEIGHT = (
-    "non_finite", "torch.overflow", "symmetric_rows", "all_zero", "torch.signal_vanishes",
-    "torch.signal_explodes", "torch.gradient_vanishes", "torch.gradient_explodes", "torch.dead",
-    "dead_rows", "torch.saturated", "scheme_activation_mismatch",
+    "non_finite", "overflow", "symmetric_rows", "all_zero", "signal_vanishes", "signal_explodes",
+    "gradient_vanishes", "gradient_explodes", "dead_units", "dead_rows", "saturated_outputs",
+    "scheme_activation_mismatch",
 )  # fmt: skip
 
 
@@ -146,22 +147,22 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
         w = (w.float() if w.dtype == torch.bfloat16 else w).numpy()
         s = scan_array(w)
         n_in = n_out = None
-        of_layer = None  # fan_in of the layer whose bias it is
+        of_layer = ()  # fan_in of the layer whose bias it is
         if w.ndim > 1:
             n_in, n_out = fans(
                 w.shape
             )  # as PyTorch counts; of a ConvTranspose too, whose first axis is the input
-        elif isinstance(m, RECURRENT):
-            of_layer = m.hidden_size
         elif key == "bias" and isinstance(m, LINEAR) and m.weight.ndim > 1:
-            of_layer = fans(m.weight.shape).fan_in
+            of_layer = (fans(m.weight.shape).fan_in,)
+        if isinstance(m, RECURRENT):
+            of_layer = (m.hidden_size,)
         found = of_scan(s, w.shape, {"in_axis": 1, "out_axis": 0}, of_layer)
         std = None if s.non_finite else s.std
         gain = std * math.sqrt(n_in) if std is not None and n_in else None
         rows.append(Tensor(name, tuple(w.shape), n_in, n_out, std, gain, found))
         code = _line(name, followed_by.get(name.rpartition(".")[0]))
         if s.non_finite or (w.ndim > 1 and not isinstance(m, EMBEDDINGS)):
-            findings += [replace(finding, code=code) for finding in wrong_by_itself(name, s)]
+            findings += [replace(finding, code=code) for finding in wrong_by_itself(name, w.shape, s)]
     return tuple(rows), findings
 
 
@@ -169,7 +170,7 @@ def _of_signals(module, layers, tensors) -> list[Finding]:
     found = []
     broken = next((layer for layer in layers if not np.isfinite(layer.stats[0])), None)
     if broken:
-        found.append(Finding("torch.overflow", _weight(broken)))
+        found.append(Finding("overflow", _weight(broken)))
     table = {t.name: t for t in tensors}
     follows = following(module)
     for run in _runs(layers, lambda layer: None):
@@ -185,9 +186,9 @@ def _of_signals(module, layers, tensors) -> list[Finding]:
         # One input leaves half of the units off: so many, and three standard deviations more.
         if layer.activation.name == "relu":
             if dead > HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis]):
-                crowds.setdefault(("torch.dead", layer.activation), []).append((dead, layer))
+                crowds.setdefault(("dead_units", layer.activation), []).append((dead, layer))
         elif base_name(layer.activation) not in HE and saturated > HALF:
-            crowds.setdefault(("torch.saturated", layer.activation), []).append((saturated, layer))
+            crowds.setdefault(("saturated_outputs", layer.activation), []).append((saturated, layer))
     for (kind, function), those in crowds.items():
         most, crowd = max(share for share, _ in those), [layer for _, layer in those]
         code = _remedy(crowd, follows) if len(crowd) > 1 else _line(_weight(crowd[0]), function)
@@ -241,7 +242,7 @@ def _of_passage(what, run, values, layers, table, follows) -> list[Finding]:
         "scheme": scheme,
         "better": _better(before.activation, len(run)),
     }
-    kind = f"torch.{what}_{'vanishes' if vanishes else 'explodes'}"
+    kind = f"{what}_{'vanishes' if vanishes else 'explodes'}"
     where = _weight(cause) if one else _span(sorted(passed[begin:], key=layers.index))
     return [Finding(kind, where, fields, _remedy(run, follows))]
 

@@ -100,6 +100,11 @@ def checked(module) -> None:
             raise ValueError(f"module: {name} has no shape yet; run a batch through it first")
         if t.is_meta:
             raise ValueError(f"module: {name} is on the meta device and has no values")
+        if t.is_inference() and isinstance(t, nn.Parameter) and not torch.is_inference_mode_enabled():
+            raise ValueError(
+                f"module: {name} was made in torch.inference_mode and takes no gradient: outside of it, "
+                "copy.deepcopy(module) makes one that does"
+            )
 
 
 def each_parameter(module: nn.Module):

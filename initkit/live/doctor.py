@@ -52,7 +52,10 @@ def treated(name: str, treatment: str, x, seed: int) -> MLP:
 def diagnosis(net: MLP, seen: Signals) -> tuple[str, dict]:
     """The key of what the doctor says, below ``patient``, and the fields to fill in."""
     alike = sum(
-        any(finding.kind == "symmetric_rows" for finding in wrong_by_itself("", scan_array(weight)))
+        any(
+            finding.kind == "symmetric_rows"
+            for finding in wrong_by_itself("", weight.shape, scan_array(weight))
+        )
         for weight in net.weights
     )
     if alike:

@@ -7,7 +7,7 @@ import pytest
 
 import initkit as ik
 from initkit.doctor import identify, scan
-from initkit.doctor.audit import alike
+from initkit.doctor.audit import alike, wrong_by_itself
 from initkit.doctor.identify import ALPHA, REASONS
 
 DRAWN = [
@@ -149,13 +149,16 @@ def test_dtypes(dtype):
         assert found.matches[0].scheme == scheme
 
 
+def to_bfloat16(w):
+    bits = w.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).view(np.float32)
+
+
 def test_rounded_to_bfloat16():
     """Its bound is rounded too, and may lie above the law's by one part in 256."""
     for scheme in ("he_normal", "xavier_uniform", "torch_default", "orthogonal"):
         w = ik.get(scheme)((128, 300), rng=0)
-        bits = w.view(np.uint32)
-        rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).view(np.float32)
-        assert identify(rounded).matches[0].scheme == scheme
+        assert identify(to_bfloat16(w)).matches[0].scheme == scheme
 
 
 def test_axes():
@@ -193,6 +196,9 @@ def test_recurrent_layers_as_pytorch_draws_them():
         assert {"low": -0.125, "high": 0.125} in [
             m.params for m in identify(ik.uniform(shape, -1 / 8, 1 / 8, rng=seed)).matches
         ]
+    found = identify(ik.uniform((192, 40), -1 / 8, 1 / 8, rng=0), fan_in=64)  # of a GRU
+    assert str(found.matches[0]) == "torch_default(fan_in=64)"
+    assert found.ambiguous  # three times 64 are the rows: it is LeCun's by fan_out, too
 
 
 def test_alike_lines():
@@ -207,6 +213,34 @@ def test_alike_lines():
     assert alike(lines(np.ones((4, 6))), 6)[0] == 4
     assert alike(lines(rng.standard_normal((1000, 2))), 2) is None  # in a plane directions are soon alike
     assert alike(lines(np.zeros((4, 6))), 6) is None
+
+
+@pytest.mark.parametrize("rounded", [to_bfloat16, np.float16], ids=["bfloat16", "float16"])
+@pytest.mark.parametrize("units_last", [False, True])
+def test_multiples_are_alike_after_they_were_rounded(rounded, units_last):
+    found = lambda w: list(  # noqa: E731
+        wrong_by_itself(
+            "w", w.shape, scan.scan_array(rounded(w.T if units_last else w), units_last), units_last
+        )
+    )
+    for seed, shape in enumerate([(60, 9), (600, 30), (40, 700)]):  # short lines, and more than are kept
+        w = ik.he_normal(shape, rng=seed)
+        assert found(w) == []
+        w[shape[0] // 2 :] = -0.3 * w[: shape[0] // 2]
+        (finding,) = found(w)
+        assert finding.kind == "symmetric_rows"
+        assert finding.fields["second"] == finding.fields["first"] + shape[0] // 2
+    assert found(ik.he_normal((300, 2), rng=0)) == []  # of such lines some are alike by chance
+    few = ik.sparse((3000, 300), sparsity=0.999, rng=0).T.copy()  # alike where they were kept, not elsewhere
+    assert found(few) == []
+
+
+def test_a_masked_entry_is_no_number():
+    w = np.ma.masked_greater(ik.he_normal((40, 30), rng=0), 0.3)
+    with pytest.raises(TypeError, match=r"some are masked: pass array\.compressed\(\)"):
+        identify(w)
+    assert identify(w.compressed()).verdict == "not_fresh"
+    assert identify(np.ma.array(ik.he_normal((40, 30), rng=0))).matches[0].scheme == "he_normal"
 
 
 def test_refused():

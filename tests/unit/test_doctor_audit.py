@@ -1,6 +1,8 @@
 """audit: a checkpoint's table, its findings, its JSON, and the command."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -23,7 +25,7 @@ def weights(**changes) -> dict:
     for k, (out, fan_in) in enumerate([(120, 64), (100, 120), (90, 100), (80, 90), (70, 80), (10, 70)]):
         layers[f"{k}.weight"] = ik.he_normal((out, fan_in), rng=rng)
         layers[f"{k}.bias"] = ik.zeros(out)
-    return layers | {name.replace("_", "."): array for name, array in changes.items()}
+    return layers | {re.sub(r"^(\d)_", r"\1.", name): array for name, array in changes.items()}
 
 
 def saved(folder, **changes):
@@ -133,7 +135,7 @@ def test_a_number_that_json_has_no_word_for_is_null(tmp_path):
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_word_exists(lang, tmp_path):
-    for reason in (*REASONS, "empty"):
+    for reason in (*REASONS, "empty", "sparse"):
         assert "{" not in said(Identification("not_fresh", reason=reason), lang)
     fields = dict.fromkeys(["count", "first", "second", "factor", "gain", "median", "match"], "1")
     fields |= {"activation": "relu", "wanted": "1.41"}
@@ -234,6 +236,18 @@ def test_who_reads_may_have_enough(tmp_path, asked):
     assert process.returncode == 0
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize("asked", [[], ["--json"], ["--lang", "zh"]])
+@pytest.mark.parametrize("count", [1, 1500])  # fails at the end, or on the way there
+def test_a_full_disk_is_one_line_and_no_finding(tmp_path, asked, count):
+    np.savez(tmp_path / "net.npz", **{f"w{k}": ik.he_normal((9, 8), rng=k) for k in range(count)})
+    command = [sys.executable, "-m", "initkit.doctor.cli", "audit", str(tmp_path / "net.npz"), *asked]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "initkit: the report cannot be written: No space left on device\n"
+
+
 def test_a_vector_of_many_axes_has_no_scale_to_be_compared(tmp_path):
     small = np.random.default_rng(0).normal(0, 1e-3, 128)
     vectors = {"token": small.reshape(1, 1, 128), "scale": small.reshape(128, 1, 1)}
@@ -264,3 +278,94 @@ def test_a_table_of_positions_has_no_fan(tmp_path):
     for name, kinds in (("relative_position_bias_table", []), ("other", ["scale_outlier"])):
         np.savez(tmp_path / "net.npz", **weights(), **{name: table})
         assert [f.kind for f in audit(tmp_path / "net.npz").findings] == kinds
+
+
+ZERO, SAME = "all_zero", "symmetric_rows"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "value", "kind"),
+    [
+        ("fc.weight", (64, 1), 0.1, SAME),  # from one input
+        ("w1", (64, 1), 0.1, SAME),
+        ("rnn.weight_ih_l0", (64, 1), 0.1, SAME),
+        ("stem.weight", (64, 1, 1, 1), 0.1, SAME),
+        ("head.weight", (1, 64), 0, ZERO),  # to one unit
+        ("head.weight", (1, 64, 1, 1), 0, ZERO),
+        ("fc.weight", (64, 1), 0, ZERO),
+        ("fc.weight", (1, 1), 0, ZERO),
+        ("head.weight", (1, 64), 0.1, None),  # one unit is not symmetric to any
+        ("head.weight", (1, 1), 0.1, None),
+        ("head.bias", (1, 64), 0, None),
+        ("b1", (1, 64), 0, None),
+        ("b1", (64, 1), 0, None),
+        ("norm.weight", (64,), 1, None),
+        ("norm.weight", (64, 1, 1), 1, None),
+        ("norm.weight", (1, 64, 1, 1), 1, None),
+        ("fc.weight_g", (64, 1), 1, None),  # of weight normalization
+        ("fc.parametrizations.weight.original0", (64, 1), 1, None),
+        ("cls_token", (1, 1, 64), 0, None),
+        ("logit_scale", (), 0, None),
+        ("type_embedding.weight", (1, 64), 0, None),
+        ("bias_embedding.weight", (64, 1), 0.1, None),
+    ],
+)  # fmt: skip
+def test_one_row_or_column_is_a_weight_by_its_name(name, shape, value, kind, tmp_path):
+    found = audit(saved(tmp_path, **{name: np.full(shape, value, np.float32)})).findings
+    assert [(f.kind, f.tensor) for f in found] == [(kind, name)] * (kind is not None)
+
+
+def test_equal_entries_of_one_column_are_chance(tmp_path):
+    w = ik.torch_default((5000, 1), rng=0).astype(np.float16)
+    assert len(np.unique(w)) < len(w)
+    assert audit(saved(tmp_path, **{"fc.weight": w})).findings == ()
+
+
+def test_one_input_or_one_unit_in_keras(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "net.weights.h5", "w") as f:
+        f["one_input/vars/0"] = np.full((1, 64), 0.1, np.float32)
+        f["one_unit/vars/0"] = np.full((64, 1), 0.1, np.float32)
+        f["one_unit/vars/1"] = np.zeros(1, np.float32)
+    found = audit(tmp_path / "net.weights.h5").findings
+    assert [(f.kind, f.tensor) for f in found] == [(SAME, "one_input/vars/0")]
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_recurrent_layers_are_named_as_pytorchs_default(tmp_path, kind):
+    """±1/√hidden: of the hidden size 96 there are 96, 288 or 384 rows, and 40 inputs."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.ModuleDict({"rnn": getattr(torch.nn, kind)(40, 96, 2, bidirectional=True)})
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    report = audit(tmp_path / "net.pt")
+    assert not report.findings
+    assert len(report.tensors) == 16
+    for tensor in report.tensors:
+        by_hidden = "torch_default()" if tensor.fan_in == 96 else "torch_default(fan_in=96)"
+        names = [str(match) for match in tensor.found.matches]  # 96 entries may pass for ±0.1 as well
+        assert by_hidden in (names if len(tensor.shape) == 1 else names[:1])
+        assert tensor.found.ambiguous == (len(tensor.found.matches) > 1)
+
+
+def test_a_recurrent_weight_that_he_drew_by_the_wrong_fan_is_transposed(tmp_path):
+    for name in ("rnn.weight_ih_l0", "fc.weight"):
+        np.savez(tmp_path / "net.npz", **{name: ik.he_normal((288, 40), mode="fan_out", rng=0)})
+        assert [f.kind for f in audit(tmp_path / "net.npz").findings] == ["transposed_fans"]
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr"])
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_a_sparse_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, layout):
+    torch = pytest.importorskip("torch")
+    tensors = {name: torch.tensor(w) for name, w in weights(**{"2_weight": _dead()}).items()}
+    tensors["1.weight"] = tensors["1.weight"].to_sparse(layout=getattr(torch, layout))
+    tensors["index"] = torch.eye(3, dtype=torch.int64).to_sparse()  # no numbers of ours
+    torch.save(tensors, tmp_path / "net.pt", _use_new_zipfile_serialization=not legacy)
+    report = audit(tmp_path / "net.pt")
+    assert [t.name for t in report.tensors] == list(weights())
+    row = report.tensors[2]
+    assert (row.name, row.shape, row.std, row.found.reason) == ("1.weight", (100, 120), None, "sparse")
+    assert [(f.kind, f.tensor) for f in report.findings] == [("dead_rows", "2.weight")]
+    assert "stored sparse" in str(report)

@@ -184,11 +184,38 @@ def test_keras_chunks_and_what_was_never_written(tmp_path):
     with h5py.File(tmp_path / "w.h5", "w", userblock_size=512) as f:
         f.create_dataset("chunks", data=W, chunks=(7, 3), compression="gzip", shuffle=True)
         f.create_dataset("unwritten", shape=(5, 4), dtype="f4")
+        f.create_dataset("number", shape=(), dtype="f4")
         f["plain"] = KERNEL
     found = scans(tmp_path / "w.h5")
     assert_same(found["chunks"], W, units_last=True)
     assert_same(found["plain"], KERNEL, units_last=True)
     assert found["unwritten"].zeros == 20
+    assert found["number"].zeros == 1
+
+
+def test_keras_chunks_are_unpacked_a_part_at_a_time(tmp_path, monkeypatch):
+    h5py = pytest.importorskip("h5py")
+    program = files.Path(files.__file__).with_name("_hdf5.py").read_text()
+    (tmp_path / "_hdf5.py").write_text(program.replace("WHOLE = 2**27", "WHOLE = 500"))
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "files.py"))
+    asked, hdf5 = [], files._hdf5
+    monkeypatch.setattr(files, "_hdf5", lambda path, *which: asked.append(which) or hdf5(path, *which))
+    tensors = {"w": W, "k": KERNEL[:, :2], "b": W.ravel()[:175]}
+    with h5py.File(tmp_path / "w.h5", "w") as f:
+        for (name, tensor), chunks in zip(tensors.items(), [(5, 3), (1, 1, 2, 5), (50,)], strict=True):
+            f.create_dataset(name, data=tensor, chunks=chunks, compression="gzip")
+    found = scans(tmp_path / "w.h5")
+    assert len(asked) == 1 + 6 + 1 + 2
+    for name, tensor in tensors.items():
+        for sums in ("n", "sum", "squares", "by_row", "by_column", "kept"):
+            if hasattr(found[name], sums):
+                expected = getattr(scan.scan_array(np.ascontiguousarray(tensor), units_last=True), sums)
+                np.testing.assert_allclose(getattr(found[name], sums), expected, rtol=1e-9)
+    monkeypatch.setattr(files, "LOOKED_AT", 200)
+    assert scans(tmp_path / "w.h5")["w"].n == 200
+    with h5py.File(tmp_path / "w.h5", "w") as f:  # each chunk is small, and those beside each other are not
+        f.create_dataset("w", data=W, chunks=(30, 1))
+    assert "packed in chunks" in refused(tmp_path / "w.h5")
 
 
 @pytest.mark.parametrize("what", ["external", "virtual", "plugin", "large"])
@@ -451,6 +478,14 @@ def test_a_torch_shape_larger_than_its_data(tmp_path):
     expanded = torch.zeros(1).expand(2**20, 2**20)  # a terabyte in four bytes
     torch.save({"w": expanded}, tmp_path / "bomb.pt")
     assert "bomb" in refused(tmp_path / "bomb.pt")
+    for side in (2**30, 2**17):
+        one = torch.zeros(2, 1, dtype=torch.int64)
+        sparse = torch.sparse_coo_tensor(one, [1.0], (side, side), check_invariants=True)
+        torch.save({"w": sparse}, tmp_path / "sparse.pt")
+        if side == 2**30:
+            assert "which none has" in refused(tmp_path / "sparse.pt")
+        else:
+            assert scans(tmp_path / "sparse.pt") == {"w": None}  # not made dense
 
 
 def test_zip_bombs(tmp_path, monkeypatch):

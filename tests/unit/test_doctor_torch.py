@@ -1,10 +1,13 @@
 """``diagnose`` and ``apply`` on PyTorch modules: what they find, what they change, and what they must not."""
 
+import contextlib
+import copy
 import functools
 import itertools
 import json
 import pickle
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +21,9 @@ from torch import nn  # noqa: E402
 
 import initkit as ik  # noqa: E402
 import initkit.doctor  # noqa: E402 - the lines that findings propose name it
-from initkit.doctor import apply, diagnose  # noqa: E402
+from initkit.doctor import Finding, Report, apply, diagnose  # noqa: E402
+from initkit.doctor.audit import KINDS  # noqa: E402
+from initkit.doctor.torch_modules import _WEIGHT  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -194,7 +199,8 @@ def test_a_gru_is_in_the_table_alone():
     report = diagnose(nn.GRU(16, 32), batch(5, 3, 16))
     assert report.signals is None
     assert [t.name for t in report.tensors] == ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
-    assert all(t.found.verdict == "fresh" for t in report.tensors)
+    default, by_hidden = "torch_default()", "torch_default(fan_in=32)"
+    assert [str(t.found.matches[0]) for t in report.tensors] == [by_hidden, default, by_hidden, by_hidden]
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
@@ -218,7 +224,7 @@ def test_a_layer_that_runs_twice_has_two_entries():
 def test_xavier_under_relu_vanishes_and_the_line_mends_it():
     model = mlp(nn.init.xavier_normal_)
     report = diagnose(model, batch(), LABELS)
-    assert kinds(report) == ["torch.signal_vanishes", "torch.gradient_vanishes", "scheme_activation_mismatch"]
+    assert kinds(report) == ["signal_vanishes", "gradient_vanishes", "scheme_activation_mismatch"]
     signal = report.findings[0]
     assert signal.fields["first"] == 1
     assert 0.68 < float(signal.fields["factor"]) < 0.74  # √½ a layer
@@ -231,7 +237,7 @@ def test_xavier_under_relu_vanishes_and_the_line_mends_it():
 def test_pytorchs_default_under_relu():
     model = mlp()
     report = diagnose(model, batch(), LABELS)
-    assert {"torch.gradient_vanishes", "scheme_activation_mismatch"} <= set(kinds(report))
+    assert {"gradient_vanishes", "scheme_activation_mismatch"} <= set(kinds(report))
     assert report.findings[-1].fields == {"gain": "0.577", "activation": "relu", "wanted": "1.41"}
     assert report.findings[0].fields["scheme"] == "torch_default()"
     mend(replace(report, findings=report.findings[-1:]), model)
@@ -247,9 +253,9 @@ def test_he_under_relu_is_healthy(seed):
 def test_what_explodes():
     model = mlp(lambda w: nn.init.normal_(w, std=1.0))
     report = diagnose(model, batch())
-    assert kinds(report)[:2] == ["torch.signal_explodes", "torch.gradient_explodes"]
+    assert kinds(report)[:2] == ["signal_explodes", "gradient_explodes"]
     assert 6.5 < float(report.findings[0].fields["factor"]) < 7.6  # √50 a layer
-    assert kinds(diagnose(mlp(lambda w: nn.init.normal_(w, std=1e3)), batch()))[0] == "torch.overflow"
+    assert kinds(diagnose(mlp(lambda w: nn.init.normal_(w, std=1e3)), batch()))[0] == "overflow"
 
 
 def test_one_bad_layer_is_named():
@@ -258,8 +264,8 @@ def test_one_bad_layer_is_named():
         model[8].weight /= 1000
     report = diagnose(model, batch())
     assert [(f.kind, f.tensor) for f in report.findings] == [
-        ("torch.signal_vanishes", "8.weight"),
-        ("torch.gradient_vanishes", "8.weight"),
+        ("signal_vanishes", "8.weight"),
+        ("gradient_vanishes", "8.weight"),
     ]
 
 
@@ -286,14 +292,14 @@ def test_a_residual_stream_gets_no_advice_for_chains():
 
 def test_an_activation_written_by_hand_is_not_named_but_its_chain_is_judged():
     report = diagnose(Functional(lambda z: z * torch.sigmoid(z)), batch())
-    assert {"torch.gradient_vanishes"} <= set(kinds(report))
+    assert {"gradient_vanishes"} <= set(kinds(report))
     assert report.findings[0].fields["activation"] == "f(z)"
     assert report.findings[0].code is None
 
 
 def test_sigmoid_is_not_promised_what_no_scale_can_keep():
     report = diagnose(mlp(nn.init.xavier_normal_, nn.Sigmoid), batch())
-    assert kinds(report) == ["torch.gradient_vanishes"]
+    assert kinds(report) == ["gradient_vanishes"]
     assert report.findings[0].code is None
     assert report.findings[0].fields["better"] == "tanh + xavier_normal()"
 
@@ -320,17 +326,27 @@ def test_broken_symmetry_zeros_dead_rows_and_nan():
     assert found[("all_zero", "2.weight")] == {}
     assert found[("dead_rows", "4.weight")] == {"count": 1, "first": 5}
     assert found[("non_finite", "6.weight")] == {"count": 1}
-    assert ("torch.overflow", "6.weight") in found
+    assert ("overflow", "6.weight") in found
     assert kinds(report)[0] == "non_finite"
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_every_kind_has_a_plain_name_words_and_a_place_in_the_schema(lang):
+    assert all(kind.isidentifier() for kind in _WEIGHT)
+    said = re.findall(r"[a-z_]+", Report.to_dict.__doc__.partition("Kinds:")[2])
+    assert {*KINDS, *_WEIGHT} <= set(said)
+    fields = dict.fromkeys(["first", "second", "count", "factor", "activation", "scheme", "better"], "1")
+    fields |= {"share": "60%", "gain": "1", "wanted": "1.41"}
+    assert all("{" not in Finding(kind, "w", fields).message(lang) for kind in _WEIGHT)
 
 
 def test_dead_and_saturated_layers():
     model = mlp(he, depth=4)
     nn.init.constant_(model[2].bias, -20.0)
     report = diagnose(model, batch())
-    assert ("torch.dead", "2.weight … 6.weight") in [(f.kind, f.tensor) for f in report.findings]
+    assert ("dead_units", "2.weight … 6.weight") in [(f.kind, f.tensor) for f in report.findings]
     report = diagnose(mlp(lambda w: nn.init.normal_(w, std=2.0), nn.Tanh, depth=4), batch())
-    assert "torch.saturated" in kinds(report)
+    assert "saturated_outputs" in kinds(report)
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
@@ -441,6 +457,21 @@ def test_inference_mode_around_it_does_no_harm():
     outside = diagnose(model, batch(), LABELS).to_json()
     with torch.inference_mode():
         assert diagnose(model, batch(), LABELS).to_json() == outside
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_parameters_made_in_inference_mode_are_refused_with_the_way_out(inside):
+    with torch.inference_mode():
+        model = mlp(he, depth=2)
+    told = pytest.raises(ValueError, match=r"0\.weight was made in .*: outside .* copy\.deepcopy\(module\)")
+    with torch.inference_mode(inside):
+        with told:
+            diagnose(model, batch())
+        with contextlib.nullcontext() if inside else told:  # there it can be written
+            apply(model, rng=0)
+    copied = copy.deepcopy(model)
+    assert diagnose(copied, batch()).signals is not None
+    apply(copied, rng=0)
 
 
 # apply -----------------------------------------------------------------------------------------------
