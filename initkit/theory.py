@@ -275,7 +275,7 @@ def predict_for(net: MLP, x, y=None, *, grad_var: float | None = None) -> Signal
     sigma_w = [math.sqrt(n * mean_square(w)) for n, w in zip(net.widths, net.weights, strict=False)]
     sigma_b = [math.sqrt(mean_square(b)) for b in net.biases]
     if y is not None and grad_var is None:
-        grad_var = mean_square(softmax_cross_entropy(net.trace(x).pre[-1], y)[1])
+        grad_var = mean_square(softmax_cross_entropy(net.output(x), y)[1])
     return _recursion(
         net, np.array(net.widths), net.skips, np.array(sigma_w), np.array(sigma_b),
         mean_square(x), mean_cosine(x), grad_var,
