@@ -155,9 +155,9 @@ class MLP:
         A deep net and a thousand inputs take half the time so: the rest was fresh memory.
         """
         with np.errstate(all="ignore"):
-            for _, z, _, _ in self._layers(x):
+            for last in self._layers(x):
                 pass
-        return z
+        return last[1]
 
     def _layers(self, x) -> Iterator[tuple]:
         """Layer by layer an entry of each of ``Trace``'s lists."""

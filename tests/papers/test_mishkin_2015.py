@@ -25,7 +25,7 @@ def test_every_layer_ends_within_the_tolerance(claim, activation):
 
 
 def test_it_trains_what_xavier_does_not(claim):
-    """Table 1's point, as an MLP analogue: 30 ReLU layers on the digits, three seeds, each until it is seen."""
+    """Table 1's point, as an MLP analogue: 30 ReLU layers on the digits, three seeds, each until seen."""
     epochs = []
     for seed in range(3):
         net = ik.lsuv(ik.MLP([64, *[128] * 29, 10], "relu", rng=seed), DATA.x_train[:512], rng=seed)
