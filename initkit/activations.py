@@ -17,6 +17,8 @@ SQRT_2PI = np.sqrt(2 * np.pi)
 class Activation:
     """An elementwise function and its derivative, both of a float array, both keeping its dtype.
 
+    ``slopes``: of a function of two straight lines that meet at 0, left and right; its means are known.
+
     >>> relu.f(np.array([-1.0, 2.0]))
     array([0., 2.])
     >>> relu.df(np.array([-1.0, 2.0]))
@@ -26,12 +28,13 @@ class Activation:
     name: str
     f: Callable[[np.ndarray], np.ndarray]
     df: Callable[[np.ndarray], np.ndarray]
+    slopes: tuple[float, float] | None = None
 
     def __reduce__(self):
         # Its functions may be lambdas: what has a name travels by it, to a worker of a sweep for one.
         if NAMES.get(self.name) is self:
             return get, (self.name,)
-        return Activation, (self.name, self.f, self.df)
+        return Activation, (self.name, self.f, self.df, self.slopes)
 
 
 def _special(function):
@@ -82,6 +85,7 @@ def leaky_relu(a: float = 0.01) -> Activation:
         "leaky_relu" if a == 0.01 else f"leaky_relu({a:g})",
         lambda x: np.where(x > 0, x, x.dtype.type(a) * x),
         lambda x: np.where(x > 0, x.dtype.type(1), x.dtype.type(a)),
+        (float(a), 1.0),
     )
 
 
@@ -103,8 +107,8 @@ def elu(alpha: float = 1.0, scale: float = 1.0, name: str = "elu") -> Activation
     return Activation(name, f, df)
 
 
-identity = Activation("identity", lambda x: x, np.ones_like)
-relu = Activation("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype))
+identity = Activation("identity", lambda x: x, np.ones_like, (1.0, 1.0))
+relu = Activation("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype), (0.0, 1.0))
 tanh = Activation("tanh", np.tanh, _tanh_df)
 sigmoid = Activation("sigmoid", _expit, _sigmoid_df)
 gelu = Activation("gelu", lambda x: x * _ndtr(x), lambda x: _ndtr(x) + x * _normal_pdf(x))
@@ -284,6 +288,8 @@ def _exact_gain(activation: Activation) -> float:
 
 
 def _computed_gain(activation: Activation) -> float:
+    if activation.slopes:
+        return float(np.square(activation.slopes).mean()) ** -0.5
     try:
         second_moment = expectation(activation.f, moment=2)
     except TypeError as error:

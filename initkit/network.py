@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 import numbers
 from collections.abc import Iterator
@@ -155,8 +156,7 @@ class MLP:
         A deep net and a thousand inputs take half the time so: the rest was fresh memory.
         """
         with np.errstate(all="ignore"):
-            for last in self._layers(x):
-                pass
+            (last,) = collections.deque(self._layers(x), maxlen=1)
         return last[1]
 
     def _layers(self, x) -> Iterator[tuple]:

@@ -117,8 +117,23 @@ class _Means:
         self.activation = activation
         self.cells = {}
 
+    @functools.cached_property
+    def _of_lines(self) -> tuple[np.ndarray, list[float]] | None:
+        """What is in every cell where f is two straight lines: no quadrature (Cho & Saul 2009 at n = 1)."""
+        if self.activation.slopes is None:
+            return None
+        a, b = self.activation.slopes
+        second = (a * a + b * b) / 2
+        map_of_angle = ((a + b) / 2) ** 2 * _COSINES + ((b - a) / 2) ** 2 * _absolute(_COSINES)
+        means = [(b - a) / activations.SQRT_2PI, second, 1.5 * (a**4 + b**4), second, second]
+        fit = np.zeros((len(_NODES), len(_UNITS)))
+        fit[0] = [*means, *(_FIT_ANGLES @ map_of_angle)]
+        return fit, [second]
+
     def _cell(self, i: int) -> tuple[np.ndarray, list[float]]:
         """The columns' coefficients; those of E[f²] once more, as a list."""
+        if self._of_lines:
+            return self._of_lines
         if i not in self.cells:
             f, df = self.activation.f, self.activation.df
             q = 10 ** ((i + (_NODES + 1) / 2) / _CELLS)
@@ -181,7 +196,7 @@ class _Means:
     @functools.cached_property
     def _flat(self) -> tuple[bool, np.ndarray]:
         """Is f flat far on the left? and where that changes, looked for on a grid, 0.4 % apart."""
-        positive = np.geomspace(1e-6, 1e6, 8001)
+        positive = np.geomspace(1e-6, 1e6, 8001) if self.activation.slopes is None else np.ones(1)
         x = np.concatenate([-positive[::-1], positive])
         flat = np.abs(np.asarray(self.activation.df(x))) < FLAT * steepest_slope(self.activation)
         change = np.flatnonzero(flat[1:] != flat[:-1])
