@@ -18,7 +18,7 @@ from scipy import special
 
 from . import activations
 from .network import MLP, NORM_EPSILON
-from .signals import FLAT, Signals, mean_cosine, softmax_cross_entropy, steepest_slope
+from .signals import FLAT, Signals, mean_cosine, measure, softmax_cross_entropy, steepest_slope
 
 # Gauss and Legendre's rule on panels that meet at 0, where most kinks are, and crowd there, as √q·z makes a
 # function steep: nodes z and weights with Σ w·g(z) ≈ E[g(z)], z ~ N(0, 1).
@@ -295,6 +295,12 @@ def predict_for(net: MLP, x, y=None, *, grad_var: float | None = None) -> Signal
         net, np.array(net.widths), net.skips, np.array(sigma_w), np.array(sigma_b),
         mean_square(x), mean_cosine(x), grad_var,
     )  # fmt: skip
+
+
+def seen_and_predicted(net: MLP, x, y, edges=None) -> tuple[Signals, Signals]:
+    """``measure`` and ``predict_for``, which need one forward pass together."""
+    seen = measure(net, x, y, edges)
+    return seen, predict_for(net, x, grad_var=float(seen.grad_var[-1]))
 
 
 def _recursion(net, widths, skips, sigma_w, sigma_b, q0, c0, grad_var) -> Signals:
