@@ -269,10 +269,8 @@ def scaled(net: MLP, factor: float, activation) -> MLP:
     >>> float(scaled(MLP([1, 1], init="ones"), 3.0, "tanh").weights[0][0, 0])
     3.0
     """
-    copy = MLP(net.widths, activation, "zeros", dtype=net.dtype)
-    for weight, unit in zip(copy.weights, net.weights, strict=True):
-        np.multiply(unit, factor, out=weight)
-    return copy
+    units = iter(net.weights)
+    return MLP(net.widths, activation, lambda shape, *, rng, dtype: next(units) * factor, dtype=net.dtype)
 
 
 def lsuv(net: MLP, batch, *, tol: float = 0.1, max_iter: int = 10, rng=None) -> MLP:

@@ -18,7 +18,7 @@ from scipy import special
 
 from . import activations
 from .network import MLP, NORM_EPSILON
-from .signals import FLAT, Signals, mean_cosine, measure, softmax_cross_entropy, steepest_slope
+from .signals import FLAT, Signals, mean_cosine, mean_square, measure, softmax_cross_entropy, steepest_slope
 
 # Gauss and Legendre's rule on panels that meet at 0, where most kinks are, and crowd there, as √q·z makes a
 # function steep: nodes z and weights with Σ w·g(z) ≈ E[g(z)], z ~ N(0, 1).
@@ -286,7 +286,6 @@ def predict_for(net: MLP, x, y=None, *, grad_var: float | None = None) -> Signal
     True
     """
     x = net.checked(x)
-    mean_square = lambda a: float(np.square(a, dtype=np.float64).mean())  # noqa: E731
     sigma_w = [math.sqrt(n * mean_square(w)) for n, w in zip(net.widths, net.weights, strict=False)]
     sigma_b = [math.sqrt(mean_square(b)) for b in net.biases]
     if y is not None and grad_var is None:
