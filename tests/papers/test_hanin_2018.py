@@ -79,7 +79,7 @@ def test_only_the_sum_of_reciprocal_widths_counts(claim):
     exact = 10 * step(40) / (5 * step(20))
     spread = [np.log(lengths(10_000, n, d, "relu", seed=2)).var() for n, d in ((20, 5), (40, 10))]
     claim(
-        "Hanin 2018, β = Σ 1/n counts: Var[log M], 10 layers of 40 over 5 of 20",
+        "Hanin 2018, abstract, β = Σ 1/n counts: Var[log M], 10 layers of 40 over 5 of 20",
         exact,
         spread[1] / spread[0],
         0.12,
