@@ -14,13 +14,13 @@ CASES = {  # branch scale, norm, what theory says, how it is shown, where the pa
     "section 2, un-normalized He blocks: log₂ of the growth": (1.0, None, N, np.log2, ""),
     "pre-LayerNorm: growth": (
         1.0, "layer", 1 + N, float,
-        "1 a block: derived here; Xiong et al. 2020, lemma 2 bounds a Transformer's by two lines in the depth",
+        "1 a block: derived here; Xiong et al. 2020, lemma 2 says linear of a Transformer",
     ),
     "GPT-2, section 2.3, branches scaled 1/√N: growth": (
         N**-0.5, None, (1 + 1 / N) ** N, float, "the paper gives the scale; (1 + 1/N)^N is derived here",
     ),
     "ReZero, eq. 1, at the start, branch scale 0: growth": (
-        0.0, None, 1.0, float, "before the first step alone: the paper trains the scale, here it is a constant",
+        0.0, None, 1.0, float, "before any step: the paper trains the scale, which is a constant here",
     ),
 }  # fmt: skip
 

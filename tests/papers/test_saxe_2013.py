@@ -39,9 +39,9 @@ def test_largest_singular_value(claim):
     for depth, edge in edges.items():
         assert (depth + 1) ** (depth + 1) / depth**depth == pytest.approx(edge, abs=0.005)
         claim(
-            f"Pennington et al. 2017, section 2.4: largest s² of a product of {depth} scaled Gaussian matrices",
+            f"Pennington et al. 2017, section 2.4: largest s² of the product of {depth} Gaussian matrices",
             edge, np.mean(largest[depth]), 0.1 * edge,
-            "mean of four, n = 1,000; the law is that of infinite n",
+            "mean of four, n = 1,000, n·Var[W] = 1; the law is that of infinite n",
         )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def test_orthogonal_products_are_isometries(claim):
     values = np.linalg.svd(product(ik.orthogonal, 10, 300, seed=0), compute_uv=False)
     assert values.max() - values.min() < 1e-9
     claim(
-        "Pennington et al. 2017, section 2.4: largest s² of a product of 10 orthogonal matrices",
+        "Pennington et al. 2017, section 2.4: largest s² of the product of 10 orthogonal matrices",
         1.0,
         values[0] ** 2,
         1e-9,
@@ -121,7 +121,7 @@ def test_mean_is_not_typical(claim):
         "100 Gaussian 4 × 4 matrices: log₁₀ of the largest entry",
         24.5, entries.mean(), 0.2,
         f"derived here: the norm's {norm:.2f} less {-2 * np.log10(side).mean():.2f} for the largest of 4 × 4 "
-        f"is {norm + 2 * np.log10(side).mean():.2f}; the mean of 1,000 products has a standard error of 0.055",
+        f"is {norm + 2 * np.log10(side).mean():.2f}; 1,000 products: a standard error of 0.055",
     )  # fmt: skip
     spread = np.sqrt(100 * special.polygamma(1, 2) / 4) / np.log(10)
     claim(
