@@ -27,15 +27,21 @@ def test_model_b_under_std_001(claim):
     claim("section 2.2: std 0.01 shrinks the gradient conv10 → conv2 by", 1.7e4, product, 0.05e4)
 
 
+@pytest.fixture(scope="module")
+def of_gain_1():
+    init = functools.partial(ik.he_normal, gain=1.0)
+    return ik.MLP([64, *[2000] * 29, 10], "identity", init, rng=0)
+
+
 @pytest.mark.parametrize("activation", ["relu", ("leaky_relu", 0.25)])
-def test_sufficient_condition_keeps_the_signal(claim, activation):
+def test_sufficient_condition_keeps_the_signal(claim, of_gain_1, activation):
     """Eq. 10 and 15: with ½(1 + a²)·n_l·Var[w_l] = 1 the variance neither grows nor fades over 30 layers.
 
     Width 2,000; each layer's mean square has a relative spread of about √(5/2000) = 5 %, which adds up to
     27 % over 30 layers: the bounds are 4 of those, fewer than 1 false alarm in 10,000 seeds.
     """
-    init = functools.partial(ik.he_normal, activation=activation)
-    q = ik.measure(ik.MLP([64, *[2000] * 29, 10], activation, init, rng=0), DATA.x_train[:50]).q
+    net = ik.network.scaled(of_gain_1, ik.gain(activation), activation)
+    q = ik.measure(net, DATA.x_train[:50]).q
     name = ik.activations.get(activation).name
     claim(f"eq. 10, 15: forward variance, layer 29 over layer 1, {name}", "1", q[-2] / q[0], (1 / 3, 3))
 
