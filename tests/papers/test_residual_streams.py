@@ -14,7 +14,7 @@ CASES = {  # branch scale, norm, what theory says, how it is shown, where the pa
     "section 2, un-normalized He blocks: log₂ of the growth": (1.0, None, N, np.log2, ""),
     "pre-LayerNorm: growth": (
         1.0, "layer", 1 + N, float,
-        "1 a block: derived here; Xiong et al. 2020, lemma 2 says linear of a Transformer",
+        "1 a block is derived here; that a Transformer grows linearly is lemma 2 of Xiong et al. 2020",
     ),
     "GPT-2, section 2.3, branches scaled 1/√N: growth": (
         N**-0.5, None, (1 + 1 / N) ** N, float, "the paper gives the scale; (1 + 1/N)^N is derived here",
