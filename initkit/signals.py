@@ -98,6 +98,10 @@ def steepest_slope(activation) -> float:
     return float(np.abs(activation.df(np.linspace(-4, 4, 801))).max())
 
 
+def mean_square(a: np.ndarray) -> float:
+    return float(np.square(a, dtype=np.float64).sum()) / a.size  # NumPy's mean is slower, by its Python
+
+
 def mean_cosine(z: np.ndarray, squares: np.ndarray | None = None) -> float:
     """Mean of cos(z_i, z_j), i ≠ j, from |Σ u_i|² = n + Σ_{i≠j} u_i·u_j with u_i = z_i/|z_i|.
 
@@ -134,8 +138,8 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
             a = z if last else trace.inputs[layer + 1]
             squares = np.square(z, dtype=np.float64).sum(axis=1)
             q = squares.sum() / z.size
-            mean = a.mean(dtype=np.float64)
-            power = q if a is z else np.square(a, dtype=np.float64).mean()
+            mean = a.sum(dtype=np.float64) / a.size
+            power = q if a is z else mean_square(a)
             flat = np.zeros((1, 1), bool) if last else np.abs(trace.slopes[layer]) < steep
             rows.append(
                 (
@@ -145,7 +149,7 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
                     power - mean**2 if power > 1.0001 * mean**2 else a.var(dtype=np.float64),
                     mean_cosine(z, squares),
                     np.count_nonzero(flat) / flat.size,
-                    flat.all(axis=0).mean(),
+                    np.count_nonzero(flat.all(axis=0)) / flat.shape[1],
                 )
             )
             if edges is not None:
@@ -153,7 +157,7 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
         grad_var = None
         if y is not None:
             deltas = net.deltas(softmax_cross_entropy(trace.pre[-1], y)[1], trace)
-            grad_var = np.array([np.square(d, dtype=np.float64).mean() for d in deltas])
+            grad_var = np.array([mean_square(d) for d in deltas])
     q, activation_mean, activation_var, correlation, saturated, dead = np.array(rows, np.float64).T
     return Signals(
         q=q,

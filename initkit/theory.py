@@ -18,7 +18,7 @@ from scipy import special
 
 from . import activations
 from .network import MLP, NORM_EPSILON
-from .signals import FLAT, Signals, mean_cosine, softmax_cross_entropy, steepest_slope
+from .signals import FLAT, Signals, mean_cosine, mean_square, measure, softmax_cross_entropy, steepest_slope
 
 # Gauss and Legendre's rule on panels that meet at 0, where most kinks are, and crowd there, as √q·z makes a
 # function steep: nodes z and weights with Σ w·g(z) ≈ E[g(z)], z ~ N(0, 1).
@@ -117,8 +117,23 @@ class _Means:
         self.activation = activation
         self.cells = {}
 
+    @functools.cached_property
+    def _of_lines(self) -> tuple[np.ndarray, list[float]] | None:
+        """What is in every cell where f is two straight lines: no quadrature (Cho & Saul 2009 at n = 1)."""
+        if self.activation.lines is None:
+            return None
+        a, b = self.activation.lines
+        second = (a * a + b * b) / 2
+        map_of_angle = ((a + b) / 2) ** 2 * _COSINES + ((b - a) / 2) ** 2 * _absolute(_COSINES)
+        means = [(b - a) / activations.SQRT_2PI, second, 1.5 * (a**4 + b**4), second, second]
+        fit = np.zeros((len(_NODES), len(_UNITS)))
+        fit[0] = [*means, *(_FIT_ANGLES @ map_of_angle)]
+        return fit, [second]
+
     def _cell(self, i: int) -> tuple[np.ndarray, list[float]]:
         """The columns' coefficients; those of E[f²] once more, as a list."""
+        if self._of_lines:
+            return self._of_lines
         if i not in self.cells:
             f, df = self.activation.f, self.activation.df
             q = 10 ** ((i + (_NODES + 1) / 2) / _CELLS)
@@ -181,7 +196,7 @@ class _Means:
     @functools.cached_property
     def _flat(self) -> tuple[bool, np.ndarray]:
         """Is f flat far on the left? and where that changes, looked for on a grid, 0.4 % apart."""
-        positive = np.geomspace(1e-6, 1e6, 8001)
+        positive = np.geomspace(1e-6, 1e6, 8001) if self.activation.lines is None else np.ones(1)
         x = np.concatenate([-positive[::-1], positive])
         flat = np.abs(np.asarray(self.activation.df(x))) < FLAT * steepest_slope(self.activation)
         change = np.flatnonzero(flat[1:] != flat[:-1])
@@ -271,15 +286,20 @@ def predict_for(net: MLP, x, y=None, *, grad_var: float | None = None) -> Signal
     True
     """
     x = net.checked(x)
-    mean_square = lambda a: float(np.square(a, dtype=np.float64).mean())  # noqa: E731
     sigma_w = [math.sqrt(n * mean_square(w)) for n, w in zip(net.widths, net.weights, strict=False)]
     sigma_b = [math.sqrt(mean_square(b)) for b in net.biases]
     if y is not None and grad_var is None:
-        grad_var = mean_square(softmax_cross_entropy(net.trace(x).pre[-1], y)[1])
+        grad_var = mean_square(softmax_cross_entropy(net.output(x), y)[1])
     return _recursion(
         net, np.array(net.widths), net.skips, np.array(sigma_w), np.array(sigma_b),
         mean_square(x), mean_cosine(x), grad_var,
     )  # fmt: skip
+
+
+def seen_and_predicted(net: MLP, x, y, edges=None) -> tuple[Signals, Signals]:
+    """``measure`` and ``predict_for``, which need one forward pass together."""
+    seen = measure(net, x, y, edges)
+    return seen, predict_for(net, x, grad_var=float(seen.grad_var[-1]))
 
 
 def _recursion(net, widths, skips, sigma_w, sigma_b, q0, c0, grad_var) -> Signals:

@@ -35,10 +35,10 @@ NORMS_OVER = 256  # training examples
 
 
 def _snapshot(net: MLP, data: Data) -> tuple[float, float, np.ndarray]:
-    accuracy = (net.trace(data.x_test).pre[-1].argmax(axis=1) == data.y_test).mean()
+    accuracy = (net.output(data.x_test).argmax(axis=1) == data.y_test).mean()
     loss, gradients = _loss_and_gradients(net, data.x_train[:NORMS_OVER], data.y_train[:NORMS_OVER])
     if len(rest := data.x_train[NORMS_OVER:]):
-        others, _ = softmax_cross_entropy(net.trace(rest).pre[-1], data.y_train[NORMS_OVER:])
+        others, _ = softmax_cross_entropy(net.output(rest), data.y_train[NORMS_OVER:])
         loss = np.concatenate([loss, others])
     norms = np.array([np.linalg.norm(g.astype(np.float64)) for g in gradients.weights])
     return float(loss.mean(dtype=np.float64)), float(accuracy), norms

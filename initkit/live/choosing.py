@@ -7,8 +7,7 @@ import functools
 from .. import activations, datasets, initializers, plots
 from ..course.texts import text
 from ..network import MLP
-from ..signals import measure
-from ..theory import predict_for
+from ..theory import seen_and_predicted
 from ..training import iterate
 from . import controls
 from .figure import LiveFigure
@@ -36,16 +35,17 @@ def choosing(*, lang: str, seed: int = 0) -> LiveFigure:
     x, y = data.x_train[:200], data.y_train[:200]
     names = {name: text(f"choosing.{name}", lang) for name in SCHEMES}
     picture = plots.VerdictCard(names, max(DEPTHS), EPOCHS, lang)
-    done = {(f, depth): {} for f in ACTIVATIONS for depth in DEPTHS}
+    starts, done = {}, {(f, depth): {} for f in ACTIVATIONS for depth in DEPTHS}
 
     def respond(activation, depth, scheme):
-        net = MLP([64, *[WIDTH] * (depth - 1), 10], activation, SCHEMES[scheme](activation), rng=seed)
-        before, predicted = measure(net, x, y), predict_for(net, x, y)
         seen = done[activation, depth]
         if scheme in seen:
+            before, predicted = starts[activation, depth, scheme]
             picture.update(scheme, before, seen[scheme], seen, predicted)
             yield
             return
+        net = MLP([64, *[WIDTH] * (depth - 1), 10], activation, SCHEMES[scheme](activation), rng=seed)
+        before, predicted = starts[activation, depth, scheme] = seen_and_predicted(net, x, y)
         for history in iterate(net, data, lr=LR, epochs=EPOCHS, optimizer="adam", rng=seed):
             picture.update(scheme, before, history, seen, predicted)
             yield

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 from .. import datasets, initializers, plots
 from ..course.patients import PATIENTS, WIDTHS, patient
 from ..course.texts import text
 from ..doctor.audit import wrong_by_itself
 from ..doctor.scan import scan_array
 from ..network import MLP, lsuv
-from ..signals import Signals, changes, measure
-from ..theory import predict_for
+from ..signals import Signals, changes
+from ..theory import seen_and_predicted
 from . import controls
 from .figure import LiveFigure
 
@@ -23,10 +25,14 @@ def doctor(*, lang: str, seed: int = 0) -> LiveFigure:
     x, y = data.x_train[:200], data.y_train[:200]
     picture = plots.PatientCard(len(WIDTHS) - 1, lang)
 
-    def respond(patient, treatment):
+    @functools.cache
+    def examined(patient, treatment):
         net = treated(patient, treatment, x, seed)
-        seen = measure(net, x, y)
-        picture.update(seen, predict_for(net, x, y), *diagnosis(net, seen))
+        seen, predicted = seen_and_predicted(net, x, y)
+        return seen, predicted, *diagnosis(net, seen)
+
+    def respond(patient, treatment):
+        picture.update(*examined(patient, treatment))
 
     names = {name: text(f"patient.{name}", lang) for name in "ABCD"}
     treatments = {name: text(f"patient.{name}", lang) for name in TREATMENTS}

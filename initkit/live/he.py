@@ -9,8 +9,7 @@ import numpy as np
 from .. import activations, datasets, initializers, plots
 from ..course.texts import text
 from ..network import MLP, scaled
-from ..signals import measure
-from ..theory import predict_for
+from ..theory import seen_and_predicted
 from . import controls
 from .figure import LiveFigure
 
@@ -41,7 +40,7 @@ def he(*, lang: str, seed: int = 0) -> LiveFigure:
             (initializers.xavier_normal, 1.0),
         ):
             net = scaled(drawn(depth, init), gain, activation)
-            shown.append((measure(net, x, y), predict_for(net, x, y)))
+            shown.append(seen_and_predicted(net, x, y))
         picture.update(*shown)
 
     return LiveFigure(

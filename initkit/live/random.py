@@ -9,8 +9,7 @@ import numpy as np
 from .. import datasets, initializers, plots
 from ..course.texts import text
 from ..network import MLP, scaled
-from ..signals import measure
-from ..theory import predict_for
+from ..theory import seen_and_predicted
 from . import controls
 from .figure import LiveFigure
 
@@ -39,7 +38,7 @@ def random(*, lang: str, seed: int = 0) -> LiveFigure:
 
     def respond(sigma, depth, distribution, activation):
         net = scaled(drawn(depth, distribution), sigma, activation)
-        picture.update(measure(net, x, y, EDGES), predict_for(net, x, y))
+        picture.update(*seen_and_predicted(net, x, y, EDGES))
 
     return LiveFigure(
         picture,

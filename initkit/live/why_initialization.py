@@ -32,17 +32,17 @@ def why_initialization(*, lang: str, seed: int = 0) -> LiveFigure:
     data = datasets.digits()
     names = {name: text(f"start.{name}", lang) for name in STARTS}
     picture = plots.TrainingAndSignals(names, len(WIDTHS) - 1, EPOCHS, lang)
-    done = {}
+    before, done = {}, {}
 
     def respond(start):
-        net = MLP(WIDTHS, "relu", STARTS[start], rng=seed)
-        before = measure(net, data.x_train[:200], data.y_train[:200])
         if start in done:
-            picture.update(start, before, done[start], done)
+            picture.update(start, before[start], done[start], done)
             yield
             return
+        net = MLP(WIDTHS, "relu", STARTS[start], rng=seed)
+        before[start] = measure(net, data.x_train[:200], data.y_train[:200])
         for history in iterate(net, data, lr=LR, epochs=EPOCHS, rng=seed):
-            picture.update(start, before, history, done)
+            picture.update(start, before[start], history, done)
             yield
         done[start] = history
 

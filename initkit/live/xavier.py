@@ -7,8 +7,7 @@ import functools
 from .. import datasets, initializers, plots
 from ..course.texts import text
 from ..network import MLP
-from ..signals import measure
-from ..theory import predict_for
+from ..theory import seen_and_predicted
 from . import controls
 from .figure import LiveFigure
 
@@ -30,7 +29,7 @@ def xavier(*, lang: str, seed: int = 0) -> LiveFigure:
         init = functools.partial(initializers.variance_scaling, mode=mode, distribution="normal")
         widths = [64, *[n, m] * (DEPTH // 2), 10]
         net = MLP(widths, activation, init, rng=seed)
-        picture.update((measure(net, x, y), predict_for(net, x, y)))
+        picture.update(seen_and_predicted(net, x, y))
 
     return LiveFigure(
         picture,

@@ -146,7 +146,7 @@ def test_singular_values_of_a_layers_jacobian(claim, nets):
         ("standard", 0.5, 8 / (3 * np.pi * 3**0.5)),
     ):
         net = nets[name]
-        weight = net.weights[2].astype(np.float64)
+        weight = net.weights[2]
         mean = np.linalg.svd(weight, compute_uv=False).mean()
         claim(
             f"section 4.2.2, quarter-circle law: mean singular value of W, {name}",

