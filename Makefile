@@ -26,6 +26,10 @@ LOCKED := lab test browser binder font sweep mnist doctor
 # Some containers set it; then each of some forty kernels would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Compiled once, when it is installed; else workers and kernels would all do it, at the same time.
+TESTS_USE := import distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
+KERNELS_USE := import ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initkit.live
+
 .DEFAULT_GOAL := help
 .PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch bench papers lint format strip record sync lock frameworks font help clean
 
@@ -107,6 +111,7 @@ $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json jupyter
 	$(PIP) install --no-compile "uv>=0.5" && UV_DEFAULT_INDEX="$(INDEX)" \
 		$(UV) --constraint constraints.txt --editable ".[lab,test]" || \
 		$(PIP) install --no-compile --constraint constraints.txt --editable ".[lab,test]"
+	@$(BIN)/python -c '$(TESTS_USE)' & $(BIN)/python -c '$(KERNELS_USE)'; wait
 	@touch $@
 
 $(VENV)/browser $(VENV)/binder: $(VENV)/%: $(VENV)/installed
