@@ -5,6 +5,7 @@ import io
 import logging
 import sys
 import threading
+import urllib.request
 import warnings
 
 import ipywidgets as widgets
@@ -37,7 +38,10 @@ def dot(respond=None, picture=None, **controls):
 
 
 def pixels(figure: live.LiveFigure) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(figure.image.value)))
+    data = figure.image.value
+    if figure.image.format == "url":
+        data = urllib.request.urlopen(bytes(data).decode()).read()
+    return np.asarray(Image.open(io.BytesIO(data)))
 
 
 def test_a_change_changes_the_picture():
@@ -82,6 +86,7 @@ def test_a_draft_while_the_hand_moves_and_sharp_once_it_rests(monkeypatch):
         point = np.asarray(drawn(draft.ratio)) != np.asarray(drawn(draft.ratio, x=-1))
         assert point.any()
         assert np.array_equal(pixels(figure), np.where(point, drawn(draft.ratio), frame))
+        assert figure.image.format == "url"
         await asyncio.sleep(0.1)
         assert np.array_equal(pixels(figure), drawn(crisp.ratio))
         assert figure.image.format == live.figure.CRISP.format
