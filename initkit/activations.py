@@ -118,16 +118,21 @@ def elu(alpha: float = 1.0, scale: float = 1.0, name: str = "elu") -> Activation
     return Activation(name, f, df)
 
 
+def _of_pair(name: str, f, pair) -> Activation:
+    """Where f' costs as much alone as both together; f alone costs less."""
+    return Activation(name, f, lambda x: pair(x)[1], pair)
+
+
 identity = Activation("identity", lambda x: x, np.ones_like, lines=(1.0, 1.0))
 relu = Activation("relu", lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype), lines=(0.0, 1.0))
-tanh = Activation("tanh", np.tanh, lambda x: _tanh(x)[1], _tanh)
-sigmoid = Activation("sigmoid", _expit, lambda x: _sigmoid(x)[1], _sigmoid)
-gelu = Activation("gelu", lambda x: x * _ndtr(x), lambda x: _gelu(x)[1], _gelu)
-silu = Activation("silu", lambda x: x * _expit(x), lambda x: _silu(x)[1], _silu)
+tanh = _of_pair("tanh", np.tanh, _tanh)
+sigmoid = _of_pair("sigmoid", _expit, _sigmoid)
+gelu = _of_pair("gelu", lambda x: x * _ndtr(x), _gelu)
+silu = _of_pair("silu", lambda x: x * _expit(x), _silu)
 # The two constants make E[f(z)] = 0 and E[f(z)^2] = 1 (Klambauer et al. 2017, eq. 14).
 selu = elu(1.6732632423543772, 1.0507009873554805, "selu")
 softplus = Activation("softplus", _softplus, _expit)
-mish = Activation("mish", lambda x: x * np.tanh(_softplus(x)), lambda x: _mish(x)[1], _mish)
+mish = _of_pair("mish", lambda x: x * np.tanh(_softplus(x)), _mish)
 erf = Activation("erf", _erf, lambda x: np.exp(-x * x) * x.dtype.type(2 / np.sqrt(np.pi)))
 softsign = Activation("softsign", lambda x: x / (1 + np.abs(x)), lambda x: 1 / (1 + np.abs(x)) ** 2)
 

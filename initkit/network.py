@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import math
 import numbers
 from collections.abc import Iterator
@@ -158,8 +157,9 @@ class MLP:
         A deep net and a thousand inputs take half the time so: the rest was fresh memory.
         """
         with np.errstate(all="ignore"):
-            (last,) = collections.deque(self._layers(x), maxlen=1)
-        return last[1]
+            for seen_by_layer in self._layers(x):
+                _, z, *_ = seen_by_layer
+        return z
 
     def _layers(self, x, slopes: bool = False) -> Iterator[tuple]:
         """Layer by layer an entry of each of ``Trace``'s lists."""
@@ -207,11 +207,11 @@ class MLP:
             )
         deltas = [grad_out]
         with np.errstate(all="ignore"):
+            slopes = trace.slopes or [self._in_dtype(self.activation.df(z), z) for z in trace.seen]
             for layer in range(self.depth - 1, 0, -1):
                 delta = deltas[-1] @ self.weights[layer]
                 seen = trace.seen[layer - 1]
-                slope = trace.slopes[layer - 1] if trace.slopes else self.activation.df(seen)
-                delta *= self._in_dtype(slope, seen)
+                delta *= slopes[layer - 1]
                 if self.norm:
                     delta = _normalized_backward(delta, seen, trace.spread[layer - 1])
                 if self.skips[layer]:

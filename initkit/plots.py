@@ -53,8 +53,10 @@ class Figure(matplotlib.figure.Figure):
         with DRAWING:
             dpi = self.get_dpi()
             self.set_dpi(200)
-            pixels, size = self.canvas.print_to_buffer()
-            self.set_dpi(dpi)
+            try:
+                pixels, size = self.canvas.print_to_buffer()
+            finally:
+                self.set_dpi(dpi)
         picture = Image.frombuffer("RGBA", size, pixels).convert("RGB")
         picture.quantize(64, method=Image.Quantize.MAXCOVERAGE).save(packed, format="png")
         width, height = self.get_size_inches() * 100

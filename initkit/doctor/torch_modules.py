@@ -147,11 +147,10 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
         w = (w.float() if w.dtype == torch.bfloat16 else w).numpy()
         s = scan_array(w)
         n_in = n_out = None
-        of_layer = ()  # fan_in of the layer whose bias it is
+        of_layer = ()  # what PyTorch drew it by, where its own shape does not say so
         if w.ndim > 1:
-            n_in, n_out = fans(
-                w.shape
-            )  # as PyTorch counts; of a ConvTranspose too, whose first axis is the input
+            # As PyTorch counts; of a ConvTranspose too, whose first axis is the input.
+            n_in, n_out = fans(w.shape)
         elif key == "bias" and isinstance(m, LINEAR) and m.weight.ndim > 1:
             of_layer = (fans(m.weight.shape).fan_in,)
         if isinstance(m, RECURRENT):

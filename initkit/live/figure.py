@@ -77,7 +77,7 @@ class LiveFigure(widgets.VBox):
         self.frames = 0
         self._tickets = itertools.count(1)
         self._newest = 0
-        self._frame = {}  # pixels of what stands still, by pixel ratio
+        self._frames = {}  # by pixel ratio
         width, height = (int(100 * inches) for inches in picture.figure.get_size_inches())
         self.image = widgets.Image(
             format="png",
@@ -109,7 +109,7 @@ class LiveFigure(widgets.VBox):
                 pass
             for artist in self.picture.moving:
                 artist.set_animated(False)
-            self._frame.clear()
+            self._frames.clear()
         return self.picture.figure
 
     def _ticket(self) -> int:
@@ -193,24 +193,25 @@ class LiveFigure(widgets.VBox):
             self.image.format, self.image.value = shown, data
 
     def _render(self, quality: Quality) -> None:
-        figure = self.picture.figure
-        if quality.ratio not in self._frame:
-            self._frame[quality.ratio] = self._drawn_frame(quality)
+        figure, frame = self.picture.figure, self._frame(quality.ratio)
         figure.set_dpi(100 * quality.ratio)
-        np.asarray(figure.canvas.get_renderer().buffer_rgba())[:] = self._frame[quality.ratio]
+        np.asarray(figure.canvas.get_renderer().buffer_rgba())[:] = frame
         for artist in self.picture.moving:
             figure.draw_artist(artist)
 
-    def _drawn_frame(self, quality: Quality) -> np.ndarray:
-        """Pixels of all that stands still. A draft's are the sharp ones', averaged: drawn once is enough."""
-        if quality != CRISP:
-            self._render(CRISP)
-            return np.asarray(Image.fromarray(self._frame[CRISP.ratio]).reduce(CRISP.ratio // quality.ratio))
-        for artist in self.picture.moving:
-            artist.set_animated(True)
-        self.picture.figure.set_dpi(100 * quality.ratio)
-        self.picture.figure.canvas.draw()
-        return np.array(self.picture.figure.canvas.buffer_rgba())
+    def _frame(self, ratio: int) -> np.ndarray:
+        """Pixels of all that stands still, drawn once: a draft's are the sharp ones', averaged."""
+        if ratio not in self._frames and ratio != CRISP.ratio:
+            sharp = Image.fromarray(self._frame(CRISP.ratio))
+            self._frames[ratio] = np.asarray(sharp.reduce(CRISP.ratio // ratio))
+        elif ratio not in self._frames:
+            for artist in self.picture.moving:
+                artist.set_animated(True)
+            figure = self.picture.figure
+            figure.set_dpi(100 * ratio)
+            figure.canvas.draw()
+            self._frames[ratio] = np.array(figure.canvas.buffer_rgba())
+        return self._frames[ratio]
 
     def _fail(self, error: Exception) -> None:
         self.error = error

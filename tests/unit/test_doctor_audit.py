@@ -227,7 +227,7 @@ def test_pytorchs_defaults_are_named_layer_by_layer(suffix, tmp_path):
 
 @pytest.mark.parametrize("asked", [[], ["--json"]])
 def test_who_reads_may_have_enough(tmp_path, asked):
-    np.savez(tmp_path / "net.npz", **{f"w{k}": ik.he_normal((9, 8), rng=k) for k in range(400)})
+    np.savez(tmp_path / "net.npz", **{f"w{k}": ik.he_normal((9, 8), rng=k) for k in range(800)})
     command = [sys.executable, "-m", "initkit.doctor.cli", "audit", str(tmp_path / "net.npz"), *asked]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.read(1)
@@ -237,7 +237,7 @@ def test_who_reads_may_have_enough(tmp_path, asked):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")
-@pytest.mark.parametrize("asked", [[], ["--json"]])
+@pytest.mark.parametrize("asked", [[], ["--json"], ["--lang", "zh"]])
 @pytest.mark.parametrize("count", [1, 100])  # fails at the end, or on the way there
 def test_a_full_disk_is_one_line_and_no_finding(tmp_path, asked, count):
     np.savez(tmp_path / "net.npz", **{f"w{k}": ik.he_normal((9, 8), rng=k) for k in range(count)})
