@@ -92,12 +92,18 @@ def leaky_relu(a: float = 0.01) -> Activation:
     """
     if not isinstance(a, numbers.Real) or not np.isfinite(a):
         raise ValueError(f"leaky_relu: the slope a must be a finite number, not {a!r}")
-    return Activation(
-        "leaky_relu" if a == 0.01 else f"leaky_relu({a:g})",
-        lambda x: np.where(x > 0, x, x.dtype.type(a) * x),
-        lambda x: np.where(x > 0, x.dtype.type(1), x.dtype.type(a)),
-        lines=(float(a), 1.0),
-    )
+
+    def slope(x):
+        if 0 <= a <= 1:  # the larger of 1 or 0 and a, a seventh of the time of a choice by mask
+            return np.maximum(x > 0, x.dtype.type(a))
+        return np.where(x > 0, x.dtype.type(1), x.dtype.type(a))
+
+    def pair(x):
+        s = slope(x)
+        return x * s, s
+
+    name = "leaky_relu" if a == 0.01 else f"leaky_relu({a:g})"
+    return Activation(name, lambda x: pair(x)[0], slope, pair, lines=(float(a), 1.0))
 
 
 def elu(alpha: float = 1.0, scale: float = 1.0, name: str = "elu") -> Activation:

@@ -260,7 +260,7 @@ def _normalized_backward(delta, normalized, spread) -> np.ndarray:
 
 
 def scaled(net: MLP, factor: float, activation) -> MLP:
-    """A plain net of these widths, its weights ``net``'s times ``factor``, its biases zero.
+    """A plain net of ``net``'s widths, its weights times ``factor``, its biases zero.
 
     One draw for all scales: a picture of them moves with the hand alone.
 
@@ -268,7 +268,13 @@ def scaled(net: MLP, factor: float, activation) -> MLP:
     3.0
     """
     units = iter(net.weights)
-    return MLP(net.widths, activation, lambda shape, *, rng, dtype: next(units) * factor, dtype=net.dtype)
+    return MLP(
+        net.widths,
+        activation,
+        lambda shape, *, rng, dtype: next(units) * factor,
+        lambda shape, *, rng, dtype: np.zeros(shape, dtype),
+        dtype=net.dtype,
+    )
 
 
 def lsuv(net: MLP, batch, *, tol: float = 0.1, max_iter: int = 10, rng=None) -> MLP:

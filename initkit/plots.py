@@ -365,7 +365,8 @@ class UnitsInTraining(Picture):
         loss.set(xlim=(0, self.steps), ylim=(0, self.TOP))
         loss.set_title(self.text("training.title"), loc="left")
         loss.axhline(np.log(10), color=QUIET, lw=0.8, zorder=0)
-        loss.text(4, np.log(10) + 0.04, self.text("training.guessing"), va="bottom", color=DIM, fontsize=9)
+        guess = self.text("training.guessing")  # clear of the mark at step 0
+        loss.text(0.06 * self.steps, np.log(10) + 0.04, guess, va="bottom", color=DIM, fontsize=9)
         rank.set(xlim=(0, self.steps), ylim=(-0.3, self.units + 0.5), yticks=range(0, self.units + 1, 2))
         rank.set_title(self.text("symmetry.rank"), loc="left")
         rank.grid(axis="y", color=FAINT, lw=0.8)

@@ -98,8 +98,14 @@ def steepest_slope(activation) -> float:
     return float(np.abs(activation.df(np.linspace(-4, 4, 801))).max())
 
 
+def _squares(a: np.ndarray) -> np.ndarray:
+    """|a_i|² of every row, in float64."""
+    a = a.astype(np.float64, copy=False)
+    return np.vecdot(a, a)
+
+
 def mean_square(a: np.ndarray) -> float:
-    return float(np.square(a, dtype=np.float64).sum()) / a.size  # NumPy's mean is slower, by its Python
+    return float(_squares(a).sum()) / a.size  # NumPy's mean is slower, by its Python
 
 
 def mean_cosine(z: np.ndarray, squares: np.ndarray | None = None) -> float:
@@ -108,10 +114,10 @@ def mean_cosine(z: np.ndarray, squares: np.ndarray | None = None) -> float:
     ``squares``: the |z_i|², where they are known already. NaN for one row, or where a row is 0.
     """
     n = len(z)
-    norm = np.sqrt(np.square(z, dtype=np.float64).sum(axis=1) if squares is None else squares)
+    norm = np.sqrt(_squares(z) if squares is None else squares)
     if n < 2 or not norm.all():
         return np.nan
-    total = (1 / norm) @ z.astype(np.float64)
+    total = (1 / norm) @ z.astype(np.float64, copy=False)
     return (total @ total - n) / (n * (n - 1))
 
 
@@ -136,24 +142,26 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
         for layer, z in enumerate(trace.pre):
             last = layer == net.depth - 1
             a = z if last else trace.inputs[layer + 1]
-            squares = np.square(z, dtype=np.float64).sum(axis=1)
+            if edges is not None:
+                shares.append(_shares(a, edges))
+            z = z.astype(np.float64)  # once for all: sums of float32 would lose digits
+            a = z if last else a.astype(np.float64)
+            squares = _squares(z)
             q = squares.sum() / z.size
-            mean = a.sum(dtype=np.float64) / a.size
-            power = q if a is z else mean_square(a)
+            mean = a.sum() / a.size
+            power = q if last else mean_square(a)
             flat = np.zeros((1, 1), bool) if last else np.abs(trace.slopes[layer]) < steep
             rows.append(
                 (
                     q,
                     mean,
                     # Where the mean is so large that the difference would lose its digits, the long way.
-                    power - mean**2 if power > 1.0001 * mean**2 else a.var(dtype=np.float64),
+                    power - mean**2 if power > 1.0001 * mean**2 else a.var(),
                     mean_cosine(z, squares),
                     np.count_nonzero(flat) / flat.size,
                     np.count_nonzero(flat.all(axis=0)) / flat.shape[1],
                 )
             )
-            if edges is not None:
-                shares.append(_shares(a, edges))
         grad_var = None
         if y is not None:
             deltas = net.deltas(softmax_cross_entropy(trace.pre[-1], y)[1], trace)
