@@ -1,4 +1,4 @@
-"""How often `identify` is right: every scheme by every shape over seeds, and tensors that have been trained.
+"""How often the doctor is right: on every scheme by every shape over seeds, and on trained tensors.
 
     python tests/benchmarks/bench_doctor.py [--seeds 20] [--write]
 
@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import collections
 import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 import initkit as ik
-from initkit.doctor import identify
+from initkit.doctor import audit, identify
 
 SHAPES = ((256, 784), (512, 512), (64, 3, 7, 7), (128, 64, 3, 3), (1000, 2048), (32, 8))
 TRUNCATED = [{"scale": s, "mode": m} for s, m in ((2.0, "fan_in"), (1.0, "fan_avg"), (1.0, "fan_in"))]
@@ -75,6 +76,17 @@ def fresh(seeds: int):
     yield (f"\n5,000 entries and more: named {right} of {of} = {right / of:.2%}, first {named / of:.2%}\n")
 
 
+def called_fresh(net) -> list[tuple[bool, bool]]:
+    """Of each weight: by `identify`, alone; by `audit`, beside all weights and biases of the net."""
+    arrays = {f"{k}.weight": w for k, w in enumerate(net.weights)}
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "net.npz", **arrays, **{f"{k}.bias": b for k, b in enumerate(net.biases)})
+        rows = {row.name: row for row in audit(Path(folder) / "net.npz").tensors}
+    return [
+        (identify(w).verdict == "fresh", rows[name].found.verdict == "fresh") for name, w in arrays.items()
+    ]
+
+
 def trained():
     """Digits, five and twenty epochs: what is called fresh, by how far a tensor has moved."""
     data = ik.datasets.digits()
@@ -89,16 +101,26 @@ def trained():
                         history = ik.train(net, data, lr=lr, epochs=epochs, rng=0, optimizer=optimizer)
                         if history.test_accuracy[-1] < 0.6:
                             continue
-                        for w0, w in zip(before, net.weights, strict=True):
+                        for w0, w, calls in zip(before, net.weights, called_fresh(net), strict=True):
                             # The change's largest singular value against the noise's: above 1 it can be seen.
                             change = np.linalg.norm(w - w0, 2) / (w0.std() * math.prod(w.shape) ** 0.25)
                             kind = "normal" if "normal" in init else "uniform"
                             level = "above" if change > 1 else "below"
-                            seen[kind, epochs, level].append(identify(w).verdict == "fresh")
-    yield ("| start | epochs | largest singular value of the change, over noise | tensors | called fresh |")
-    yield ("|---|---|---|---|---|")
+                            seen[kind, epochs, level].append(calls)
+    yield (
+        "| start | epochs | largest singular value of the change, over noise | tensors "
+        "| called fresh by `identify`, alone | by `audit`, with the biases |"
+    )
+    yield ("|---|---|---|---|---|---|")
     for (kind, epochs, level), calls in sorted(seen.items()):
-        yield (f"| {kind} | {epochs} | {level} 1 | {len(calls)} | {np.mean(calls):.1%} |")
+        alone, beside = np.mean(calls, axis=0)
+        yield (f"| {kind} | {epochs} | {level} 1 | {len(calls)} | {alone:.1%} | {beside:.1%} |")
+    every = np.concatenate(list(seen.values()))
+    alone, beside = every.sum(axis=0)
+    yield (
+        f"\nTrained tensors called fresh: by `identify` {alone} of {len(every)} = {alone / len(every):.1%}, "
+        f"by `audit` {beside} = {beside / len(every):.1%}"
+    )
 
 
 if __name__ == "__main__":
@@ -107,9 +129,9 @@ if __name__ == "__main__":
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     lines = [
-        "# What `identify` calls a tensor",
+        "# What the doctor calls a tensor",
         "",
-        f"Of {asked.seeds} draws, seeds 0 to {asked.seeds - 1}: how often the scheme that drew it is named,",
+        f"Of {asked.seeds} draws, seeds 0 to {asked.seeds - 1}: how often `identify` names what drew it,",
         "alone or among those that cannot be told from it (and how often first, where that is less often).",
         "",
     ]
