@@ -45,7 +45,8 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     A weight that passes as fresh is "not_fresh" all the same, with reason "bias", where its own layer's bias
     is neither constant, nor PyTorch's default, nor, with all others of the file, drawn from one law of mean 0
     and one scale, independently of the weights. Beside fresh biases that happens in at most one of 1,000
-    cases. The reverse says nothing: not every layer has a bias, and a frozen one's is as it was.
+    cases. The reverse says nothing: not every layer has a bias, a frozen one's is as it was, and one that
+    was drawn hides what it learned as the weight does.
 
     Units are held against each other, inputs not. Two units alike get the same gradient for ever; two columns
     alike, or one of zeros, get each its own input's, and part at the first step. Masks and pruning make such
