@@ -75,7 +75,9 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
             if not s.non_finite:  # else there is no such number
                 std = s.std if math.isfinite(s.squares) else math.inf
             gain = std * math.sqrt(n_in) if n_in and std is not None else None
-        if n_in is not None:  # a vector waits for the fan of its layer: in many a file the bias comes first
+        if s is None:
+            s = Identification("not_fresh", reason="empty" if 0 in source.shape else source.unread)
+        elif n_in is not None:  # a vector waits for the fan of its layer: in many a file the bias comes first
             s = _identified(source.shape, s, layer_fans[source.name], source.units_last)
         seen.append(((source.name, source.shape, n_in, n_out, std, gain), s))
     rows = [
@@ -111,9 +113,7 @@ def _fans(source: Source) -> tuple[int | None, int | None]:
     return tuple(fans(source.shape, **_axes(source.units_last))) if len(source.shape) > 1 else (None, None)
 
 
-def _identified(shape, s: Scan | None, fans_of_layer, units_last: bool = False) -> Identification:
-    if s is None:
-        return Identification("not_fresh", reason="empty" if 0 in shape else "sparse")
+def _identified(shape, s: Scan, fans_of_layer, units_last: bool = False) -> Identification:
     return of_scan(s, shape, _axes(units_last), fans_of_layer, units_last)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 
@@ -135,7 +136,7 @@ def test_a_number_that_json_has_no_word_for_is_null(tmp_path):
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_word_exists(lang, tmp_path):
-    for reason in (*REASONS, "empty", "sparse"):
+    for reason in (*REASONS, "empty", "sparse", "quantized"):
         assert "{" not in said(Identification("not_fresh", reason=reason), lang)
     fields = dict.fromkeys(["count", "first", "second", "factor", "gain", "median", "match"], "1")
     fields |= {"activation": "relu", "wanted": "1.41"}
@@ -369,3 +370,45 @@ def test_a_sparse_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, lay
     assert (row.name, row.shape, row.std, row.found.reason) == ("1.weight", (100, 120), None, "sparse")
     assert [(f.kind, f.tensor) for f in report.findings] == [("dead_rows", "2.weight")]
     assert "stored sparse" in str(report)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("by", ["tensor", "channel"])
+@pytest.mark.filterwarnings("ignore")  # that PyTorch is about to give its quantization up
+def test_a_quantized_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, by):
+    torch = pytest.importorskip("torch")
+    tensors = {name: torch.tensor(w) for name, w in weights(**{"2_weight": _dead()}).items()}
+    w = tensors["1.weight"].float()
+    if by == "tensor":
+        w = torch.quantize_per_tensor(w, 0.01, 0, torch.qint8)
+    else:
+        w = torch.quantize_per_channel(w, torch.full((100,), 0.01), torch.zeros(100), 0, torch.qint8)
+    tensors["1.weight"] = w
+    tensors["packed"] = (torch.quantize_per_tensor(torch.ones(7), 0.1, 3, torch.quint8), torch.ones(3))
+    torch.save(tensors, tmp_path / "net.pt", _use_new_zipfile_serialization=not legacy)
+    report = audit(tmp_path / "net.pt")
+    assert [t.name for t in report.tensors] == [*weights(), "packed.0", "packed.1"]
+    row = report.tensors[2]
+    assert (row.name, row.shape, row.std, row.found.reason) == ("1.weight", (100, 120), None, "quantized")
+    assert [f.kind for f in report.findings] == ["dead_rows"]
+    assert "stored quantized" in str(report)
+    assert report.tensors[-1].found.matches[0].scheme == "ones"
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_quantized_tensor_of_any_claimed_size_is_not_allocated(tmp_path, legacy):
+    torch = pytest.importorskip("torch")
+
+    class Claim:
+        def __reduce__(self):
+            storage = torch.storage.TypedStorage(
+                wrap_storage=torch.zeros(4).untyped_storage(), dtype=torch.qint8
+            )
+            scheme = (torch.per_tensor_affine, 0.1, 0)
+            return torch._utils._rebuild_qtensor, (storage, 0, (2**18, 2**19), (1, 1), scheme, False, {})
+
+    tensors = {"huge": Claim(), "w": torch.ones(3, 4)}
+    torch.save(tensors, tmp_path / "net.pt", _use_new_zipfile_serialization=not legacy)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert [t.found.reason for t in audit(tmp_path / "net.pt").tensors] == ["quantized", None]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
