@@ -28,6 +28,8 @@ MISMATCH = 1.25  # times the gain that keeps the signal, or a part of it: over t
 EMBEDDING = re.compile(r"emb|position|\bwte\b|\bwpe\b", re.IGNORECASE)
 # One row or column alone may be a bias or a scale, of any name but these.
 WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
+# Scales, entry by entry, which start alike; of several axes as those of LayerNorm((4, 8)) may be.
+NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 # Recognized by what they are, entry by entry: of these none has moved, whatever the layer's bias did.
 EXACT = {"zeros", "ones", "constant", "identity", "dirac", "delta_orthogonal", "orthogonal"}
 BY_BIAS = Identification("not_fresh", reason="bias")
@@ -56,6 +58,7 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     """
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
     seen, findings, layer_fans, weight_of, vectors = [], [], defaultdict(tuple), {}, set()
+    scales = set()
     for source in sources(path):
         n_in, n_out = _fans(source)
         recurrent = source.shape and RECURRENT.search(source.name)
@@ -68,6 +71,8 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
         if _is_vector(source.name, source.shape, source.units_last):
             vectors.add(source.name)
         s = source.scan()
+        if s is not None and s.low == s.high and NORM.search(source.name):
+            scales.add(source.name)
         std = gain = None
         if s is not None:
             table = bool(EMBEDDING.search(source.name))
@@ -80,6 +85,11 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
         elif n_in is not None:  # a vector waits for the fan of its layer: in many a file the bias comes first
             s = _identified(source.shape, s, layer_fans[source.name], source.units_last)
         seen.append(((source.name, source.shape, n_in, n_out, std, gain), s))
+    shapes = {row[0]: row[1] for row, _ in seen}
+    for bias, weight in weight_of.items():  # of a layer the bias has one axis
+        if shapes.get(bias) == shapes[weight] and math.prod(shapes[bias]) > max(shapes[bias]):
+            scales |= {bias, weight}
+    findings = [f for f in findings if f.kind == "non_finite" or f.tensor not in scales]
     rows = [
         Tensor(*row, s if isinstance(s, Identification) else _identified(row[1], s, layer_fans[row[0]]))
         for row, s in seen
@@ -93,7 +103,9 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     if drawn & biases.keys():
         told = drawn & worn(biases, lambda layers: _again(path, layers))
         rows = [replace(row, found=BY_BIAS) if row.name in told else row for row in rows]
-    findings += _compared([row for row in rows if row.name not in vectors and _is_weight(row)], wanted)
+    findings += _compared(
+        [row for row in rows if row.name not in vectors | scales and _is_weight(row)], wanted
+    )
     findings.sort(key=lambda finding: KINDS.index(finding.kind))
     return Report(tuple(rows), tuple(findings), lang=lang)
 

@@ -412,3 +412,33 @@ def test_a_quantized_tensor_of_any_claimed_size_is_not_allocated(tmp_path, legac
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert [t.found.reason for t in audit(tmp_path / "net.pt").tensors] == ["quantized", None]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+@pytest.mark.parametrize("first", ["weight", "bias"])
+def test_a_scale_over_several_axes_is_no_layer(tmp_path, first):
+    """As of nn.LayerNorm((4, 8)): a bias of the weight's own shape, or a name that says so, tells."""
+    ones, zeros = np.ones((4, 8), np.float32), np.zeros((4, 8), np.float32)
+    small = np.random.default_rng(0).normal(1, 0.2, (4, 8)) * 1e-3
+    pairs = {"7": (ones, zeros), "deep": (np.ones((4, 8, 3)), np.zeros((4, 8, 3))), "learned": (small, small)}
+    scales = {f"{name}.{kind}": array for name, pair in pairs.items()
+              for kind, array in zip(("weight", "bias"), pair, strict=True)}  # fmt: skip
+    scales = dict(sorted(scales.items(), key=lambda item: item[0].endswith("weight") == (first == "bias")))
+    scales |= {"block.ln_1.weight": ones, "RMSNorm_0/scale": ones}
+    assert audit(saved(tmp_path, **scales)).findings == ()
+    layers = {"7.weight": ones, "7.bias": zeros[:, 0], "plain/kernel": ones, "w9": zeros[:1], "b9": zeros[:1]}
+    layers["normal.weight"] = _dead()
+    found = [(f.kind, f.tensor) for f in audit(saved(tmp_path, **layers)).findings]
+    assert found == [(ZERO, "w9"), (SAME, "7.weight"), (SAME, "plain/kernel"), ("dead_rows", "normal.weight")]
+    ill = audit(saved(tmp_path, **{"norm.weight": np.full((4, 8), np.nan)})).findings
+    assert [f.kind for f in ill] == ["non_finite"]
+
+
+def test_a_layer_norm_over_several_axes_in_pytorch(tmp_path):
+    torch = pytest.importorskip("torch")
+    from initkit.doctor import diagnose
+
+    norm = torch.nn.LayerNorm((4, 8))
+    net = torch.nn.Sequential(torch.nn.Linear(8, 8), norm, torch.nn.Tanh(), torch.nn.Linear(8, 8))
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    assert audit(tmp_path / "net.pt").findings == ()
+    assert diagnose(net, torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(0))).findings == ()
