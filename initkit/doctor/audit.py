@@ -87,8 +87,11 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
         seen.append(((source.name, source.shape, n_in, n_out, std, gain), s))
     shapes = {row[0]: row[1] for row, _ in seen}
     for bias, weight in weight_of.items():  # of a layer the bias has one axis
-        if shapes.get(bias) == shapes[weight] and math.prod(shapes[bias]) > max(shapes[bias]):
+        shape = shapes[weight]
+        if shapes.get(bias) == shape and math.prod(shape) > max(shape):
             scales |= {bias, weight}
+        elif shape[1:] == (1, 1) and shapes.get(bias) != shape[:1]:  # not of a Conv1d of one channel
+            scales.add(weight)
     findings = [f for f in findings if f.kind == "non_finite" or f.tensor not in scales]
     rows = [
         Tensor(*row, s if isinstance(s, Identification) else _identified(row[1], s, layer_fans[row[0]]))
@@ -132,12 +135,13 @@ def _identified(shape, s: Scan, fans_of_layer, units_last: bool = False) -> Iden
 def _is_vector(name: str, shape, units_last: bool) -> bool:
     """One axis at most that counts anything, as in a bias; and no layer from one input, or to one unit.
 
-    Of three axes it is a class token (1, 1, n) or a layer's scale (n, 1, 1), whatever its name. In Keras a
-    name says nothing, but a bias has one axis.
+    Of three axes it is a class token (1, 1, n), whatever its name, or by its name a layer's scale (n, 1, 1).
+    In Keras a name says nothing, but a bias has one axis.
     """
     if len(shape) < 2:
         return True
-    layer = len(shape) != 3 and (units_last or WEIGHT.search(name))
+    conv1d = len(shape) == 3 and shape[0] > 1 and not units_last and WEIGHT.search(name)
+    layer = conv1d or (len(shape) != 3 and (units_last or WEIGHT.search(name)))
     return math.prod(shape) == max(shape) and not layer
 
 

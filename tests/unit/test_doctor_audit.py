@@ -442,3 +442,14 @@ def test_a_layer_norm_over_several_axes_in_pytorch(tmp_path):
     torch.save(net.state_dict(), tmp_path / "net.pt")
     assert audit(tmp_path / "net.pt").findings == ()
     assert diagnose(net, torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(0))).findings == ()
+
+
+def test_one_channel_of_a_conv1d_is_told_from_a_scale_by_its_bias(tmp_path):
+    same, small = np.ones((64, 1, 1)), np.random.default_rng(0).normal(0, 1e-3, (64, 1, 1))
+    for w, kind in ((same, SAME), (0 * same, ZERO), (small, "scale_outlier")):
+        for bias in ({"stem.bias": np.zeros(64)}, {"stem.bias": np.zeros((64, 1, 1))}, {}):
+            found = audit(saved(tmp_path, **{"stem.weight": w}, **bias)).findings
+            layer = [b.ndim for b in bias.values()] == [1]
+            assert [(f.kind, f.tensor) for f in found] == [(kind, "stem.weight")] * layer
+    small = {"cls.weight": small.reshape(1, 1, 64), "cls.bias": np.zeros(64)}
+    assert audit(saved(tmp_path, **small)).findings == ()
