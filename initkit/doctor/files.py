@@ -45,7 +45,7 @@ ALLOWED_GLOBALS = {
     "torch.serialization": {"_get_layout"},
     "torch._utils": {
         "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter",
-        "_rebuild_sparse_tensor",
+        "_rebuild_sparse_tensor", "_rebuild_qtensor",
     },
 }  # fmt: skip
 
@@ -73,11 +73,12 @@ class Source:
     shape: tuple[int, ...]
     units_last: bool
     nbytes: int  # as the file declares them
-    _blocks: Callable | None = field(repr=False)  # matrix shape -> (block, row, column), …; None: sparse
+    _blocks: Callable | None = field(repr=False)  # matrix shape -> (block, row, column), …; None: not read
     _epsilon: float = 0.0
+    unread: str | None = None  # why it is not: "sparse", "quantized"
 
     def scan(self) -> Scan | None:
-        """What ``identify`` and ``audit`` need to know of it; None where it has no entry, or is sparse."""
+        """What ``identify`` and ``audit`` need to know of it; None where it has no entry, or is not read."""
         if 0 in self.shape or self._blocks is None:
             return None
         shape = matrix_shape(self.shape, self.units_last)
@@ -92,8 +93,9 @@ def sources(path) -> Iterator[Source]:
     """The tensors of floating-point numbers in a checkpoint, to be scanned one after the other.
 
     Reads .safetensors, .npy, .npz, .pt and .pth (a ``state_dict``, or nested dicts of tensors) and Keras'
-    .weights.h5. Integers, booleans, strings and complex numbers are passed over. The file is open until the
-    iterator ends. Raises Unreadable, here or in ``Source.scan``.
+    .weights.h5. Integers, booleans, strings and complex numbers are passed over; PyTorch's sparse and
+    quantized tensors are listed, and not read. The file is open until the iterator ends. Raises Unreadable,
+    here or in ``Source.scan``.
     """
     with ExitStack() as stack:
         with _one_line("cannot be read"):
@@ -441,13 +443,13 @@ def _torch(path, data, stack) -> list[Source]:
         for _ in range(5):  # a number, a version, the machine, the tensors, their order
             _check_pickle(path, file)
         del file
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _stand_ins(torch):
         warnings.simplefilter("ignore")
         # On "meta" tensors have no entries, only a place in the file: nothing is mapped, nothing allocated.
         found = torch.load(path, map_location="meta" if zipped else "cpu", weights_only=True, mmap=zipped)
     tensors = _flat(torch, found, path)
     if not zipped:
-        whole = [t.untyped_storage() for _, t in tensors if t.layout == torch.strided]
+        whole = [t.untyped_storage() for _, t in tensors if t.layout == torch.strided and not t.is_meta]
         if sum({storage.data_ptr(): storage.nbytes() for storage in whole}.values()) > data.size:
             raise Unreadable(f"{path.name} ends before its tensors do")
     known = {
@@ -459,13 +461,33 @@ def _torch(path, data, stack) -> list[Source]:
     made = []
     for name, tensor in tensors:
         numbers = NUMBERS.get(known.get(tensor.dtype))
-        if numbers and tensor.layout != torch.strided:
-            made.append(Source(name, tuple(tensor.shape), False, 0, None))
+        unread = "quantized" if hasattr(tensor, "stands_in") else "sparse"
+        if numbers and (unread == "quantized" or tensor.layout != torch.strided):
+            made.append(Source(name, tuple(tensor.shape), False, 0, None, unread=unread))
         elif numbers and zipped:
             made.append(_torch_source(name, tensor, numbers, members))
         elif numbers:
             made.append(_legacy_source(name, tensor.detach(), numbers))
     return made
+
+
+def _stand_ins(torch):
+    """While it is entered, a quantized tensor is loaded as its shape: on "meta" there are none."""
+    quantized = torch._empty_affine_quantized, torch._empty_per_channel_affine_quantized
+
+    class StandIn(torch.Tensor):
+        stands_in = True
+
+        def set_(self, *place):
+            return self
+
+    class Mode(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            if func in quantized:
+                return torch.empty(args[0], dtype=torch.float32, device="meta").as_subclass(StandIn)
+            return func(*args, **(kwargs or {}))
+
+    return Mode()
 
 
 def _torch_source(name, tensor, numbers, members: dict) -> Source:

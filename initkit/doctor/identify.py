@@ -19,7 +19,7 @@ LESS_LIKELY = 7.0
 
 REASONS = (
     "non_finite", "too_large", "drifted_mean", "scale", "tails", "shape",
-    "rows", "columns", "low_rank", "neighbours",
+    "rows", "columns", "low_rank", "neighbours", "bias",
 )  # fmt: skip
 
 
@@ -44,7 +44,8 @@ class Identification:
     """``verdict``    "fresh" or "not_fresh"
     ``matches``    what the tensor may be a sample of, the likeliest first; empty where it is not fresh
     ``ambiguous``  more than one scheme explains the tensor as well: which one it was cannot be known
-    ``reason``     where it is not fresh, what speaks against it: one of ``REASONS``; else None
+    ``reason``     where it is not fresh, what speaks against it: one of ``REASONS``; else None. "bias" is
+                   ``audit``'s, of a weight that passes as fresh beside a bias that does not
     """
 
     verdict: str
@@ -169,7 +170,7 @@ def _lines_p(lines, length, variance, fourth) -> float:
     return min(1.0, len(tests) * min(tests))
 
 
-def _kolmogorov(ordered: np.ndarray, law: Law, std: float) -> float:
+def kolmogorov(ordered: np.ndarray, law: Law, std: float) -> float:
     """Kolmogorov's test, with Stephens' (1970) correction for small samples."""
     n = len(ordered)
     step = max(1, n // 2**16)  # of more, every step-th is looked at: the distance grows by at most step/n
@@ -206,12 +207,17 @@ def _tests(s: Scan, law: Law, std: float, structure: dict[str, float], fitted: b
         below = _all_within(law, furthest * (1 + s.epsilon), n)
         above = 1 - _all_within(law, furthest * (1 - s.epsilon), n)
         found["tails"] = 2 * min(below, above, 0.5)
-    found["shape"] = _kolmogorov(np.sort(s.sample, axis=None), law, std)
+    found["shape"] = kolmogorov(np.sort(s.sample, axis=None), law, std)
     return found
 
 
 def _combined(tests: dict[str, float]) -> float:
     return min(1.0, len(tests) * min(tests.values()))
+
+
+def p_value(s: Scan, law: Law, std: float) -> float:
+    """Is it a sample of that law, with that standard deviation?"""
+    return _combined(_tests(s, law, std, _structure(s, law.fourth), fitted=False))
 
 
 # The schemes ---------------------------------------------------------------------------------------
@@ -341,7 +347,7 @@ def _sparse(s: Scan, shape) -> Match | None:
             if n < 1e6
             else special.ndtr((s.squares / (n * std**2) - 1) * math.sqrt(n / 2))
         )
-        p = min(1.0, 4 * min(below, 1 - below), 2 * _kolmogorov(np.sort(entries), NORMAL, std))
+        p = min(1.0, 4 * min(below, 1 - below), 2 * kolmogorov(np.sort(entries), NORMAL, std))
         if p >= ALPHA:
             return Match("sparse", {"sparsity": _sparsity(int(zeros[0]), shape[0]), "std": std}, None, p)
     return None
@@ -370,7 +376,7 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
     a fresh tensor is called not fresh in at most one of 1,000 cases. Training that moves it little cannot
     be seen: a change whose singular values stay below std·(rows·columns)^¼ is lost in those of the noise
     (Benaych-Georges and Nadakuditi 2012). Of a normal start it takes more than of a uniform one, whose edges
-    are sharp.
+    are sharp. ``audit`` sees more, as it has the layer's bias beside it.
 
     ``in_axis``, ``out_axis``: as in ``fans``. ``fan_in``: of the layer, where ``array`` is its bias; where it
     is a recurrent layer's, the hidden size, as PyTorch draws by that. Entries may be of any real dtype; of

@@ -79,9 +79,11 @@ class Report:
     def to_dict(self) -> dict:
         """``{"schema": 1, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
 
-        A tensor: name, shape, fan_in, fan_out, std, gain, match, p_value, verdict. A finding: kind, tensor,
-        message, and code where one line mends it. Signals: layers, q, grad_var, predicted_q,
-        predicted_grad_var, a number or null a layer. A number that is not finite is null.
+        A tensor: name, shape, fan_in, fan_out, std, gain, match, p_value, verdict. The verdict is "fresh", or
+        "not_fresh" where the tensor or, in ``audit``, its layer's bias speaks against it; match and p_value
+        are then null. A finding: kind, tensor, message, and code where one line mends it. Signals: layers, q,
+        grad_var, predicted_q, predicted_grad_var, a number or null a layer. A number that is not finite is
+        null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
         ``audit``, scale_outlier, transposed_fans; of ``diagnose``, overflow, signal_vanishes,

@@ -23,6 +23,7 @@ from .torch_apply import HE, Applied, apply, base_name, call_of, scheme_for
 from .torch_watch import (
     EMBEDDINGS,
     LINEAR,
+    NORMS,
     RECURRENT,
     Layer,
     Watch,
@@ -160,7 +161,7 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
         gain = std * math.sqrt(n_in) if std is not None and n_in else None
         rows.append(Tensor(name, tuple(w.shape), n_in, n_out, std, gain, found))
         code = _line(name, followed_by.get(name.rpartition(".")[0]))
-        if s.non_finite or (w.ndim > 1 and not isinstance(m, EMBEDDINGS)):
+        if s.non_finite or (w.ndim > 1 and not isinstance(m, (*EMBEDDINGS, *NORMS))):
             findings += [replace(finding, code=code) for finding in wrong_by_itself(name, w.shape, s)]
     return tuple(rows), findings
 

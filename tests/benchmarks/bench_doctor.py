@@ -1,4 +1,4 @@
-"""How often `identify` is right: every scheme by every shape over seeds, and tensors that have been trained.
+"""How often the doctor is right: on every scheme by every shape over seeds, and on trained tensors.
 
     python tests/benchmarks/bench_doctor.py [--seeds 20] [--write]
 
@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 import initkit as ik
-from initkit.doctor import identify
+from initkit.doctor import audit, identify
 
 SHAPES = ((256, 784), (512, 512), (64, 3, 7, 7), (128, 64, 3, 3), (1000, 2048), (32, 8))
 TRUNCATED = [{"scale": s, "mode": m} for s, m in ((2.0, "fan_in"), (1.0, "fan_avg"), (1.0, "fan_in"))]
@@ -75,30 +77,61 @@ def fresh(seeds: int):
     yield (f"\n5,000 entries and more: named {right} of {of} = {right / of:.2%}, first {named / of:.2%}\n")
 
 
-def trained():
-    """Digits, five and twenty epochs: what is called fresh, by how far a tensor has moved."""
+def called_fresh(net) -> list[tuple[bool, bool]]:
+    """Of each weight: by `identify`, alone; by `audit`, beside all weights and biases of the net."""
+    arrays = {f"{k}.weight": w for k, w in enumerate(net.weights)}
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "net.npz", **arrays, **{f"{k}.bias": b for k, b in enumerate(net.biases)})
+        rows = {row.name: row for row in audit(Path(folder) / "net.npz").tensors}
+    return [
+        (identify(w).verdict == "fresh", rows[name].found.verdict == "fresh") for name, w in arrays.items()
+    ]
+
+
+def runs(bias="zeros"):
+    """(initializer, epochs, weights at the start, net) of nets that learned the digits."""
     data = ik.datasets.digits()
-    seen = collections.defaultdict(list)
     for hidden in ([128], [128] * 2, [128] * 5):
         for activation in ("relu", "tanh"):
             for init in ("he_normal", "xavier_normal", "xavier_uniform", "torch_default"):
                 for epochs in (5, 20):
                     for lr, optimizer in ((0.1, "sgd"), (0.03, "momentum"), (0.001, "adam")):
-                        net = ik.MLP([64, *hidden, 10], activation, init, rng=1)
+                        net = ik.MLP([64, *hidden, 10], activation, init, bias, rng=1)
                         before = [w.copy() for w in net.weights]
                         history = ik.train(net, data, lr=lr, epochs=epochs, rng=0, optimizer=optimizer)
-                        if history.test_accuracy[-1] < 0.6:
-                            continue
-                        for w0, w in zip(before, net.weights, strict=True):
-                            # The change's largest singular value against the noise's: above 1 it can be seen.
-                            change = np.linalg.norm(w - w0, 2) / (w0.std() * math.prod(w.shape) ** 0.25)
-                            kind = "normal" if "normal" in init else "uniform"
-                            level = "above" if change > 1 else "below"
-                            seen[kind, epochs, level].append(identify(w).verdict == "fresh")
-    yield ("| start | epochs | largest singular value of the change, over noise | tensors | called fresh |")
-    yield ("|---|---|---|---|---|")
+                        if history.test_accuracy[-1] >= 0.6:
+                            yield init, epochs, before, net
+
+
+def trained():
+    """Digits, five and twenty epochs: what is called fresh, by how far a tensor has moved."""
+    seen = collections.defaultdict(list)
+    for init, epochs, before, net in runs():
+        for w0, w, calls in zip(before, net.weights, called_fresh(net), strict=True):
+            # The change's largest singular value against the noise's: above 1 it can be seen.
+            change = np.linalg.norm(w - w0, 2) / (w0.std() * math.prod(w.shape) ** 0.25)
+            kind = "normal" if "normal" in init else "uniform"
+            seen[kind, epochs, "above" if change > 1 else "below"].append(calls)
+    yield (
+        "| start | epochs | largest singular value of the change, over noise | tensors "
+        "| called fresh by `identify`, alone | by `audit`, with the biases |"
+    )
+    yield ("|---|---|---|---|---|---|")
     for (kind, epochs, level), calls in sorted(seen.items()):
-        yield (f"| {kind} | {epochs} | {level} 1 | {len(calls)} | {np.mean(calls):.1%} |")
+        alone, beside = np.mean(calls, axis=0)
+        yield (f"| {kind} | {epochs} | {level} 1 | {len(calls)} | {alone:.1%} | {beside:.1%} |")
+    every = [calls for level in seen.values() for calls in level]
+    yield f"\nBiases began at 0. Trained tensors called fresh: {shares(every)}"
+    std = 0.05
+    drawn = runs(functools.partial(ik.normal, std=std))
+    every = [calls for *_, net in drawn for calls in called_fresh(net)]
+    yield f"The same nets, where biases began as N(0, {std}²), which hides training too: {shares(every)}"
+
+
+def shares(calls: list[tuple[bool, bool]]) -> str:
+    alone, beside = np.sum(calls, axis=0)
+    n = len(calls)
+    return f"by `identify` {alone} of {n} = {alone / n:.1%}, by `audit` {beside} = {beside / n:.1%}."
 
 
 if __name__ == "__main__":
@@ -107,9 +140,9 @@ if __name__ == "__main__":
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     lines = [
-        "# What `identify` calls a tensor",
+        "# What the doctor calls a tensor",
         "",
-        f"Of {asked.seeds} draws, seeds 0 to {asked.seeds - 1}: how often the scheme that drew it is named,",
+        f"Of {asked.seeds} draws, seeds 0 to {asked.seeds - 1}: how often `identify` names what drew it,",
         "alone or among those that cannot be told from it (and how often first, where that is less often).",
         "",
     ]

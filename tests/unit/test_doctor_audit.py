@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 
@@ -135,7 +136,7 @@ def test_a_number_that_json_has_no_word_for_is_null(tmp_path):
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_word_exists(lang, tmp_path):
-    for reason in (*REASONS, "empty", "sparse"):
+    for reason in (*REASONS, "empty", "sparse", "quantized"):
         assert "{" not in said(Identification("not_fresh", reason=reason), lang)
     fields = dict.fromkeys(["count", "first", "second", "factor", "gain", "median", "match"], "1")
     fields |= {"activation": "relu", "wanted": "1.41"}
@@ -369,3 +370,86 @@ def test_a_sparse_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, lay
     assert (row.name, row.shape, row.std, row.found.reason) == ("1.weight", (100, 120), None, "sparse")
     assert [(f.kind, f.tensor) for f in report.findings] == [("dead_rows", "2.weight")]
     assert "stored sparse" in str(report)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("by", ["tensor", "channel"])
+@pytest.mark.filterwarnings("ignore")  # that PyTorch is about to give its quantization up
+def test_a_quantized_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, by):
+    torch = pytest.importorskip("torch")
+    tensors = {name: torch.tensor(w) for name, w in weights(**{"2_weight": _dead()}).items()}
+    w = tensors["1.weight"].float()
+    if by == "tensor":
+        w = torch.quantize_per_tensor(w, 0.01, 0, torch.qint8)
+    else:
+        w = torch.quantize_per_channel(w, torch.full((100,), 0.01), torch.zeros(100), 0, torch.qint8)
+    tensors["1.weight"] = w
+    tensors["packed"] = (torch.quantize_per_tensor(torch.ones(7), 0.1, 3, torch.quint8), torch.ones(3))
+    torch.save(tensors, tmp_path / "net.pt", _use_new_zipfile_serialization=not legacy)
+    report = audit(tmp_path / "net.pt")
+    assert [t.name for t in report.tensors] == [*weights(), "packed.0", "packed.1"]
+    row = report.tensors[2]
+    assert (row.name, row.shape, row.std, row.found.reason) == ("1.weight", (100, 120), None, "quantized")
+    assert [f.kind for f in report.findings] == ["dead_rows"]
+    assert "stored quantized" in str(report)
+    assert report.tensors[-1].found.matches[0].scheme == "ones"
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_quantized_tensor_of_any_claimed_size_is_not_allocated(tmp_path, legacy):
+    torch = pytest.importorskip("torch")
+
+    class Claim:
+        def __reduce__(self):
+            storage = torch.storage.TypedStorage(
+                wrap_storage=torch.zeros(4).untyped_storage(), dtype=torch.qint8
+            )
+            scheme = (torch.per_tensor_affine, 0.1, 0)
+            return torch._utils._rebuild_qtensor, (storage, 0, (2**18, 2**19), (1, 1), scheme, False, {})
+
+    tensors = {"huge": Claim(), "w": torch.ones(3, 4)}
+    torch.save(tensors, tmp_path / "net.pt", _use_new_zipfile_serialization=not legacy)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert [t.found.reason for t in audit(tmp_path / "net.pt").tensors] == ["quantized", None]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+@pytest.mark.parametrize("first", ["weight", "bias"])
+def test_a_scale_over_several_axes_is_no_layer(tmp_path, first):
+    """As of nn.LayerNorm((4, 8)): a bias of the weight's own shape, or a name that says so, tells."""
+    ones, zeros = np.ones((4, 8), np.float32), np.zeros((4, 8), np.float32)
+    small = np.random.default_rng(0).normal(1, 0.2, (4, 8)) * 1e-3
+    pairs = {"7": (ones, zeros), "deep": (np.ones((4, 8, 3)), np.zeros((4, 8, 3))), "learned": (small, small)}
+    scales = {f"{name}.{kind}": array for name, pair in pairs.items()
+              for kind, array in zip(("weight", "bias"), pair, strict=True)}  # fmt: skip
+    scales = dict(sorted(scales.items(), key=lambda item: item[0].endswith("weight") == (first == "bias")))
+    scales |= {"block.ln_1.weight": ones, "RMSNorm_0/scale": ones}
+    assert audit(saved(tmp_path, **scales)).findings == ()
+    layers = {"7.weight": ones, "7.bias": zeros[:, 0], "plain/kernel": ones, "w9": zeros[:1], "b9": zeros[:1]}
+    layers["normal.weight"] = _dead()
+    found = [(f.kind, f.tensor) for f in audit(saved(tmp_path, **layers)).findings]
+    assert found == [(ZERO, "w9"), (SAME, "7.weight"), (SAME, "plain/kernel"), ("dead_rows", "normal.weight")]
+    ill = audit(saved(tmp_path, **{"norm.weight": np.full((4, 8), np.nan)})).findings
+    assert [f.kind for f in ill] == ["non_finite"]
+
+
+def test_a_layer_norm_over_several_axes_in_pytorch(tmp_path):
+    torch = pytest.importorskip("torch")
+    from initkit.doctor import diagnose
+
+    norm = torch.nn.LayerNorm((4, 8))
+    net = torch.nn.Sequential(torch.nn.Linear(8, 8), norm, torch.nn.Tanh(), torch.nn.Linear(8, 8))
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    assert audit(tmp_path / "net.pt").findings == ()
+    assert diagnose(net, torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(0))).findings == ()
+
+
+def test_one_channel_of_a_conv1d_is_told_from_a_scale_by_its_bias(tmp_path):
+    same, small = np.ones((64, 1, 1)), np.random.default_rng(0).normal(0, 1e-3, (64, 1, 1))
+    for w, kind in ((same, SAME), (0 * same, ZERO), (small, "scale_outlier")):
+        for bias in ({"stem.bias": np.zeros(64)}, {"stem.bias": np.zeros((64, 1, 1))}, {}):
+            found = audit(saved(tmp_path, **{"stem.weight": w}, **bias)).findings
+            layer = [b.ndim for b in bias.values()] == [1]
+            assert [(f.kind, f.tensor) for f in found] == [(kind, "stem.weight")] * layer
+    small = {"cls.weight": small.reshape(1, 1, 64), "cls.bias": np.zeros(64)}
+    assert audit(saved(tmp_path, **small)).findings == ()

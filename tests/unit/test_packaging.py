@@ -169,7 +169,7 @@ FLOORS = [
     {"activations", "fans", "sampling", "course.texts", "course.fonts", "doctor.scan"},
     {"initializers", "datasets", "doctor.files"},
     {"network", "doctor.identify"},
-    {"signals"},
+    {"signals", "doctor.company"},
     {"theory", "training"},
     {"sweep", "course", "course.patients", "course.glossaries", "doctor.torch_watch"},
     {"plots", "doctor.torch_apply"},
