@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from .. import activations
 from ..fans import fans
@@ -15,7 +16,7 @@ from .company import RECURRENT, bias_of, worn
 from .files import Source, sources
 from .identify import Identification, hidden_sizes, of_scan
 from .report import Finding, Report, Tensor
-from .scan import Scan
+from .scan import PRODUCTS, SIDE, Scan
 
 # The gravest first; the same names stand in the JSON.
 KINDS = (
@@ -47,8 +48,9 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     A weight that passes as fresh is "not_fresh" all the same, with reason "bias", where its own layer's bias
     is neither constant, nor PyTorch's default, nor, with all others of the file, drawn from one law of mean 0
     and one scale, independently of the weights. Beside fresh biases that happens in at most one of 1,000
-    cases. The reverse says nothing: not every layer has a bias, a frozen one's is as it was, and one that
-    was drawn hides what it learned as the weight does.
+    cases; but a bias that was set entry by entry, as to the logarithms of frequencies, passes for a trained
+    one. The reverse says nothing: not every layer has a bias, a frozen one's is as it was, and one that was
+    drawn hides what it learned as the weight does.
 
     Units are held against each other, inputs not. Two units alike get the same gradient for ever; two columns
     alike, or one of zeros, get each its own input's, and part at the first step. Masks and pruning make such
@@ -167,7 +169,10 @@ def wrong_by_itself(name: str, shape, s: Scan, units_last: bool = False, table: 
         return
     lines = s.by_column if units_last else s.by_row
     dead = np.flatnonzero(lines[1] == 0)
-    if together := alike(lines, length) or (s.epsilon > 1e-5 and alike_rounded(s, units_last)):
+    together = alike(lines, length)
+    if not together and s.epsilon > 1e-5:
+        together = alike_rounded(s, units_last) or alike_at_a_distance(s, units_last)
+    if together:
         count, first, second = together
         yield Finding("symmetric_rows", name, {"count": count, "first": first, "second": second})
     if dead.size:
@@ -219,6 +224,27 @@ def alike_rounded(s: Scan, units_last: bool) -> tuple[int, int, int] | None:
         return None
     k = int(np.flatnonzero(same.any(axis=1))[0])
     return int(np.count_nonzero(same.any(axis=1))), int(units[k]), int(units[np.flatnonzero(same[k])[0]])
+
+
+def alike_at_a_distance(s: Scan, units_last: bool) -> tuple[int, int, int] | None:
+    """``alike_rounded`` for more units than of which entries are kept, by more random products of each."""
+    units, length = s.shape[::-1] if units_last else s.shape
+    if s.products is None or units <= SIDE:
+        return None
+    if units**2 * (2 * s.epsilon) ** min(length - 1, PRODUCTS) > 1e-6:  # so many pairs by chance
+        return None
+    products, squares = s.products[units_last], (s.by_column if units_last else s.by_row)[1]
+    alive = np.flatnonzero(squares > 0)
+    directions = (products[:, alive] / np.sqrt(squares[alive])).T
+    directions *= np.where(directions[:, :1] < 0, -1, 1)
+    if len(alive) < 2:
+        return None
+    within = 2 * s.epsilon * math.sqrt(len(products))  # of every product as much as of the whole unit
+    distance, nearest = cKDTree(directions).query(directions, 2, distance_upper_bound=within)
+    same = np.flatnonzero(np.isfinite(distance[:, 1]))
+    if not same.size:
+        return None
+    return len(same), int(alive[same[0]]), int(alive[nearest[same[0]].max()])  # one of these two is itself
 
 
 def _is_weight(row: Tensor) -> bool:

@@ -15,6 +15,7 @@ BLOCK = 2**20  # elements that are looked at together
 LOOKED_AT = 2**27  # of a larger tensor, so many elements, in blocks that lie evenly over it
 SIDE = 512  # rows and columns of the part that is kept
 FULL = 64  # rows (columns, if taller than wide) whose angles are computed
+PRODUCTS = 8  # of each row and column, where digits are few: so many are not close by chance
 MOST = 2**22  # columns, or rows, about which something is kept one by one
 
 
@@ -62,6 +63,7 @@ class Scan:
             self.by_row, self.by_column = np.zeros((5, rows)), np.zeros((5, columns))
             rng = np.random.default_rng(0)
             self.across, self.down = rng.standard_normal((2, columns)), rng.standard_normal((2, rows))
+        self.products = self._factors = None
         self.kept_rows, self.kept_columns = evenly(rows, SIDE), evenly(columns, SIDE if rows > 1 else SIDE**2)
         self.kept = np.full((len(self.kept_rows), len(self.kept_columns)), np.nan)
         self.wide = rows <= columns
@@ -73,6 +75,10 @@ class Scan:
     def add(self, block: np.ndarray, row: int, column: int) -> None:
         if not self.n and rounded_to_bfloat16(block):
             self.epsilon = max(self.epsilon, 2.0**-8)
+        if not self.n and self.has_lines and self.epsilon > 1e-5 and max(self.shape) <= 2**17:
+            rng = np.random.default_rng(1)
+            self._factors = [rng.standard_normal((PRODUCTS, n)) for n in self.shape[::-1]]
+            self.products = [np.zeros((PRODUCTS, n)) for n in self.shape]  # of rows, of columns
         w = np.asarray(block, np.float64)
         finite = np.isfinite(w)
         if not finite.all():
@@ -97,6 +103,9 @@ class Scan:
                 self.by_column[2:4, columns] += self.down[:, rows] @ w
                 self.by_row[4, rows] += (w == 0).sum(axis=1)
                 self.by_column[4, columns] += (w == 0).sum(axis=0)
+                if self.products is not None:
+                    self.products[0][:, rows] += self._factors[0][:, columns] @ w.T
+                    self.products[1][:, columns] += self._factors[1][:, rows] @ w
                 if self.wide:
                     mine = (self.angles >= rows.start) & (self.angles < rows.stop)
                     self._full[mine, columns] = w[self.angles[mine] - row]

@@ -13,10 +13,11 @@ import pytest
 import initkit as ik
 from initkit.course import LANGUAGES
 from initkit.doctor import Identification, Report, audit
-from initkit.doctor.audit import KINDS
+from initkit.doctor.audit import KINDS, wrong_by_itself
 from initkit.doctor.cli import main
 from initkit.doctor.identify import REASONS
 from initkit.doctor.report import Finding, said
+from initkit.doctor.scan import scan
 
 
 def weights(**changes) -> dict:
@@ -27,6 +28,11 @@ def weights(**changes) -> dict:
         layers[f"{k}.weight"] = ik.he_normal((out, fan_in), rng=rng)
         layers[f"{k}.bias"] = ik.zeros(out)
     return layers | {re.sub(r"^(\d)_", r"\1.", name): array for name, array in changes.items()}
+
+
+def to_bfloat16(w):
+    bits = w.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).view(np.float32)
 
 
 def saved(folder, **changes):
@@ -453,3 +459,36 @@ def test_one_channel_of_a_conv1d_is_told_from_a_scale_by_its_bias(tmp_path):
             assert [(f.kind, f.tensor) for f in found] == [(kind, "stem.weight")] * layer
     small = {"cls.weight": small.reshape(1, 1, 64), "cls.bias": np.zeros(64)}
     assert audit(saved(tmp_path, **small)).findings == ()
+
+
+@pytest.mark.parametrize("units_last", [False, True])
+@pytest.mark.parametrize("rounding", ["float16", "bfloat16"])
+def test_one_rounded_pair_in_a_wide_layer(tmp_path, units_last, rounding):
+    """Of 3,000 units 512 are held against each other at first; the pair is none of these."""
+
+    def audited(w):
+        w = w.astype(np.float16) if rounding == "float16" else to_bfloat16(w)
+        if not units_last:
+            return audit(saved(tmp_path, wide=w)).findings
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(tmp_path / "net.weights.h5", "w") as f:
+            f["dense/vars/0"] = np.ascontiguousarray(w.T)
+        return audit(tmp_path / "net.weights.h5").findings
+
+    w = ik.he_normal((3000, 40), rng=0)
+    assert list(audited(w)) == []  # as of 3,000 other pairs that are as near by chance
+    w[2001] = -0.37 * w[1000]
+    (finding,) = audited(w)
+    assert (finding.kind, finding.fields) == (SAME, {"count": 2, "first": 1000, "second": 2001})
+    short = ik.he_normal((3000, 3), rng=0)
+    short[2001] = -0.37 * short[1000]
+    assert list(audited(short)) == []  # so short ones are alike by chance
+
+
+@pytest.mark.parametrize("epsilon", [2.0**-3, 2.0**-4, 2.0**-8, 2.0**-10])
+def test_no_pair_of_a_wide_fresh_layer_is_alike(epsilon):
+    """As of float8, where one of 3,000 units is soon near another, to float16."""
+    w = ik.he_normal((3000, 60), rng=0)
+    seen = scan([(w, 0, 0)], w.shape, 1, epsilon)
+    assert list(wrong_by_itself("w", w.shape, seen)) == []
+    assert seen.products[0].shape == (8, 3000)
