@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 SQRT_2PI = np.sqrt(2 * np.pi)
 
@@ -47,12 +47,13 @@ class Activation:
         return Activation, (self.name, self.f, self.df, self.pair, self.lines)
 
 
-def _special(function):
+def _special(name: str):
     """SciPy's functions know no float16: they answer in a wider type."""
-    return lambda x: function(x).astype(x.dtype, copy=False)
+    # Looked up when it is called: SciPy loads its parts as they are needed, and these take longer than NumPy.
+    return lambda x: getattr(scipy.special, name)(x).astype(x.dtype, copy=False)
 
 
-_expit, _ndtr, _erf = _special(special.expit), _special(special.ndtr), _special(special.erf)
+_expit, _ndtr, _erf = _special("expit"), _special("ndtr"), _special("erf")
 
 
 def _tanh(x):
