@@ -141,6 +141,30 @@ def test_an_exception_of_the_first_picture_is_shown_too():
     assert figure.frames == 0
 
 
+def test_an_exception_of_the_first_drawing_is_shown_too():
+    class Broken(Dot):
+        def update(self, x):
+            self.point.draw = lambda renderer: 1 / 0
+
+    assert isinstance(dot(picture=Broken("en")).error, ZeroDivisionError)
+
+
+def test_no_draft_is_drawn_before_the_figure_is_on_the_page(monkeypatch):
+    painted, paint = [], live.LiveFigure._paint
+    monkeypatch.setattr(live.LiveFigure, "_paint", lambda self, q: (painted.append(q), paint(self, q)))
+    picture = Dot("en")
+
+    def respond(x):
+        for place in range(3):
+            picture.update(place)
+            yield
+
+    figure = dot(respond, picture)
+    assert painted == [live.figure.CRISP]
+    figure.controls["x"].value = 2
+    assert painted[1:] == [live.figure.DRAFT] * 3 + [live.figure.CRISP]
+
+
 def test_an_exception_in_the_middle_of_long_work_is_shown():
     picture = Dot("en")
 
