@@ -16,6 +16,12 @@ BOTH = [(lang, name) for name in tool.lessons() for lang in ("en", "zh")]
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 
+@pytest.fixture(autouse=True)
+def kernels_leave_nothing_behind(tmp_path, monkeypatch):
+    """They are killed in the end, temporary folders and all."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
 def run(path, target, parameters=None):
     known = papermill.inspect_notebook(str(path)) if parameters else {}
     assert set(parameters or ()) <= set(known), "papermill would only warn about an unknown parameter"
@@ -29,6 +35,7 @@ def run(path, target, parameters=None):
         execution_timeout=120,
         request_save_on_cell_execute=False,  # else it is written twice a cell, and once more at the end
         autosave_cell_every=0,
+        shutdown_kernel="immediate",  # else it unloads all it has, for a third of a second
     )
 
 
