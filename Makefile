@@ -23,7 +23,7 @@ NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
 LOCKED := lab test browser binder font sweep mnist doctor
-# Some containers set it; then each of some forty kernels would compile every module again.
+# Some containers set it; then each of some fifty kernels would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Compiled once, when it is installed; else workers and kernels would all do it, at the same time.

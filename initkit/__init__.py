@@ -4,7 +4,7 @@
 >>> ik.he_normal((128, 64), rng=0).shape
 (128, 64)
 
-Importing this loads NumPy and SciPy's special functions only. What draws, and what loads data, is
+Importing this loads NumPy, and SciPy's parts when they are needed. What draws, and what loads data, is
 imported when it is first used: ``ik.plots``, ``ik.live``, ``ik.course``, ``ik.datasets``, ``ik.doctor``.
 """
 

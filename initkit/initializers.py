@@ -20,7 +20,7 @@ import functools
 import math
 
 import numpy as np
-from scipy import linalg
+import scipy
 
 from . import activations, sampling
 from .fans import checked_shape, fans
@@ -449,7 +449,7 @@ def _haar(rows: int, columns: int, gain: float, dtype, rng, out=None) -> np.ndar
     beta = -np.copysign(norm, first)
     x /= (first - beta)[:, None].astype(dtype)
     tau = ((beta - first) / beta).astype(dtype)
-    (orgqr,) = linalg.get_lapack_funcs(("orgqr",), (x,))
+    (orgqr,) = scipy.linalg.get_lapack_funcs(("orgqr",), (x,))
     # One thread: with more, OpenBLAS adds up in another order.
     with sampling.blas().limit(limits=1):
         q, _, info = orgqr(x.T, tau, lwork=32 * n, overwrite_a=True)

@@ -15,12 +15,13 @@ import functools
 import math
 import operator
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 # Elements. Each NumPy call takes the interpreter's lock: on smaller blocks two threads mostly wait for it,
 # larger ones leave the cache.
@@ -80,12 +81,14 @@ def generator(rng=None) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@functools.cache
 def blas():
-    """The libraries behind NumPy's and SciPy's matrices, to say ``blas().limit(limits=1)`` to.
+    """The libraries behind NumPy's and SciPy's matrices, to say ``blas().limit(limits=1)`` to."""
+    return _blas("scipy.linalg" in sys.modules)
 
-    Asking the system what is loaded takes some milliseconds, hence once.
-    """
+
+@functools.cache
+def _blas(scipys_too: bool):
+    """Asking what is loaded takes some milliseconds: once, and again when SciPy has brought its own."""
     import threadpoolctl
 
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
@@ -264,7 +267,7 @@ def truncated_normal(mean: float, std: float, low: float, high: float, dtype=Non
     # In the upper tail Φ rounds to 1, and beyond 38 log Φ to 0; the mirrored lower tail keeps its digits.
     mirror = low + high > 0
     a, b = (-high, -low) if mirror else (low, high)
-    log_a, log_b = special.log_ndtr(a), special.log_ndtr(b)
+    log_a, log_b = scipy.special.log_ndtr(a), scipy.special.log_ndtr(b)
     share = -math.expm1(log_a - log_b)  # of the mass below b, what is above a
     wide = math.exp(log_b) * share > 0.4
     draw_normal = normal(mean, std)
@@ -283,7 +286,7 @@ def truncated_normal(mean: float, std: float, low: float, high: float, dtype=Non
         z *= -share
         np.log1p(z, out=z)
         z += log_b
-        special.ndtri_exp(z, out=z)
+        scipy.special.ndtri_exp(z, out=z)
         z *= -std if mirror else std
         z += mean
         np.copyto(block, z, casting="same_kind")

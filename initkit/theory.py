@@ -13,8 +13,8 @@ import numbers
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.polynomial import chebyshev
-from scipy import special
 
 from . import activations
 from .network import MLP, NORM_EPSILON
@@ -205,7 +205,7 @@ class _Means:
     def flat_share(self, q: np.ndarray) -> np.ndarray:
         """P(|f'(√q z)| < FLAT·max|f'|)."""
         from_left, borders = self._flat
-        below = special.ndtr(borders / np.sqrt(np.maximum(q, 1e-300))[:, None])
+        below = scipy.special.ndtr(borders / np.sqrt(np.maximum(q, 1e-300))[:, None])
         below = np.concatenate([np.zeros((len(q), 1)), below, np.ones((len(q), 1))], axis=1)
         return np.diff(below)[:, int(not from_left) :: 2].sum(axis=1)
 
@@ -403,9 +403,7 @@ _GRID = np.geomspace(1e-14, 1e14, 561)  # of q; its ends stand for 0 and infinit
 
 
 def _root(function, low: float, high: float) -> float:
-    from scipy import optimize  # here, as it loads half of SciPy
-
-    return optimize.brentq(function, low, high, xtol=1e-14)
+    return scipy.optimize.brentq(function, low, high, xtol=1e-14)
 
 
 def _check_sizes(**arguments) -> None:

@@ -45,16 +45,17 @@ def _snapshot(net: MLP, data: Data) -> tuple[float, float, np.ndarray]:
 
 
 # θ ← θ − lr·(what the rule makes of the gradient g), t counting the steps from 1. Each rule is a factory: it
-# keeps one parameter's memory.
+# keeps the parameters' memory. θ and g are all of a net's, one after the other, in one flat array: a deep net
+# of small layers would else spend its time on calls.
 
 
-def _sgd(_parameter):
+def _sgd(_parameters):
     return lambda g, t: g
 
 
-def _momentum(parameter, mu=0.9):
+def _momentum(parameters, mu=0.9):
     """v ← µ·v + g (Polyak 1964, as PyTorch writes it)."""
-    v = np.zeros_like(parameter)
+    v = np.zeros_like(parameters)
 
     def direction(g, t):
         np.multiply(v, v.dtype.type(mu), out=v)
@@ -63,10 +64,10 @@ def _momentum(parameter, mu=0.9):
     return direction
 
 
-def _adam(parameter, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+def _adam(parameters, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
     """m̂/(√v̂ + ε), the means of g and g² without their bias towards 0 (Kingma & Ba 2015, algorithm 1)."""
     # float16 knows neither ε nor the square of a small gradient.
-    m = np.zeros(parameter.shape, np.result_type(parameter, np.float32))
+    m = np.zeros(parameters.shape, np.result_type(parameters, np.float32))
     v = np.zeros_like(m)
 
     def direction(g, t):
@@ -101,7 +102,8 @@ def iterate(
         raise ValueError(f"lr must be a number above 0 that {net.dtype} can hold, not {lr!r}")
     rng = sampling.generator(rng)
     parameters = [*net.weights, *net.biases]
-    directions = [OPTIMIZERS[optimizer](parameter) for parameter in parameters]
+    direction = OPTIMIZERS[optimizer](_flat(parameters))
+    ends = np.cumsum([parameter.size for parameter in parameters])
     entries, step, broken = [], 0, False
     for epoch in range(epochs + 1):
         # A network that explodes overflows on its way; the status tells, once and in words.
@@ -117,10 +119,10 @@ def iterate(
                     broken = not np.isfinite(loss).all()
                     if broken:
                         break
-                    for parameter, direction, g in zip(
-                        parameters, directions, [*gradients.weights, *gradients.biases], strict=True
-                    ):
-                        parameter -= (rate * direction(g, step)).astype(net.dtype, copy=False)
+                    g = _flat([*gradients.weights, *gradients.biases])
+                    change = (rate * direction(g, step)).astype(net.dtype, copy=False)
+                    for parameter, end in zip(parameters, ends, strict=True):
+                        parameter -= change[end - parameter.size : end].reshape(parameter.shape)
             entries.append(_snapshot(net, data))
         loss, accuracy, norms = (np.array(column) for column in zip(*entries, strict=True))
         history = History(loss, accuracy, norms)
@@ -128,6 +130,10 @@ def iterate(
             yield replace(history, status="diverged")
             return
         yield replace(history, status="finished") if epoch == epochs else history
+
+
+def _flat(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([array.ravel() for array in arrays])
 
 
 def _checked(net: MLP, data: Data) -> Data:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from ..fans import fans
 from ..initializers import truncated_std
@@ -78,9 +78,9 @@ class Law:
         if self.name == "uniform":
             return np.clip((x / self.bound + 1) / 2, 0, 1)
         if self.name == "normal":
-            return special.ndtr(x)
+            return scipy.special.ndtr(x)
         x = np.clip(x * _CUT_STD, -_CUT, _CUT)
-        return (special.ndtr(x) - special.ndtr(-_CUT)) / _MASS
+        return (scipy.special.ndtr(x) - scipy.special.ndtr(-_CUT)) / _MASS
 
     def log_likelihood(self, mean_square: float) -> float:
         """Mean log density of entries within the bound whose mean square is that."""
@@ -104,7 +104,7 @@ LAWS = (NORMAL, UNIFORM, TRUNCATED)
 
 
 def _two_sided(z: float) -> float:
-    return float(2 * special.ndtr(-abs(z)))
+    return float(2 * scipy.special.ndtr(-abs(z)))
 
 
 # Tests of a fully known law ------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def _two_sided(z: float) -> float:
 def _sums_p(lines: np.ndarray, length: float, variance: float) -> float:
     """Are the sums over lines as spread as those of independent entries? χ² of as many degrees."""
     sums = lines[0]
-    return float(special.chdtrc(len(sums), float(sums @ sums) / (length * variance)))
+    return float(scipy.special.chdtrc(len(sums), float(sums @ sums) / (length * variance)))
 
 
 def _powers_p(lines: np.ndarray, length: float, fourth: float) -> float:
@@ -124,7 +124,7 @@ def _powers_p(lines: np.ndarray, length: float, fourth: float) -> float:
         return 1.0
     spread = (fourth - 1) / (9 * length)
     z = (np.cbrt(share / level) - (1 - spread)) / math.sqrt(spread)  # Wilson and Hilferty 1931
-    return float(special.chdtrc(len(z) - 1, float(((z - z.mean()) ** 2).sum())))
+    return float(scipy.special.chdtrc(len(z) - 1, float(((z - z.mean()) ** 2).sum())))
 
 
 def _spectrum_p(w: np.ndarray) -> float:
@@ -141,7 +141,7 @@ def _spectrum_p(w: np.ndarray) -> float:
     top = float(np.linalg.svd(w, compute_uv=False)[0]) ** 2 / variance
     a, b = math.sqrt(n - 0.5), math.sqrt(p - 0.5)
     centre, width = (a + b) ** 2, (a + b) * (1 / a + 1 / b) ** (1 / 3)
-    return float(special.gammaincc(46.446, max(0.0, ((top - centre) / width + 9.84801) / 0.186054)))
+    return float(scipy.special.gammaincc(46.446, max(0.0, ((top - centre) / width + 9.84801) / 0.186054)))
 
 
 def _structure(s: Scan, fourth: float) -> dict[str, float]:
@@ -178,12 +178,12 @@ def kolmogorov(ordered: np.ndarray, law: Law, std: float) -> float:
     rank = np.arange(0, n, step)
     d = float(max(((rank + 1) / n - f).max(), (f - rank / n).max()))
     root = math.sqrt(n)
-    return float(special.kolmogorov((root + 0.12 + 0.11 / root) * d))
+    return float(scipy.special.kolmogorov((root + 0.12 + 0.11 / root) * d))
 
 
 def _all_within(law: Law, x: float, n: int) -> float:
     """P(no one of n entries is further from 0 than x)."""
-    outside = float(law.cdf(-x) + 1 - law.cdf(x)) if law is not NORMAL else float(2 * special.ndtr(-x))
+    outside = float(law.cdf(-x) + 1 - law.cdf(x)) if law is not NORMAL else float(2 * scipy.special.ndtr(-x))
     return math.exp(n * math.log1p(-outside)) if 0 <= outside < 1 else 0.0
 
 
@@ -195,7 +195,7 @@ def _tests(s: Scan, law: Law, std: float, structure: dict[str, float], fitted: b
     ratio = s.mean_square / std**2
     if not fitted:
         if law is NORMAL and n < 1e6:
-            below = float(special.chdtr(n, n * ratio))
+            below = float(scipy.special.chdtr(n, n * ratio))
             found["scale"] = 2 * min(below, 1 - below, 0.5)
         else:
             found["scale"] = _two_sided((ratio - 1) * math.sqrt(n / (law.fourth - 1)))
@@ -343,9 +343,9 @@ def _sparse(s: Scan, shape) -> Match | None:
     entries = kept[kept != 0]
     for std in _USUAL:
         below = (
-            float(special.chdtr(n, s.squares / std**2))
+            float(scipy.special.chdtr(n, s.squares / std**2))
             if n < 1e6
-            else special.ndtr((s.squares / (n * std**2) - 1) * math.sqrt(n / 2))
+            else scipy.special.ndtr((s.squares / (n * std**2) - 1) * math.sqrt(n / 2))
         )
         p = min(1.0, 4 * min(below, 1 - below), 2 * kolmogorov(np.sort(entries), NORMAL, std))
         if p >= ALPHA:

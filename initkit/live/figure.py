@@ -66,7 +66,8 @@ class LiveFigure(widgets.VBox):
     artists: as a quick draft at once, and sharp when the hand rests. An exception in ``respond`` is
     shown in red below the picture, and kept in ``error``.
 
-    ``frames`` counts the drafts sent. The Image's height is fixed, so that nothing jumps.
+    ``frames`` counts the pictures that ``respond`` has made. The Image's height is fixed, so that nothing
+    jumps.
     """
 
     def __init__(
@@ -92,7 +93,8 @@ class LiveFigure(widgets.VBox):
         super().__init__([row, self.image, self.message])
         for control in controls.values():
             control.observe(self._changed, "value")
-        self._show_all(self._ticket())  # so that a notebook run without a reader has the whole picture
+        # All of it, for a notebook that nobody reads as it runs; no draft, as nothing is on the page yet.
+        self._show_all(self._ticket(), drafts=False)
 
     def still(self, **values) -> Figure:
         """The whole picture with these values, the others as they stand, for a page that nobody can touch.
@@ -125,8 +127,8 @@ class LiveFigure(widgets.VBox):
         else:
             self._show_next(self._frames_of(ticket), ticket, loop)
 
-    def _show_all(self, ticket: int) -> None:
-        for _ in self._frames_of(ticket):
+    def _show_all(self, ticket: int, drafts: bool = True) -> None:
+        for _ in self._frames_of(ticket, drafts):
             pass
         self._sharpen(ticket)
 
@@ -137,7 +139,7 @@ class LiveFigure(widgets.VBox):
         else:
             loop.call_soon(self._show_next, frames, ticket, loop)
 
-    def _frames_of(self, ticket: int):
+    def _frames_of(self, ticket: int, drafts: bool = True):
         """Show ``respond``'s frames one by one, until a newer ticket is drawn or it fails."""
         steps = None
         try:
@@ -146,7 +148,7 @@ class LiveFigure(widgets.VBox):
                     return
                 steps = self.respond(**{name: c.value for name, c in self.controls.items()})
                 if not inspect.isgenerator(steps):
-                    self._draft()
+                    self._draft(drafts)
                     yield self.frames
                     return
             while True:
@@ -155,7 +157,7 @@ class LiveFigure(widgets.VBox):
                         return
                     if next(steps, self) is self:
                         return
-                    self._draft()
+                    self._draft(drafts)
                 yield self.frames
         except Exception as error:
             self._fail(error)
@@ -163,8 +165,9 @@ class LiveFigure(widgets.VBox):
             if inspect.isgenerator(steps):
                 steps.close()
 
-    def _draft(self) -> None:
-        self._paint(DRAFT)
+    def _draft(self, drafts: bool) -> None:
+        if drafts:
+            self._paint(DRAFT)
         self.frames += 1
         if self.error is not None:
             self.error = None
@@ -172,11 +175,13 @@ class LiveFigure(widgets.VBox):
 
     def _sharpen(self, ticket: int) -> None:
         with DRAWING:
-            if ticket == self._newest and self.error is None:
+            if ticket != self._newest or self.error is not None:
+                return
+            try:
                 self._paint(CRISP)
-                self._render(
-                    DRAFT
-                )  # what another resolution makes Matplotlib compute anew, before the hand moves
+                self._render(DRAFT)  # what Matplotlib computes anew for it, before the hand moves
+            except Exception as error:
+                self._fail(error)
 
     def _paint(self, quality: Quality) -> None:
         self._render(quality)

@@ -97,6 +97,15 @@ def test_function_and_slope_keep_dtype_and_shape(name, dtype):
 
 
 @pytest.mark.parametrize("name", activations.NAMES)
+def test_float32_is_float64_rounded(name):
+    """To some units in the last place of 1 or |x|, the largest numbers on the way."""
+    x = np.r_[np.linspace(-16, 16, 32_001), np.geomspace(1e-6, 1e-3, 99), -50, 50].astype(np.float32)
+    for now, exact in zip(*(activations.get(name).both(x.astype(t)) for t in "fd"), strict=True):
+        assert now.dtype == np.float32
+        np.testing.assert_array_less(np.abs(now - exact), 5 * 2.0**-24 * np.maximum(1, np.abs(x)))
+
+
+@pytest.mark.parametrize("name", activations.NAMES)
 def test_slope_is_the_functions(name):
     x = np.linspace(-4.013, 4, 500)  # the kink at 0 is not among them
     activation = activations.get(name)
