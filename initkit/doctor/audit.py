@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 from .. import activations
 from ..fans import fans
@@ -240,7 +240,7 @@ def alike_at_a_distance(s: Scan, units_last: bool) -> tuple[int, int, int] | Non
     if len(alive) < 2:
         return None
     within = 2 * s.epsilon * math.sqrt(len(products))  # of every product as much as of the whole unit
-    distance, nearest = cKDTree(directions).query(directions, 2, distance_upper_bound=within)
+    distance, nearest = scipy.spatial.cKDTree(directions).query(directions, 2, distance_upper_bound=within)
     same = np.flatnonzero(np.isfinite(distance[:, 1]))
     if not same.size:
         return None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from scipy import special
+import scipy
 
 from .identify import ALPHA, LAWS, UNIFORM, kolmogorov, p_value
 from .scan import Scan, scan_array
@@ -59,7 +59,7 @@ def worn(biases: dict[str, tuple[Scan, tuple]], read: Callable[[set], Iterable])
         return set(drawn)
     echoes = list(_echoes(values, read(set(values))))
     together = -2 * sum(math.log(p) for p, *_ in echoes)  # χ², as Fisher (1925) joins p-values
-    if not echoes or special.chdtrc(2 * len(echoes), together) >= ALPHA / 2:
+    if not echoes or scipy.special.chdtrc(2 * len(echoes), together) >= ALPHA / 2:
         return set()
     return set(drawn) | {layer for p, *pair in echoes if p < ALPHA for layer in pair}
 
@@ -83,8 +83,8 @@ def _one_law(biases: list[np.ndarray], epsilon: float) -> float:
     ]
     tests = [max(kolmogorov(pooled, law, 1.0) for law in LAWS)]
     for least, most, mine in shares[: 3 if len(n) > 1 else 2]:
-        above = special.betainc((count - mine) / 2, mine / 2, np.clip(1 - least / whole, 0, 1))
-        below = special.betainc(mine / 2, (count - mine) / 2, np.clip(most / whole, 0, 1))
+        above = scipy.special.betainc((count - mine) / 2, mine / 2, np.clip(1 - least / whole, 0, 1))
+        below = scipy.special.betainc(mine / 2, (count - mine) / 2, np.clip(most / whole, 0, 1))
         tests.append(2 * np.minimum(above, below).min() * np.size(least))
     return len(tests) * min(tests)
 
@@ -113,7 +113,7 @@ def _echoes(biases: dict[str, np.ndarray], weights: Iterable) -> Iterator[tuple[
         for other in order[max(0, place - NEAR) : place + NEAR + 1]:
             if other != source.name and len(biases[other]) == n_in:
                 cosine = float(back[seen] @ _unit(biases[other][seen]))
-                beyond = float(special.betainc((len(seen) - 1) / 2, 0.5, max(0.0, 1 - cosine**2))) / 2
+                beyond = float(scipy.special.betainc((len(seen) - 1) / 2, 0.5, max(0.0, 1 - cosine**2))) / 2
                 found.append((max(beyond if cosine > 0 else 1 - beyond, 1e-300), other))
         if found:
             p, other = min(found)
