@@ -144,9 +144,9 @@ def sync(en, zh, accepted=lambda cell_id: False) -> list[str]:
         tags = [*cell.metadata.get("tags", [])]
         if cell.cell_type == "code":
             twin.metadata.pop("initkit", None)
-            if not is_parameters(cell):
+            if not is_parameters(cell) and twin.source != cell.source:
                 twin.source = cell.source
-                if not is_static(cell):  # whose picture speaks a language
+                if not is_static(cell):  # whose picture, like some outputs, speaks a language: record follows
                     twin.outputs, twin.execution_count = cell.outputs, cell.execution_count
         else:
             now = {"en": digest(cell), "zh": digest(twin)}

@@ -122,6 +122,14 @@ def test_changed_code_is_seen_and_copied(pair):
     assert zh.cells[1].source == 'LANG = "zh"'
 
 
+def test_what_a_cell_said_in_chinese_stays_where_its_code_does(pair):
+    en, zh = pair
+    for book, said in zip(pair, ("two", "二"), strict=True):
+        book.cells[2].outputs = [nbformat.v4.new_output("stream", text=said)]
+    assert tool.sync(en, zh) == []
+    assert zh.cells[2].outputs[0].text == "二"
+
+
 @pytest.mark.parametrize("edition", [0, 1])
 def test_one_text_changed_without_the_other_is_seen_and_marked(pair, edition):
     pair[edition].cells[0].source += "!"
