@@ -59,8 +59,8 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     Raises ``files.Unreadable``, a ValueError of one line, for a file that cannot be read. Lesson 07.
     """
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
-    seen, findings, layer_fans, weight_of, vectors = [], [], defaultdict(tuple), {}, set()
-    scales = set()
+    seen, findings, layer_fans, weight_of = [], [], defaultdict(tuple), {}
+    vectors, scales = set(), set()
     for source in sources(path):
         n_in, n_out = _fans(source)
         recurrent = source.shape and RECURRENT.search(source.name)
@@ -87,13 +87,7 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
         elif n_in is not None:  # a vector waits for the fan of its layer: in many a file the bias comes first
             s = _identified(source.shape, s, layer_fans[source.name], source.units_last)
         seen.append(((source.name, source.shape, n_in, n_out, std, gain), s))
-    shapes = {row[0]: row[1] for row, _ in seen}
-    for bias, weight in weight_of.items():  # of a layer the bias has one axis
-        shape = shapes[weight]
-        if shapes.get(bias) == shape and math.prod(shape) > max(shape):
-            scales |= {bias, weight}
-        elif shape[1:] == (1, 1) and shapes.get(bias) != shape[:1]:  # not of a Conv1d of one channel
-            scales.add(weight)
+    scales |= _scales({row[0]: row[1] for row, _ in seen}, weight_of)
     findings = [f for f in findings if f.kind == "non_finite" or f.tensor not in scales]
     rows = [
         Tensor(*row, s if isinstance(s, Identification) else _identified(row[1], s, layer_fans[row[0]]))
@@ -104,15 +98,32 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
         for (name, *_), s in seen
         if name in weight_of and isinstance(s, Scan)
     }
-    drawn = {row.name for row in rows if row.found.matches and row.found.matches[0].scheme not in EXACT}
-    if drawn & biases.keys():
-        told = drawn & worn(biases, lambda layers: _again(path, layers))
-        rows = [replace(row, found=BY_BIAS) if row.name in told else row for row in rows]
-    findings += _compared(
-        [row for row in rows if row.name not in vectors | scales and _is_weight(row)], wanted
-    )
+    rows = _told_by_bias(rows, biases, path)
+    weights = [row for row in rows if row.name not in vectors | scales and _is_weight(row)]
+    findings += _compared(weights, wanted)
     findings.sort(key=lambda finding: KINDS.index(finding.kind))
     return Report(tuple(rows), tuple(findings), lang=lang)
+
+
+def _scales(shapes: dict, weight_of: dict) -> set[str]:
+    """What has the shape of weights, or of biases, and by what stands beside it is a scale or a shift."""
+    found = set()
+    for bias, weight in weight_of.items():  # of a layer the bias has one axis
+        shape = shapes[weight]
+        if shapes.get(bias) == shape and math.prod(shape) > max(shape):
+            found |= {bias, weight}
+        elif shape[1:] == (1, 1) and shapes.get(bias) != shape[:1]:  # not of a Conv1d of one channel
+            found.add(weight)
+    return found
+
+
+def _told_by_bias(rows: list[Tensor], biases: dict, path) -> list[Tensor]:
+    """A weight that was drawn, and whose bias no scheme starts so, has been trained."""
+    drawn = {row.name for row in rows if row.found.matches and row.found.matches[0].scheme not in EXACT}
+    if not drawn & biases.keys():
+        return rows
+    told = drawn & worn(biases, lambda layers: _again(path, layers))
+    return [replace(row, found=BY_BIAS) if row.name in told else row for row in rows]
 
 
 def _again(path, names: set):
