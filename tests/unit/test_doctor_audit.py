@@ -232,8 +232,14 @@ def test_pytorchs_defaults_are_named_layer_by_layer(suffix, tmp_path):
             assert wanted in {m.scheme for m in tensor.found.matches}, tensor.name
 
 
+@pytest.fixture
+def buffered(monkeypatch):
+    """Python writes what is in its buffer once more at the end; not where this is set, as in containers."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
 @pytest.mark.parametrize("asked", [[], ["--json"]])
-def test_who_reads_may_have_enough(tmp_path, asked):
+def test_who_reads_may_have_enough(tmp_path, asked, buffered):
     # Long names, as it is the tensors that take time; 80 KB of report.
     np.savez(tmp_path / "net.npz", **{f"{k:0240}": ik.he_normal((9, 8), rng=k) for k in range(240)})
     command = [sys.executable, "-m", "initkit.doctor.cli", "audit", str(tmp_path / "net.npz"), *asked]
@@ -247,7 +253,7 @@ def test_who_reads_may_have_enough(tmp_path, asked):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")
 @pytest.mark.parametrize("asked", [[], ["--json"], ["--lang", "zh"]])
 @pytest.mark.parametrize("count", [1, 100])  # fails at the end, or on the way there
-def test_a_full_disk_is_one_line_and_no_finding(tmp_path, asked, count):
+def test_a_full_disk_is_one_line_and_no_finding(tmp_path, asked, count, buffered):
     np.savez(tmp_path / "net.npz", **{f"w{k}": ik.he_normal((9, 8), rng=k) for k in range(count)})
     command = [sys.executable, "-m", "initkit.doctor.cli", "audit", str(tmp_path / "net.npz"), *asked]
     with open("/dev/full", "w") as full:
