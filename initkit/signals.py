@@ -137,6 +137,13 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
     edges = None if edges is None else _checked_edges(edges)
     trace = net.trace(x, slopes=True)
     steep = FLAT * steepest_slope(net.activation)
+    scratch = np.empty(max(z.size for z in trace.pre))
+
+    def in_float64(a):  # sums of float32 would lose digits, and fresh memory for each takes longer than they
+        copy = scratch[: a.size].reshape(a.shape)
+        np.copyto(copy, a)
+        return copy
+
     with np.errstate(all="ignore"):
         rows, shares = [], []
         for layer, z in enumerate(trace.pre):
@@ -144,20 +151,24 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
             a = z if last else trace.inputs[layer + 1]
             if edges is not None:
                 shares.append(_shares(a, edges))
-            z = z.astype(np.float64)  # once for all: sums of float32 would lose digits
-            a = z if last else a.astype(np.float64)
+            z = in_float64(z)
             squares = _squares(z)
-            q = squares.sum() / z.size
+            q = power = squares.sum() / z.size
+            correlation = mean_cosine(z, squares)
+            if last:
+                a, flat = z, np.zeros((1, 1), bool)
+            else:
+                a = in_float64(a)  # in the place of z
+                power = mean_square(a)
+                flat = np.abs(trace.slopes[layer]) < steep
             mean = a.sum() / a.size
-            power = q if last else mean_square(a)
-            flat = np.zeros((1, 1), bool) if last else np.abs(trace.slopes[layer]) < steep
             rows.append(
                 (
                     q,
                     mean,
                     # Where the mean is so large that the difference would lose its digits, the long way.
                     power - mean**2 if power > 1.0001 * mean**2 else a.var(),
-                    mean_cosine(z, squares),
+                    correlation,
                     np.count_nonzero(flat) / flat.size,
                     np.count_nonzero(flat.all(axis=0)) / flat.shape[1],
                 )
@@ -165,7 +176,7 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
         grad_var = None
         if y is not None:
             deltas = net.deltas(softmax_cross_entropy(trace.pre[-1], y)[1], trace)
-            grad_var = np.array([mean_square(d) for d in deltas])
+            grad_var = np.array([mean_square(in_float64(d)) for d in deltas])
     q, activation_mean, activation_var, correlation, saturated, dead = np.array(rows, np.float64).T
     return Signals(
         q=q,
