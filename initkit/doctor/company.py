@@ -43,9 +43,9 @@ def worn(biases: dict[str, tuple[Scan, tuple]], read: Callable[[set], Iterable])
         if RECURRENT.search(layer):  # a gate's entries may have been set, as to 1 so that less is forgotten
             entries, counts = np.unique(s.sample, return_counts=True)
             if s.low < s.high and counts.max() > max(1, s.n / 8):
-                rest, epsilon = s.sample[s.sample != entries[counts.argmax()]], s.epsilon
-                s = scan_array(rest)
-                s.epsilon = epsilon
+                rest = scan_array(s.sample[s.sample != entries[counts.argmax()]])
+                rest.epsilon = s.epsilon
+                s = rest
         if s.low == s.high or s.non_finite or not 1e-290 < s.squares < 1e290:
             continue
         values[layer], epsilon = s.sample[0], max(epsilon, s.epsilon)

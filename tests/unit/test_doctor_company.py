@@ -313,6 +313,15 @@ def test_a_rounded_bound_of_a_recurrent_layer():
     assert worn(biases, lambda names: ()) == set()
 
 
+def test_the_coarsest_rounding_of_a_file_counts():
+    """Two entries that are opposite as they are rounded; then a gate that was set, in more digits."""
+    gates = np.random.default_rng(0).normal(0, 0.3, 160)
+    gates[40:80] = 1
+    biases = {"fc.weight": (scan_array(rounded(np.array([0.3, -0.3]))), ())}
+    biases["rnn.weight_ih_l0"] = scan_array(gates), (40,)
+    assert worn(biases, lambda names: ()) == set()
+
+
 def test_a_recurrent_bias_before_its_weight(tmp_path):
     """As a file's names may be sorted: the layer's fan is still the hidden size, 50, not the weight's 9."""
     rng = np.random.default_rng(0)
