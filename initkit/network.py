@@ -268,13 +268,7 @@ def scaled(net: MLP, factor: float, activation) -> MLP:
     3.0
     """
     units = iter(net.weights)
-    return MLP(
-        net.widths,
-        activation,
-        lambda shape, *, rng, dtype: next(units) * factor,
-        lambda shape, *, rng, dtype: np.zeros(shape, dtype),
-        dtype=net.dtype,
-    )
+    return MLP(net.widths, activation, lambda shape, *, rng, dtype: next(units) * factor, dtype=net.dtype)
 
 
 def lsuv(net: MLP, batch, *, tol: float = 0.1, max_iter: int = 10, rng=None) -> MLP:

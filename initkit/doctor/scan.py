@@ -15,7 +15,7 @@ BLOCK = 2**20  # elements that are looked at together
 LOOKED_AT = 2**27  # of a larger tensor, so many elements, in blocks that lie evenly over it
 SIDE = 512  # rows and columns of the part that is kept
 FULL = 64  # rows (columns, if taller than wide) whose angles are computed
-PRODUCTS = 8  # of each row and column, where digits are few: so many are not close by chance
+PRODUCTS = 8  # of every row and column, where digits are few and not all lines are kept
 MOST = 2**22  # columns, or rows, about which something is kept one by one
 
 
@@ -75,7 +75,7 @@ class Scan:
     def add(self, block: np.ndarray, row: int, column: int) -> None:
         if not self.n and rounded_to_bfloat16(block):
             self.epsilon = max(self.epsilon, 2.0**-8)
-        if not self.n and self.has_lines and self.epsilon > 1e-5 and max(self.shape) <= 2**17:
+        if not self.n and self.has_lines and self.epsilon > 1e-5 and SIDE < max(self.shape) <= 2**17:
             rng = np.random.default_rng(1)
             self._factors = [rng.standard_normal((PRODUCTS, n)) for n in self.shape[::-1]]
             self.products = [np.zeros((PRODUCTS, n)) for n in self.shape]  # of rows, of columns
