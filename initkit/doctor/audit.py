@@ -33,7 +33,6 @@ WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNOREC
 NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 # Recognized by what they are, entry by entry: of these none has moved, whatever the layer's bias did.
 EXACT = {"zeros", "ones", "constant", "identity", "dirac", "delta_orthogonal", "orthogonal"}
-BY_BIAS = Identification("not_fresh", reason="bias")
 
 
 def audit(path, *, activation=None, lang: str = "en") -> Report:
@@ -45,12 +44,12 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
     layers are held to it. Findings: entries not finite; weights all zero; units with equal or collinear
     weights, or none; a gain ten times off the median; fans exchanged.
 
-    A weight that passes as fresh is "not_fresh" all the same, with reason "bias", where its own layer's bias
-    is neither constant, nor PyTorch's default, nor, with all others of the file, drawn from one law of mean 0
-    and one scale, independently of the weights. Beside fresh biases that happens in at most one of 1,000
-    cases; but a bias that was set entry by entry, as to the logarithms of frequencies, passes for a trained
-    one. The reverse says nothing: not every layer has a bias, a frozen one's is as it was, and one that was
-    drawn hides what it learned as the weight does.
+    A bias that passes as fresh is "not_fresh" all the same, with reason "biases", where it is neither
+    constant, nor PyTorch's default, nor, with all others of the file, drawn from one law of mean 0 and one
+    scale, independently of the weights; and so is the weight beside it, with reason "bias". To fresh ones
+    that happens in at most one of 1,000 cases; but a bias that was set entry by entry, as to the logarithms
+    of frequencies, passes for a trained one. The reverse says nothing: not every layer has a bias, a frozen
+    one's is as it was, and one that was drawn hides what it learned as the weight does.
 
     Units are held against each other, inputs not. Two units alike get the same gradient for ever; two columns
     alike, or one of zeros, get each its own input's, and part at the first step. Masks and pruning make such
@@ -94,11 +93,9 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
         for row, s in seen
     ]
     biases = {
-        weight_of[name]: (s, layer_fans[name])
-        for (name, *_), s in seen
-        if name in weight_of and isinstance(s, Scan)
+        name: (s, layer_fans[name]) for (name, *_), s in seen if name in weight_of and isinstance(s, Scan)
     }
-    rows = _told_by_bias(rows, biases, path)
+    rows = _told_by_bias(rows, biases, weight_of, path)
     weights = [row for row in rows if row.name not in vectors | scales and _is_weight(row)]
     findings += _compared(weights, wanted)
     findings.sort(key=lambda finding: KINDS.index(finding.kind))
@@ -117,13 +114,15 @@ def _scales(shapes: dict, weight_of: dict) -> set[str]:
     return found
 
 
-def _told_by_bias(rows: list[Tensor], biases: dict, path) -> list[Tensor]:
-    """A weight that was drawn, and whose bias no scheme starts so, has been trained."""
+def _told_by_bias(rows: list[Tensor], biases: dict, weight_of: dict, path) -> list[Tensor]:
+    """A bias that no scheme starts so has been trained; and with it a weight of its layer that was drawn."""
     drawn = {row.name for row in rows if row.found.matches and row.found.matches[0].scheme not in EXACT}
-    if not drawn & biases.keys():
+    if not any({bias, weight_of[bias]} & drawn for bias in biases):
         return rows
-    told = drawn & worn(biases, lambda layers: _again(path, layers))
-    return [replace(row, found=BY_BIAS) if row.name in told else row for row in rows]
+    layers = worn({weight_of[bias]: s for bias, s in biases.items()}, lambda names: _again(path, names))
+    reasons = dict.fromkeys(layers, "bias") | {b: "biases" for b in biases if weight_of[b] in layers}
+    told = {name: Identification("not_fresh", reason=reasons[name]) for name in drawn & reasons.keys()}
+    return [replace(row, found=told.get(row.name, row.found)) for row in rows]
 
 
 def _again(path, names: set):

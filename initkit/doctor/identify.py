@@ -19,7 +19,7 @@ LESS_LIKELY = 7.0
 
 REASONS = (
     "non_finite", "too_large", "drifted_mean", "scale", "tails", "shape",
-    "rows", "columns", "low_rank", "neighbours", "bias",
+    "rows", "columns", "low_rank", "neighbours", "biases", "bias",
 )  # fmt: skip
 
 
@@ -44,8 +44,9 @@ class Identification:
     """``verdict``    "fresh" or "not_fresh"
     ``matches``    what the tensor may be a sample of, the likeliest first; empty where it is not fresh
     ``ambiguous``  more than one scheme explains the tensor as well: which one it was cannot be known
-    ``reason``     where it is not fresh, what speaks against it: one of ``REASONS``; else None. "bias" is
-                   ``audit``'s, of a weight that passes as fresh beside a bias that does not
+    ``reason``     where it is not fresh, what speaks against it: one of ``REASONS``; else None. Two are
+                   ``audit``'s: "biases", of a bias that passes as fresh, but not beside the file's others;
+                   "bias", of a weight that passes, but whose own layer's bias does not
     """
 
     verdict: str

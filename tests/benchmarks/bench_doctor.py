@@ -77,15 +77,15 @@ def fresh(seeds: int):
     yield (f"\n5,000 entries and more: named {right} of {of} = {right / of:.2%}, first {named / of:.2%}\n")
 
 
-def called_fresh(net) -> list[tuple[bool, bool]]:
-    """Of each weight: by `identify`, alone; by `audit`, beside all weights and biases of the net."""
+def called_fresh(net) -> list[list[tuple[bool, bool]]]:
+    """Of each weight, and of each bias: by `identify`, alone; by `audit`, beside all the others."""
     arrays = {f"{k}.weight": w for k, w in enumerate(net.weights)}
+    arrays |= {f"{k}.bias": b for k, b in enumerate(net.biases)}
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(Path(folder) / "net.npz", **arrays, **{f"{k}.bias": b for k, b in enumerate(net.biases)})
-        rows = {row.name: row for row in audit(Path(folder) / "net.npz").tensors}
-    return [
-        (identify(w).verdict == "fresh", rows[name].found.verdict == "fresh") for name, w in arrays.items()
-    ]
+        np.savez(Path(folder) / "net.npz", **arrays)
+        beside = {row.name: row.found for row in audit(Path(folder) / "net.npz").tensors}
+    calls = [(identify(w).verdict == "fresh", beside[name].verdict == "fresh") for name, w in arrays.items()]
+    return [calls[: len(net.weights)], calls[len(net.weights) :]]
 
 
 def runs(bias="zeros"):
@@ -104,34 +104,42 @@ def runs(bias="zeros"):
 
 
 def trained():
-    """Digits, five and twenty epochs: what is called fresh, by how far a tensor has moved."""
-    seen = collections.defaultdict(list)
+    """Digits, five and twenty epochs: what is called fresh, by how far a weight has moved."""
+    seen, biases = collections.defaultdict(list), []
     for init, epochs, before, net in runs():
-        for w0, w, calls in zip(before, net.weights, called_fresh(net), strict=True):
+        weights, others = called_fresh(net)
+        biases += others
+        for w0, w, calls in zip(before, net.weights, weights, strict=True):
             # The change's largest singular value against the noise's: above 1 it can be seen.
             change = np.linalg.norm(w - w0, 2) / (w0.std() * math.prod(w.shape) ** 0.25)
             kind = "normal" if "normal" in init else "uniform"
             seen[kind, epochs, "above" if change > 1 else "below"].append(calls)
     yield (
-        "| start | epochs | largest singular value of the change, over noise | tensors "
+        "| start | epochs | largest singular value of the change, over noise | weights "
         "| called fresh by `identify`, alone | by `audit`, with the biases |"
     )
     yield ("|---|---|---|---|---|---|")
     for (kind, epochs, level), calls in sorted(seen.items()):
         alone, beside = np.mean(calls, axis=0)
         yield (f"| {kind} | {epochs} | {level} 1 | {len(calls)} | {alone:.1%} | {beside:.1%} |")
-    every = [calls for level in seen.values() for calls in level]
-    yield f"\nBiases began at 0. Trained tensors called fresh: {shares(every)}"
+    weights = [calls for level in seen.values() for calls in level]
+    yield "\nBiases began at 0. Trained tensors called fresh:"
+    yield from shares(weights, biases)
     std = 0.05
-    drawn = runs(functools.partial(ik.normal, std=std))
-    every = [calls for *_, net in drawn for calls in called_fresh(net)]
-    yield f"The same nets, where biases began as N(0, {std}²), which hides training too: {shares(every)}"
+    yield f"\nThe same nets, where biases began as N(0, {std}²), which hides training too:"
+    weights, biases = [], []
+    for *_, net in runs(functools.partial(ik.normal, std=std)):
+        for every, calls in zip((weights, biases), called_fresh(net), strict=True):
+            every += calls
+    yield from shares(weights, biases)
 
 
-def shares(calls: list[tuple[bool, bool]]) -> str:
-    alone, beside = np.sum(calls, axis=0)
-    n = len(calls)
-    return f"by `identify` {alone} of {n} = {alone / n:.1%}, by `audit` {beside} = {beside / n:.1%}."
+def shares(weights: list[tuple[bool, bool]], biases: list[tuple[bool, bool]]):
+    yield "\n| tensors | | by `identify`, alone | by `audit`, beside each other |"
+    yield "|---|---|---|---|"
+    for kind, calls in (("weights", weights), ("biases", biases), ("all", weights + biases)):
+        n = len(calls)
+        yield f"| {kind} | {n} | " + " | ".join(f"{k} = {k / n:.1%}" for k in np.sum(calls, axis=0)) + " |"
 
 
 if __name__ == "__main__":

@@ -65,18 +65,19 @@ def rounded(w):  # to bfloat16
 def test_what_the_weights_hide_the_biases_tell(tmp_path, activation, optimizer):
     net = trained(activation, lr=0.1 if optimizer == "sgd" else 0.001, optimizer=optimizer)
     assert "fresh" in {identify(w).verdict for w in net.weights}
-    weights = [t for t in audit(saved(tmp_path, named(net))).tensors if t.fan_in]
-    assert [t.found.verdict for t in weights] == ["not_fresh"] * 3
+    assert "fresh" in {identify(b).verdict for b in net.biases}
+    assert {t.found.verdict for t in audit(saved(tmp_path, named(net))).tensors} == {"not_fresh"}
 
 
 def test_the_report_says_so(tmp_path):
-    report = audit(saved(tmp_path, named(trained())))
-    row = report.tensors[0]
-    assert (row.found.verdict, row.found.reason, row.found.matches) == ("not_fresh", "bias", ())
-    assert said(row.found, "en") in str(report)
-    assert {"偏置" in said(row.found, lang) for lang in LANGUAGES} == {True, False}
-    told = json.loads(report.to_json())["tensors"][0]
-    assert (told["match"], told["p_value"], told["verdict"]) == (None, None, "not_fresh")
+    report = audit(saved(tmp_path, named(trained("tanh"))))
+    for k, reason in enumerate(("bias", "biases")):
+        row = report.tensors[k]
+        assert (row.found.verdict, row.found.reason, row.found.matches) == ("not_fresh", reason, ())
+        assert said(row.found, "en") in str(report)
+        assert {"偏置" in said(row.found, lang) for lang in LANGUAGES} == {True, False}
+        entry = json.loads(report.to_json())["tensors"][k]
+        assert (entry["match"], entry["p_value"], entry["verdict"]) == (None, None, "not_fresh")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +182,7 @@ def test_what_has_not_moved_is_called_what_it_is(tmp_path):
     report = audit(saved(tmp_path, layers))
     schemes = [t.found.matches[0].scheme for t in report.tensors if t.fan_in]
     assert schemes == ["zeros", "orthogonal"]
+    assert [t.found.verdict for t in report.tensors if not t.fan_in] == ["not_fresh"] * 2
     assert [f.kind for f in report.findings] == ["all_zero"]
     layers["2.weight"], layers["2.bias"] = ik.he_normal((60, 60), rng=0), bias + 0.01
     assert told(saved(tmp_path, layers)) == {"2.weight"}
