@@ -51,8 +51,8 @@ test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chrom
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
 	$(PYTEST) tests/binder $(ARGS)
 
-test-torch: $(VENV)/torch ## run the doctor's tests with PyTorch at hand (make test skips those that need it)
-	$(PYTEST) tests/unit/test_doctor*.py $(ARGS)
+test-torch: $(VENV)/torch ## run the doctor's tests and lesson with PyTorch at hand (make test has to do without)
+	$(PYTEST) $(NBVAL) -k doctor tests/unit/test_doctor*.py notebooks/*/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
 
 bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use otherwise
 	$(BIN)/python tests/benchmarks/bench_initializers.py $(ARGS)
