@@ -93,7 +93,9 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
         for row, s in seen
     ]
     biases = {
-        name: (s, layer_fans[name]) for (name, *_), s in seen if name in weight_of and isinstance(s, Scan)
+        weight_of[name]: (s, layer_fans[name])
+        for (name, *_), s in seen
+        if name in weight_of and isinstance(s, Scan)
     }
     rows = _told_by_bias(rows, biases, weight_of, path)
     weights = [row for row in rows if row.name not in vectors | scales and _is_weight(row)]
@@ -117,10 +119,10 @@ def _scales(shapes: dict, weight_of: dict) -> set[str]:
 def _told_by_bias(rows: list[Tensor], biases: dict, weight_of: dict, path) -> list[Tensor]:
     """A bias that no scheme starts so has been trained; and with it a weight of its layer that was drawn."""
     drawn = {row.name for row in rows if row.found.matches and row.found.matches[0].scheme not in EXACT}
-    if not any({bias, weight_of[bias]} & drawn for bias in biases):
+    if not drawn & (biases.keys() | weight_of.keys()):
         return rows
-    layers = worn({weight_of[bias]: s for bias, s in biases.items()}, lambda names: _again(path, names))
-    reasons = dict.fromkeys(layers, "bias") | {b: "biases" for b in biases if weight_of[b] in layers}
+    layers = worn(biases, lambda names: _again(path, names))
+    reasons = dict.fromkeys(layers, "bias") | {b: "biases" for b, w in weight_of.items() if w in layers}
     told = {name: Identification("not_fresh", reason=reasons[name]) for name in drawn & reasons.keys()}
     return [replace(row, found=told.get(row.name, row.found)) for row in rows]
 
