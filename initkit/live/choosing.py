@@ -39,11 +39,12 @@ def choosing(*, lang: str, seed: int = 0) -> LiveFigure:
 
     def respond(activation, depth, scheme):
         seen = done[activation, depth]
-        if scheme in seen:
-            before, predicted = starts[activation, depth, scheme]
-            picture.update(scheme, before, seen[scheme], seen, predicted)
-            yield
-            return
+        if scheme not in seen:
+            return training(activation, depth, scheme, seen)
+        before, predicted = starts[activation, depth, scheme]
+        picture.update(scheme, before, seen[scheme], seen, predicted)
+
+    def training(activation, depth, scheme, seen):
         net = MLP([64, *[WIDTH] * (depth - 1), 10], activation, SCHEMES[scheme](activation), rng=seed)
         before, predicted = starts[activation, depth, scheme] = seen_and_predicted(net, x, y)
         for history in iterate(net, data, lr=LR, epochs=EPOCHS, optimizer="adam", rng=seed):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+
 import ipywidgets as widgets
 import traitlets
 
@@ -83,3 +86,17 @@ def choice(key: str, lang: str, options: dict[str, str], value: str) -> widgets.
         style=STYLE,
         layout=widgets.Layout(width="360px", max_width="100%"),
     )
+
+
+def beside(control) -> list:
+    """The values one step below and above, as far as the control has steps."""
+    index, place = getattr(control, "index", None), control.value
+    if isinstance(index, int):
+        values = control._options_values  # as ``options`` may be given in four ways
+        return [*values[max(index - 1, 0) : index], *values[index + 1 : index + 2]]
+    if not isinstance(place, numbers.Real) or not all(map(control.has_trait, ("min", "max", "step"))):
+        return []
+    base = control.base if control.has_trait("base") else None
+    place = math.log(place, base) if base else place
+    steps = max(place - control.step, control.min), min(place + control.step, control.max)
+    return [base**step if base else step for step in steps if not math.isclose(step, place)]

@@ -20,6 +20,7 @@ from PIL import Image
 from .. import sampling
 from ..course.texts import text
 from ..plots import DRAWING, Figure, Picture
+from . import controls as hands
 
 ERROR_CLASS = "initkit-error"
 
@@ -54,20 +55,25 @@ def _at_work():
         yield
 
 
+def _key(values: dict) -> tuple:
+    """Of a front-end's number the last bits may be others than ours."""
+    return tuple(f"{value:.12g}" if isinstance(value, float) else repr(value) for value in values.values())
+
+
 class LiveFigure(widgets.VBox):
     """``picture``, redrawn in an Image whenever one of ``controls`` changes.
 
-    ``respond(**values)`` gets the controls' values by name and calls ``picture.update``. Where it is
-    a generator function, every ``yield`` shows the picture as it then stands, and the rest waits
-    until the kernel has looked at its messages: long work shows its progress, and a newer value ends
-    it. A value that comes while an older one waits replaces it.
+    ``respond(**values)`` gets the controls' values by name and calls ``picture.update``; the picture may
+    depend on nothing else. Where it returns a generator, every ``yield`` shows the picture as it then
+    stands, and the rest waits until the kernel has looked at its messages: long work shows its progress,
+    and a newer value ends it. A value that comes while an older one waits replaces it.
 
     The frame is drawn once and kept as pixels; a change puts them back and draws only the moving
-    artists: as a quick draft at once, and sharp when the hand rests. An exception in ``respond`` is
-    shown in red below the picture, and kept in ``error``.
+    artists: as a quick draft at once, and sharp when the hand rests. Then ``respond`` is asked for the
+    steps beside, so that the hand's next finds its draft ready; long work is not begun for that. An
+    exception in ``respond`` is shown in red below the picture, and kept in ``error``.
 
-    ``frames`` counts the pictures that ``respond`` has made. The Image's height is fixed, so that nothing
-    jumps.
+    ``frames`` counts the pictures that were shown. The Image's height is fixed, so that nothing jumps.
     """
 
     def __init__(
@@ -79,6 +85,9 @@ class LiveFigure(widgets.VBox):
         self._tickets = itertools.count(1)
         self._newest = 0
         self._frames = {}  # by pixel ratio
+        self._moved = next(iter(controls), None)
+        self._stands_at = None  # the values that the picture shows, or would if it were drawn
+        self._ready = {}  # by values, the drafts of the steps beside
         width, height = (int(100 * inches) for inches in picture.figure.get_size_inches())
         self.image = widgets.Image(
             format="png",
@@ -118,7 +127,11 @@ class LiveFigure(widgets.VBox):
         self._newest = next(self._tickets)
         return self._newest
 
-    def _changed(self, _change) -> None:
+    def _values(self) -> dict:
+        return {name: control.value for name, control in self.controls.items()}
+
+    def _changed(self, change) -> None:
+        self._moved = next(name for name, control in self.controls.items() if control is change["owner"])
         ticket = self._ticket()
         try:
             loop = asyncio.get_running_loop()
@@ -135,9 +148,33 @@ class LiveFigure(widgets.VBox):
     def _show_next(self, frames, ticket: int, loop) -> None:
         """Show the next frame now, and leave those after it to the kernel's event loop."""
         if next(frames, None) is None:
-            loop.call_later(REST, self._sharpen, ticket)
+            loop.call_later(REST, self._rest, ticket, loop)
         else:
             loop.call_soon(self._show_next, frames, ticket, loop)
+
+    def _rest(self, ticket: int, loop) -> None:
+        self._sharpen(ticket)
+        name = self._moved
+        beside = [{**self._values(), name: value} for value in hands.beside(self.controls[name])]
+        # Last of all the values that are shown, so that the picture stands there again.
+        loop.call_soon(self._look_ahead, ticket, [*beside, self._values()], loop)
+
+    def _look_ahead(self, ticket: int, steps: list[dict], loop) -> None:
+        """Draw a draft for each of ``steps``, one a turn of the event loop, while the hand rests."""
+        with _at_work():
+            if ticket != self._newest or self.error is not None or not steps:
+                return
+            with contextlib.suppress(Exception):  # shown when the hand gets there
+                if self._respond(steps[0]) is None:  # no long work
+                    self._ready[_key(steps[0])] = self._packed(DRAFT)
+        loop.call_soon(self._look_ahead, ticket, steps[1:], loop)
+
+    def _respond(self, values: dict):
+        """The steps of long work, not begun; None where the picture shows ``values`` already."""
+        self._stands_at = None
+        steps = self.respond(**values)
+        self._stands_at = _key(values)
+        return steps if inspect.isgenerator(steps) else None
 
     def _frames_of(self, ticket: int, drafts: bool = True):
         """Show ``respond``'s frames one by one, until a newer ticket is drawn or it fails."""
@@ -146,9 +183,15 @@ class LiveFigure(widgets.VBox):
             with _at_work():
                 if ticket != self._newest:
                     return
-                steps = self.respond(**{name: c.value for name, c in self.controls.items()})
-                if not inspect.isgenerator(steps):
-                    self._draft(drafts)
+                values = self._values()
+                ready = self._ready.get(_key(values))
+                self._ready = {}
+                if ready:
+                    self._show(*ready)
+                elif (steps := self._respond(values)) is None and drafts:
+                    self._paint(DRAFT)
+                if steps is None:
+                    self._shown()
                     yield self.frames
                     return
             while True:
@@ -157,33 +200,43 @@ class LiveFigure(widgets.VBox):
                         return
                     if next(steps, self) is self:
                         return
-                    self._draft(drafts)
+                    if drafts:
+                        self._paint(DRAFT)
+                    self._shown()
                 yield self.frames
         except Exception as error:
             self._fail(error)
         finally:
-            if inspect.isgenerator(steps):
+            if steps is not None:
                 steps.close()
 
-    def _draft(self, drafts: bool) -> None:
-        if drafts:
-            self._paint(DRAFT)
+    def _shown(self) -> None:
         self.frames += 1
         if self.error is not None:
             self.error = None
             self.message.value, self.message.layout.display = "", "none"
 
     def _sharpen(self, ticket: int) -> None:
-        with DRAWING:
+        with _at_work():
             if ticket != self._newest or self.error is not None:
                 return
             try:
+                if self._stands_at != _key(self._values()):  # its draft lay ready
+                    self._respond(self._values())
                 self._paint(CRISP)
                 self._render(DRAFT)  # what Matplotlib computes anew for it, before the hand moves
             except Exception as error:
                 self._fail(error)
 
     def _paint(self, quality: Quality) -> None:
+        self._show(*self._packed(quality))
+
+    def _show(self, form: str, data: bytes) -> None:
+        with self.image.hold_sync():
+            self.image.format, self.image.value = form, data
+
+    def _packed(self, quality: Quality) -> tuple[str, bytes]:
+        """The Image's format, and its value."""
         self._render(quality)
         canvas = self.picture.figure.canvas
         pixels = Image.frombuffer("RGBX", canvas.get_width_height(), canvas.buffer_rgba())
@@ -191,11 +244,10 @@ class LiveFigure(widgets.VBox):
             pixels = pixels.convert("RGB")
         packed = io.BytesIO()
         pixels.save(packed, format=quality.format, **quality.options)
-        shown, data = quality.format, packed.getvalue()
+        form, data = quality.format, packed.getvalue()
         if quality.inline:
-            shown, data = "url", f"data:image/{shown};base64,".encode() + base64.b64encode(data)
-        with self.image.hold_sync():
-            self.image.format, self.image.value = shown, data
+            form, data = "url", f"data:image/{form};base64,".encode() + base64.b64encode(data)
+        return form, data
 
     def _render(self, quality: Quality) -> None:
         figure, frame = self.picture.figure, self._frame(quality.ratio)

@@ -35,10 +35,11 @@ def why_initialization(*, lang: str, seed: int = 0) -> LiveFigure:
     before, done = {}, {}
 
     def respond(start):
-        if start in done:
-            picture.update(start, before[start], done[start], done)
-            yield
-            return
+        if start not in done:
+            return training(start)
+        picture.update(start, before[start], done[start], done)
+
+    def training(start):
         net = MLP(WIDTHS, "relu", STARTS[start], rng=seed)
         before[start] = measure(net, data.x_train[:200], data.y_train[:200])
         for history in iterate(net, data, lr=LR, epochs=EPOCHS, rng=seed):

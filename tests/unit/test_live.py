@@ -95,6 +95,156 @@ def test_a_draft_while_the_hand_moves_and_sharp_once_it_rests(monkeypatch):
     asyncio.run(reader())
 
 
+class Counted(Dot):
+    """And keeps what it was asked for."""
+
+    def build(self):
+        super().build()
+        self.asked = []
+
+    def update(self, x):
+        self.asked.append(round(x, 6))
+        super().update(x)
+
+
+def played(monkeypatch, script):
+    """Run ``script(rested)`` as in a kernel; ``await rested()`` until nothing is left to do."""
+    monkeypatch.setattr(live.figure, "REST", 0.001)
+
+    async def run():
+        async def rested():
+            await asyncio.sleep(0.01)
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+        await script(rested)
+
+    asyncio.run(run())
+
+
+def test_the_next_step_lies_ready(monkeypatch):
+    picture = Counted("en")
+
+    async def script(rested):
+        figure = dot(picture=picture, x=widgets.FloatSlider(value=1, min=0, max=10, step=0.1))
+        figure.controls["x"].value = 4
+        await rested()
+        assert picture.asked == [1, 4, 3.9, 4.1, 4]  # what is shown comes last: the picture stands there
+        picture.asked.clear()
+        for x, draws in ((4.1, 0), (4.5, 1), (4.6, 1)):  # a second step in haste has to wait for its own
+            figure.controls["x"].value = x
+            assert figure.image.format == "url"
+            assert len(picture.asked) == draws
+            picture.asked.clear()
+            drawn = figure.image.value
+            picture.update(x)
+            assert figure._packed(live.figure.DRAFT)[1] == drawn
+            figure._stands_at = None
+            picture.asked.clear()
+        figure.controls["x"].value = 4.1
+        await rested()
+        figure.controls["x"].value = 4.2
+        picture.asked.clear()
+        await rested()
+        assert picture.asked[0] == 4.2  # the sharp picture's, as the draft was ready without
+        assert picture.point.get_xdata() == [4.2]
+        assert np.array_equal(pixels(figure), pixels(dot(x=widgets.FloatSlider(value=4.2, max=10))))
+        assert (figure.error, figure.frames) == (None, 7)
+
+    played(monkeypatch, script)
+
+
+def test_a_newer_value_ends_the_looking_ahead(monkeypatch):
+    picture = Counted("en")
+
+    async def script(rested):
+        figure = dot(picture=picture, x=widgets.IntSlider(value=1, max=10))
+        figure.controls["x"].value = 4
+        while picture.asked[-1] != 3:
+            await asyncio.sleep(0)
+        figure.controls["x"].value = 8
+        await rested()
+        assert picture.asked == [1, 4, 3, 8, 7, 9, 8]
+
+    played(monkeypatch, script)
+
+
+def test_an_exception_beside_is_shown_when_the_hand_gets_there(monkeypatch):
+    picture = Dot("en")
+
+    def respond(x):
+        if x > 5:
+            raise ValueError("beyond 5")
+        picture.update(x)
+
+    async def script(rested):
+        figure = dot(respond, picture, x=widgets.IntSlider(value=1, max=10))
+        figure.controls["x"].value = 5
+        await rested()
+        assert figure.error is None
+        assert picture.point.get_xdata() == [5]
+        figure.controls["x"].value = 6
+        assert "beyond 5" in str(figure.error)
+        await rested()
+        figure.controls["x"].value = 5
+        assert figure.error is None
+
+    played(monkeypatch, script)
+
+
+def test_long_work_is_not_begun_for_the_steps_beside(monkeypatch):
+    picture, begun = Dot("en"), []
+
+    def respond(x):
+        begun.append(x)
+        picture.update(x)
+        yield
+
+    async def script(rested):
+        figure = dot(respond, picture, x=widgets.IntSlider(value=1, max=10))
+        figure.controls["x"].value = 5
+        await rested()
+        assert begun == [1, 5]
+
+    played(monkeypatch, script)
+
+
+def test_what_lies_ready_is_what_would_be_drawn(monkeypatch):
+    async def script(rested):
+        ahead, drawn = live.random(lang="en"), live.random(lang="en")
+        ahead.controls["sigma"].value = 0.2
+        await rested()
+        for step in live.controls.beside(ahead.controls["sigma"]):
+            values = {**ahead._values(), "sigma": step}
+            drawn._respond(values)
+            assert ahead._ready[live.figure._key(values)] == drawn._packed(live.figure.DRAFT)
+
+    played(monkeypatch, script)
+
+
+def test_the_steps_beside():
+    controls = live.controls
+    for control, expected in (
+        (controls.slider("taste.sigma_w", "en", 0.1, 4.0, 0.05, 0.5), [0.45, 0.55]),
+        (controls.slider("taste.sigma_w", "en", 0.1, 4.0, 0.05, 0.1), [0.15]),
+        (controls.slider("taste.sigma_w", "en", 0.0, 4.0, 0.05, 0.03), [0, 0.08]),
+        (controls.slider("random.depth", "en", 2, 30, 1, 30), [29]),
+        (controls.log_slider("random.sigma", "en", -3, 1, 0.05, 0.1), [10**-1.05, 10**-0.95]),
+        (controls.log_slider("random.sigma", "en", -3, 1, 0.05, 10), [10**0.95]),
+        (controls.steps("random.depth", "en", {"a": 1, "b": 5, "c": 7}, 5), [1, 7]),
+    ):
+        assert controls.beside(control) == pytest.approx(expected)
+    for control, expected in (
+        (controls.choice("start.choice", "en", {"a": "A", "b": "B"}, "a"), ["b"]),
+        (widgets.Dropdown(options={"P": "p", "Q": "q"}, value="q"), ["p"]),
+        (widgets.Dropdown(options=["p", "q"], value=None), []),
+        (widgets.SelectMultiple(options=["p", "q"], value=["p"]), []),
+        (widgets.FloatRangeSlider(value=(1, 2)), []),
+        (widgets.Text("no steps"), []),
+    ):
+        assert controls.beside(control) == expected
+
+
 def test_the_frame_is_drawn_once():
     picture = Dot("en")
     drawn = []
