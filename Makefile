@@ -9,9 +9,10 @@ EDITION ?= $(if $(filter zh%,$(LC_ALL) $(LANG)),zh,en)
 # Passed on to JupyterLab, or to pytest.
 ARGS ?=
 
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUN_PIP := -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python $(RUN_PIP)
 # uv takes a quarter of pip's time, and asks the index that pip is set to. Where it cannot, pip installs.
-INDEX = $${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}
+INDEX = $${PIP_INDEX_URL:-$$($(PYTHON) $(RUN_PIP) config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # One BLAS thread: pytest-xdist has a worker a core, and the nets are small.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
@@ -102,15 +103,17 @@ clean: ## remove .venv and every cache
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
 
 # The project is installed editable, so only what pip reads can make an installation old.
+# pip is brought by uv: venv takes four seconds for it.
 $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json jupyter/page_config.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "initkit needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
-		{ echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --no-compile "uv>=0.5" && UV_DEFAULT_INDEX="$(INDEX)" \
-		$(UV) --constraint constraints.txt --editable ".[lab,test]" || \
-		$(PIP) install --no-compile --constraint constraints.txt --editable ".[lab,test]"
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(PYTHON) $(RUN_PIP) --python $(BIN)/python install --no-compile "uv>=0.5" && UV_DEFAULT_INDEX="$(INDEX)" \
+		$(UV) --constraint constraints.txt --editable ".[lab,test]" pip || { \
+		$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv"; exit 1; }; \
+		$(PYTHON) -m venv $(VENV) && \
+		$(PIP) install --no-compile --constraint constraints.txt --editable ".[lab,test]"; }
 	@$(BIN)/python -c '$(TESTS_USE)' & $(BIN)/python -c '$(KERNELS_USE)'; wait
 	@touch $@
 

@@ -62,6 +62,8 @@ def shown(name) -> str:
     """``name`` as it can be printed: one line, no control characters, not endless."""
     name = os.fsdecode(name) if isinstance(name, bytes) else str(name)
     name = name if len(name) <= 300 else name[:299] + "…"
+    if name.isprintable():  # nearly always, and a file may have many
+        return name
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
