@@ -10,7 +10,7 @@ from ..network import MLP
 from ..theory import seen_and_predicted
 from ..training import iterate
 from . import controls
-from .figure import LiveFigure
+from .figure import live_figure
 
 WIDTH, EPOCHS, LR = 64, 6, 0.001
 ACTIVATIONS = ("relu", "tanh", "gelu", "sigmoid")
@@ -25,7 +25,8 @@ SCHEMES = {  # from the activation's name to an initializer
 }
 
 
-def choosing(*, lang: str, seed: int = 0) -> LiveFigure:
+@live_figure
+def choosing(*, lang: str, seed: int = 0):
     """Layers of 64 units on the digits; Adam, lr 0.001, batches of 64, 6 epochs.
 
     Starts that were seen with the same activation and depth stay in the picture as grey curves.
@@ -52,13 +53,9 @@ def choosing(*, lang: str, seed: int = 0) -> LiveFigure:
             yield
         seen[scheme] = history
 
-    return LiveFigure(
-        picture,
-        {
-            "activation": controls.function(lang, ACTIVATIONS, "relu"),
-            "depth": controls.steps("random.depth", lang, {str(d): d for d in DEPTHS}, 20),
-            "scheme": controls.choice("choosing.scheme", lang, names, "torch"),
-        },
-        respond,
-        lang=lang,
-    )
+    moved = {
+        "activation": controls.function(lang, ACTIVATIONS, "relu"),
+        "depth": controls.steps("random.depth", lang, {str(d): d for d in DEPTHS}, 20),
+        "scheme": controls.choice("choosing.scheme", lang, names, "torch"),
+    }
+    return picture, moved, respond

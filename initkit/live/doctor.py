@@ -13,13 +13,14 @@ from ..network import MLP, lsuv
 from ..signals import Signals, changes
 from ..theory import seen_and_predicted
 from . import controls
-from .figure import LiveFigure
+from .figure import live_figure
 
 TREATMENTS = ("none", "xavier", "he", "lsuv")
 LEVEL = plots.VerdictCard.LEVEL  # by how much signal and gradient may change in all
 
 
-def doctor(*, lang: str, seed: int = 0) -> LiveFigure:
+@live_figure
+def doctor(*, lang: str, seed: int = 0):
     """Four nets of twenty layers on 200 digits, as they come or with all their weights drawn anew."""
     data = datasets.digits()
     x, y = data.x_train[:200], data.y_train[:200]
@@ -36,15 +37,11 @@ def doctor(*, lang: str, seed: int = 0) -> LiveFigure:
 
     names = {name: text(f"patient.{name}", lang) for name in "ABCD"}
     treatments = {name: text(f"patient.{name}", lang) for name in TREATMENTS}
-    return LiveFigure(
-        picture,
-        {
-            "patient": controls.choice("patient.choice", lang, names, "A"),
-            "treatment": controls.choice("patient.treatment", lang, treatments, "none"),
-        },
-        respond,
-        lang=lang,
-    )
+    moved = {
+        "patient": controls.choice("patient.choice", lang, names, "A"),
+        "treatment": controls.choice("patient.treatment", lang, treatments, "none"),
+    }
+    return picture, moved, respond
 
 
 def treated(name: str, treatment: str, x, seed: int) -> MLP:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import html
 import inspect
 import io
@@ -20,7 +21,7 @@ from PIL import Image
 from .. import sampling
 from ..course.texts import text
 from ..plots import DRAWING, Figure, Picture
-from . import controls as hands
+from .controls import beside
 
 ERROR_CLASS = "initkit-error"
 
@@ -85,7 +86,6 @@ class LiveFigure(widgets.VBox):
         self._tickets = itertools.count(1)
         self._newest = 0
         self._frames = {}  # by pixel ratio
-        self._moved = next(iter(controls), None)
         self._stands_at = None  # the values that the picture shows, or would if it were drawn
         self._ready = {}  # by values, the drafts of the steps beside
         width, height = (int(100 * inches) for inches in picture.figure.get_size_inches())
@@ -104,24 +104,6 @@ class LiveFigure(widgets.VBox):
             control.observe(self._changed, "value")
         # All of it, for a notebook that nobody reads as it runs; no draft, as nothing is on the page yet.
         self._show_all(self._ticket(), drafts=False)
-
-    def still(self, **values) -> Figure:
-        """The whole picture with these values, the others as they stand, for a page that nobody can touch.
-
-        Raises TypeError for a control that is not there.
-        """
-        if unknown := set(values) - set(self.controls):
-            raise TypeError(
-                f"no control is called {', '.join(sorted(unknown))}; there are {', '.join(self.controls)}"
-            )
-        with _at_work():
-            steps = self.respond(**{name: control.value for name, control in self.controls.items()} | values)
-            for _ in steps if inspect.isgenerator(steps) else ():
-                pass
-            for artist in self.picture.moving:
-                artist.set_animated(False)
-            self._frames.clear()
-        return self.picture.figure
 
     def _ticket(self) -> int:
         self._newest = next(self._tickets)
@@ -154,10 +136,10 @@ class LiveFigure(widgets.VBox):
 
     def _rest(self, ticket: int, loop) -> None:
         self._sharpen(ticket)
-        name = self._moved
-        beside = [{**self._values(), name: value} for value in hands.beside(self.controls[name])]
+        values = self._values()
+        steps = [values | {self._moved: value} for value in beside(self.controls[self._moved])]
         # Last of all the values that are shown, so that the picture stands there again.
-        loop.call_soon(self._look_ahead, ticket, [*beside, self._values()], loop)
+        loop.call_soon(self._look_ahead, ticket, [*steps, values], loop)
 
     def _look_ahead(self, ticket: int, steps: list[dict], loop) -> None:
         """Draw a draft for each of ``steps``, one a turn of the event loop, while the hand rests."""
@@ -281,3 +263,31 @@ class LiveFigure(widgets.VBox):
             f"<pre>{html.escape(trace)}</pre></details></div>"
         )
         self.message.layout.display = None
+
+
+def live_figure(make):
+    """From a function that returns picture, controls and ``respond``, one that returns the LiveFigure.
+
+    It has a ``still(lang=, seed=, **values)``: the whole picture as a Figure, the controls named moved there,
+    the others as they begin, for a page that nobody can touch; nothing is drawn for a hand. Raises TypeError
+    for a control that is not there.
+    """
+
+    @functools.wraps(make, ("__module__", "__name__", "__qualname__", "__doc__"))
+    def live(*, lang: str, seed: int = 0) -> LiveFigure:
+        return LiveFigure(*make(lang=lang, seed=seed), lang=lang)
+
+    def still(*, lang: str, seed: int = 0, **values) -> Figure:
+        picture, controls, respond = make(lang=lang, seed=seed)
+        if unknown := set(values) - set(controls):
+            raise TypeError(
+                f"no control is called {', '.join(sorted(unknown))}; there are {', '.join(controls)}"
+            )
+        with _at_work():
+            for _ in respond(**{name: control.value for name, control in controls.items()} | values) or ():
+                pass
+        return picture.figure
+
+    live.still = still
+    del live.__wrapped__  # its signature is its own
+    return live

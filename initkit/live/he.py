@@ -11,13 +11,14 @@ from ..course.texts import text
 from ..network import MLP, scaled
 from ..theory import seen_and_predicted
 from . import controls
-from .figure import LiveFigure
+from .figure import live_figure
 
 NARROW, WIDE, MOST = 60, 180, 40
 MODES = ("fan_in", "fan_out")
 
 
-def he(*, lang: str, seed: int = 0) -> LiveFigure:
+@live_figure
+def he(*, lang: str, seed: int = 0):
     """Leaky ReLU layers that widen from 60 to 180 units, fed 40 digits: He's variance beside Xavier's."""
     data = datasets.digits()
     x, y = data.x_train[:40], data.y_train[:40]
@@ -43,13 +44,9 @@ def he(*, lang: str, seed: int = 0) -> LiveFigure:
             shown.append(seen_and_predicted(net, x, y))
         picture.update(*shown)
 
-    return LiveFigure(
-        picture,
-        {
-            "slope": controls.slider("he.slope", lang, 0.0, 1.0, 0.05, 0.0),
-            "depth": controls.slider("random.depth", lang, 3, MOST, 1, 30),
-            "mode": controls.choice("he.mode", lang, {m: text(f"he.{m}", lang) for m in MODES}, "fan_in"),
-        },
-        respond,
-        lang=lang,
-    )
+    moved = {
+        "slope": controls.slider("he.slope", lang, 0.0, 1.0, 0.05, 0.0),
+        "depth": controls.slider("random.depth", lang, 3, MOST, 1, 30),
+        "mode": controls.choice("he.mode", lang, {m: text(f"he.{m}", lang) for m in MODES}, "fan_in"),
+    }
+    return picture, moved, respond

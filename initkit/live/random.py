@@ -11,7 +11,7 @@ from ..course.texts import text
 from ..network import MLP, scaled
 from ..theory import seen_and_predicted
 from . import controls
-from .figure import LiveFigure
+from .figure import live_figure
 
 WIDTH, MOST = 100, 30
 EDGES = np.linspace(-1, 1, 42)
@@ -19,7 +19,8 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid")
 DISTRIBUTIONS = ("normal", "uniform")
 
 
-def random(*, lang: str, seed: int = 0) -> LiveFigure:
+@live_figure
+def random(*, lang: str, seed: int = 0):
     """Weights of standard deviation σ in nets of 100 units a layer, fed 100 digits, before training.
 
     Points are measured; the line is what theory predicts for an infinitely wide net.
@@ -40,16 +41,12 @@ def random(*, lang: str, seed: int = 0) -> LiveFigure:
         net = scaled(drawn(depth, distribution), sigma, activation)
         picture.update(*seen_and_predicted(net, x, y, EDGES))
 
-    return LiveFigure(
-        picture,
-        {
-            "sigma": controls.log_slider("random.sigma", lang, -3, 1, 0.05, 0.1),
-            "depth": controls.slider("random.depth", lang, 2, MOST, 1, 10),
-            "distribution": controls.choice(
-                "random.distribution", lang, {d: text(f"random.{d}", lang) for d in DISTRIBUTIONS}, "normal"
-            ),
-            "activation": controls.function(lang, ACTIVATIONS, "tanh"),
-        },
-        respond,
-        lang=lang,
-    )
+    moved = {
+        "sigma": controls.log_slider("random.sigma", lang, -3, 1, 0.05, 0.1),
+        "depth": controls.slider("random.depth", lang, 2, MOST, 1, 10),
+        "distribution": controls.choice(
+            "random.distribution", lang, {d: text(f"random.{d}", lang) for d in DISTRIBUTIONS}, "normal"
+        ),
+        "activation": controls.function(lang, ACTIVATIONS, "tanh"),
+    }
+    return picture, moved, respond

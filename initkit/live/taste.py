@@ -8,14 +8,15 @@ from .. import datasets, plots
 from ..network import MLP
 from ..signals import measure
 from . import controls
-from .figure import LiveFigure
+from .figure import live_figure
 
 LAYERS = (1, 2, 4, 6, 8, 10)
 EDGES = np.linspace(-1, 1, 42)
 WIDTH = 200
 
 
-def taste(*, lang: str, seed: int = 0) -> LiveFigure:
+@live_figure
+def taste(*, lang: str, seed: int = 0):
     """How tanh activations spread, layer by layer, as the weights' scale σ_w changes.
 
     Var[W] = σ_w²/fan_in in a net of ten hidden layers of 200 units, fed 50 real digits.
@@ -35,4 +36,4 @@ def taste(*, lang: str, seed: int = 0) -> LiveFigure:
         picture.update(seen.histograms[chosen], np.sqrt(seen.activation_var[chosen]))
 
     sigma_w = controls.slider("taste.sigma_w", lang, 0.1, 4.0, 0.05, 0.5)
-    return LiveFigure(picture, {"sigma_w": sigma_w}, respond, lang=lang)
+    return picture, {"sigma_w": sigma_w}, respond

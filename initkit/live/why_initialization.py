@@ -10,7 +10,7 @@ from ..network import MLP
 from ..signals import measure
 from ..training import iterate
 from . import controls
-from .figure import LiveFigure
+from .figure import live_figure
 
 STARTS = {
     "zeros": "zeros",
@@ -23,7 +23,8 @@ WIDTHS = [64, *[100] * 10, 10]
 EPOCHS, LR = 12, 0.03
 
 
-def why_initialization(*, lang: str, seed: int = 0) -> LiveFigure:
+@live_figure
+def why_initialization(*, lang: str, seed: int = 0):
     """Five starts of one ReLU network on the digits: its loss curve, and its signals before training.
 
     Ten hidden layers of 100 units, plain SGD, lr 0.03, batches of 64, 12 epochs. Starts that were seen
@@ -48,4 +49,4 @@ def why_initialization(*, lang: str, seed: int = 0) -> LiveFigure:
         done[start] = history
 
     start = controls.choice("start.choice", lang, names, "zeros")
-    return LiveFigure(picture, {"start": start}, respond, lang=lang)
+    return picture, {"start": start}, respond

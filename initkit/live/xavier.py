@@ -9,14 +9,15 @@ from ..course.texts import text
 from ..network import MLP
 from ..theory import seen_and_predicted
 from . import controls
-from .figure import LiveFigure
+from .figure import live_figure
 
 DEPTH = 21  # twenty hidden layers
 MODES = ("fan_in", "fan_avg", "fan_out")
 ACTIVATIONS = ("tanh", "identity", "sigmoid", "relu")
 
 
-def xavier(*, lang: str, seed: int = 0) -> LiveFigure:
+@live_figure
+def xavier(*, lang: str, seed: int = 0):
     """Twenty hidden layers of n, m, n, m, … units, fed 50 digits, before training.
 
     Var[W] = 1/fan_in, 1/fan_out, or Xavier's 2/(fan_in + fan_out), normal; biases zero.
@@ -31,16 +32,12 @@ def xavier(*, lang: str, seed: int = 0) -> LiveFigure:
         net = MLP(widths, activation, init, rng=seed)
         picture.update(seen_and_predicted(net, x, y))
 
-    return LiveFigure(
-        picture,
-        {
-            "n": controls.slider("xavier.n", lang, 20, 200, 10, 100),
-            "m": controls.slider("xavier.m", lang, 20, 200, 10, 100),
-            "mode": controls.choice(
-                "xavier.mode", lang, {m: text(f"xavier.{m}", lang) for m in MODES}, "fan_avg"
-            ),
-            "activation": controls.function(lang, ACTIVATIONS, "tanh"),
-        },
-        respond,
-        lang=lang,
-    )
+    moved = {
+        "n": controls.slider("xavier.n", lang, 20, 200, 10, 100),
+        "m": controls.slider("xavier.m", lang, 20, 200, 10, 100),
+        "mode": controls.choice(
+            "xavier.mode", lang, {m: text(f"xavier.{m}", lang) for m in MODES}, "fan_avg"
+        ),
+        "activation": controls.function(lang, ACTIVATIONS, "tanh"),
+    }
+    return picture, moved, respond

@@ -10,7 +10,7 @@ from .. import datasets, initializers, plots
 from ..network import MLP
 from ..training import iterate
 from . import controls
-from .figure import LiveFigure
+from .figure import live_figure
 
 UNITS, STEPS, LR, EXAMPLES = 8, 200, 0.3, 400
 NOISES = (0.0, *(10.0**-k for k in range(9, 0, -1)))
@@ -30,7 +30,8 @@ def _train(value: float, noise: float, seed: int):
     return np.array(weights), loss
 
 
-def zero_and_symmetry(*, lang: str, seed: int = 0) -> LiveFigure:
+@live_figure
+def zero_and_symmetry(*, lang: str, seed: int = 0):
     """Eight tanh units that all start at c + ε·noise, trained on 400 digits: their weights, loss and rank.
 
     The plane of the left panel is that of the images' first two principal components.
@@ -47,13 +48,9 @@ def zero_and_symmetry(*, lang: str, seed: int = 0) -> LiveFigure:
     def respond(value, noise, step):
         picture.update(*run(value, noise), step)
 
-    return LiveFigure(
-        picture,
-        {
-            "value": controls.slider("symmetry.value", lang, 0.0, 1.0, 0.05, 0.1),
-            "noise": controls.steps("symmetry.noise", lang, {f"{n:g}": n for n in NOISES}, 0.0),
-            "step": controls.slider("symmetry.shown", lang, 0, STEPS, 1, 0),
-        },
-        respond,
-        lang=lang,
-    )
+    moved = {
+        "value": controls.slider("symmetry.value", lang, 0.0, 1.0, 0.05, 0.1),
+        "noise": controls.steps("symmetry.noise", lang, {f"{n:g}": n for n in NOISES}, 0.0),
+        "step": controls.slider("symmetry.shown", lang, 0, STEPS, 1, 0),
+    }
+    return picture, moved, respond

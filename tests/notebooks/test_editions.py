@@ -162,7 +162,7 @@ def test_every_live_figure_has_a_static_one_after_it(path):
     cells = [cell for cell in tool.read(path).cells if cell.cell_type == "code"]
     for cell in cells:
         if cell.source.startswith("live.") and not tool.is_static(cell):
-            still = cell.source.split("(")[0] + "(lang=LANG, seed=SEED).still("
+            still = cell.source.split("(")[0] + ".still(lang=LANG, seed=SEED"
             assert any(tool.is_static(c) and c.source.startswith(still) for c in cells), cell.id
 
 

@@ -485,14 +485,14 @@ def test_same_seed_same_picture():
 def test_a_still_shows_what_the_live_figure_would(lang):
     moved = live.taste(lang=lang)
     moved.controls["sigma_w"].value = 2.0
-    still = live.taste(lang=lang).still(sigma_w=2.0)
+    still = live.taste.still(lang=lang, sigma_w=2.0)
     still.set_dpi(200)
     still.canvas.draw()
     drawn = np.asarray(still.canvas.buffer_rgba())[..., :3].astype(float)
     # Alike but where bars cover an axis, or it covers them: 0.48 %. The next value, 2.05, differs in 0.72 %.
     assert (drawn != pixels(moved)).any(axis=-1).mean() < 0.006
     with pytest.raises(TypeError, match="no control is called sigma; there are sigma_w"):
-        moved.still(sigma=1.0)
+        live.taste.still(lang=lang, sigma=1.0)
 
 
 def test_a_still_of_long_work_is_its_end():
@@ -503,7 +503,11 @@ def test_a_still_of_long_work_is_its_end():
             picture.update(place)
             yield
 
-    assert dot(respond, picture).still(x=7) is picture.figure
+    @live.figure.live_figure
+    def long(*, lang, seed=0):
+        return picture, {"x": widgets.FloatSlider(value=1)}, respond
+
+    assert long.still(lang="en", x=7) is picture.figure
     assert picture.point.get_xdata() == [7]
 
 
