@@ -88,12 +88,17 @@ def choice(key: str, lang: str, options: dict[str, str], value: str) -> widgets.
     )
 
 
+REACH = 5  # choices of a menu
+
+
 def beside(control) -> list:
-    """The values one step below and above, as far as the control has steps."""
+    """Where the hand can be next: of a slider the values one step away, of a menu the nearest ``REACH``."""
     index, place = getattr(control, "index", None), control.value
     if isinstance(index, int):
         values = control._options_values  # as ``options`` may be given in four ways
-        return [*values[max(index - 1, 0) : index], *values[index + 1 : index + 2]]
+        reach = 1 if isinstance(control, widgets.SelectionSlider) else REACH
+        away = sorted((abs(i - index), i) for i in range(len(values)) if i != index)
+        return [values[i] for steps, i in away if steps <= reach][:REACH]
     if not isinstance(place, numbers.Real) or not all(map(control.has_trait, ("min", "max", "step"))):
         return []
     base = control.base if control.has_trait("base") else None

@@ -65,14 +65,14 @@ class LiveFigure(widgets.VBox):
     """``picture``, redrawn in an Image whenever one of ``controls`` changes.
 
     ``respond(**values)`` gets the controls' values by name and calls ``picture.update``; the picture may
-    depend on nothing else. Where it returns a generator, every ``yield`` shows the picture as it then
+    not change but with them. Where it returns a generator, every ``yield`` shows the picture as it then
     stands, and the rest waits until the kernel has looked at its messages: long work shows its progress,
     and a newer value ends it. A value that comes while an older one waits replaces it.
 
     The frame is drawn once and kept as pixels; a change puts them back and draws only the moving
-    artists: as a quick draft at once, and sharp when the hand rests. Then ``respond`` is asked for the
-    steps beside, so that the hand's next finds its draft ready; long work is not begun for that. An
-    exception in ``respond`` is shown in red below the picture, and kept in ``error``.
+    artists: as a quick draft at once, and sharp when the hand rests. Then ``respond`` is asked for what is
+    beside (``controls.beside``), so that the hand's next step finds its draft ready; long work is not begun
+    for that. An exception in ``respond`` is shown in red below the picture, and kept in ``error``.
 
     ``frames`` counts the pictures that were shown. The Image's height is fixed, so that nothing jumps.
     """

@@ -8,8 +8,9 @@ that shows the new picture. The two take turns, so that a busy machine slows bot
 trained before the clock runs. Prints the medians, their ratios, and the median of these; the aim is at least
 8, and no figure under 4.
 
-A live figure draws the steps beside while the hand rests, so "live" is one step of a hand that rested for
-0.7 s, as is all else. "jump" goes further (PageUp; of a menu, two on or more), to what does not lie ready.
+A live figure draws what is beside while the hand rests, so "live" is one step of a hand that rested for
+0.7 s, as is all else. "jump" goes further: of a slider by PageUp, to what does not lie ready; of a menu two
+on or more, which does.
 Beside the first figure another widget swaps two pictures that lie ready: what it takes is the browser's and
 the messages', and bounds what a live figure can reach.
 """

@@ -235,8 +235,12 @@ def test_the_steps_beside():
     ):
         assert controls.beside(control) == pytest.approx(expected)
     for control, expected in (
-        (controls.choice("start.choice", "en", {"a": "A", "b": "B"}, "a"), ["b"]),
+        (
+            controls.choice("start.choice", "en", {"a": "A", "b": "B", "c": "C", "d": "D"}, "b"),
+            ["a", "c", "d"],
+        ),
         (widgets.Dropdown(options={"P": "p", "Q": "q"}, value="q"), ["p"]),
+        (widgets.Select(options=range(100), value=50), [49, 51, 48, 52, 47]),
         (widgets.Dropdown(options=["p", "q"], value=None), []),
         (widgets.SelectMultiple(options=["p", "q"], value=["p"]), []),
         (widgets.FloatRangeSlider(value=(1, 2)), []),
