@@ -99,7 +99,8 @@ def beside(control) -> list:
         reach = 1 if isinstance(control, widgets.SelectionSlider) else REACH
         away = sorted((abs(i - index), i) for i in range(len(values)) if i != index)
         return [values[i] for steps, i in away if steps <= reach][:REACH]
-    if not isinstance(place, numbers.Real) or not all(map(control.has_trait, ("min", "max", "step"))):
+    limits = (getattr(control, name, None) for name in ("min", "max", "step"))
+    if not all(isinstance(number, numbers.Real) for number in (place, *limits)):
         return []
     base = control.base if control.has_trait("base") else None
     place = math.log(place, base) if base else place

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import functools
 import html
 import inspect
 import io
@@ -43,6 +42,7 @@ class Quality(NamedTuple):
 DRAFT = Quality(1, "jpeg", {"quality": 88, "subsampling": 2}, inline=True)
 CRISP = Quality(2, "png", {"compress_level": 1})
 REST = 0.15  # seconds without a newer value before the crisp picture is drawn
+PAUSE = 0.002  # seconds in which a newer value gets through; one turn of the event loop is not enough
 
 
 @contextlib.contextmanager
@@ -57,8 +57,13 @@ def _at_work():
 
 
 def _key(values: dict) -> tuple:
-    """Of a front-end's number the last bits may be others than ours."""
-    return tuple(f"{value:.12g}" if isinstance(value, float) else repr(value) for value in values.values())
+    """What tells values apart. Of a front-end's number the last bits may be others than ours."""
+    key = tuple(f"{value:.12g}" if isinstance(value, float) else value for value in values.values())
+    try:
+        hash(key)
+    except TypeError:
+        key = tuple(map(id, values.values()))
+    return key
 
 
 class LiveFigure(widgets.VBox):
@@ -71,8 +76,9 @@ class LiveFigure(widgets.VBox):
 
     The frame is drawn once and kept as pixels; a change puts them back and draws only the moving
     artists: as a quick draft at once, and sharp when the hand rests. Then ``respond`` is asked for what is
-    beside (``controls.beside``), so that the hand's next step finds its draft ready; long work is not begun
-    for that. An exception in ``respond`` is shown in red below the picture, and kept in ``error``.
+    beside (``controls.beside``), so that the hand's next step finds its draft ready; a generator is not
+    begun for that. An exception in ``respond`` is shown in red below the picture, and kept in ``error``,
+    once the hand is there.
 
     ``frames`` counts the pictures that were shown. The Image's height is fixed, so that nothing jumps.
     """
@@ -86,8 +92,8 @@ class LiveFigure(widgets.VBox):
         self._tickets = itertools.count(1)
         self._newest = 0
         self._frames = {}  # by pixel ratio
-        self._stands_at = None  # the values that the picture shows, or would if it were drawn
-        self._ready = {}  # by values, the drafts of the steps beside
+        self._ready = {}  # by values, the drafts of what is beside
+        self._came_from = None  # what is shown: "respond", "generator" or "ready"
         width, height = (int(100 * inches) for inches in picture.figure.get_size_inches())
         self.image = widgets.Image(
             format="png",
@@ -132,30 +138,31 @@ class LiveFigure(widgets.VBox):
         if next(frames, None) is None:
             loop.call_later(REST, self._rest, ticket, loop)
         else:
-            loop.call_soon(self._show_next, frames, ticket, loop)
+            loop.call_later(PAUSE, self._show_next, frames, ticket, loop)
 
     def _rest(self, ticket: int, loop) -> None:
         self._sharpen(ticket)
-        values = self._values()
-        steps = [values | {self._moved: value} for value in beside(self.controls[self._moved])]
-        # Last of all the values that are shown, so that the picture stands there again.
-        loop.call_soon(self._look_ahead, ticket, [*steps, values], loop)
+        if ticket == self._newest and self.error is None and self._came_from != "generator":
+            values = self._values()
+            steps = [values | {self._moved: value} for value in beside(self.controls[self._moved])]
+            loop.call_later(PAUSE, self._look_ahead, ticket, steps, loop)
 
     def _look_ahead(self, ticket: int, steps: list[dict], loop) -> None:
-        """Draw a draft for each of ``steps``, one a turn of the event loop, while the hand rests."""
+        """Draw a draft for each of ``steps``, until a newer value comes."""
         with _at_work():
-            if ticket != self._newest or self.error is not None or not steps:
+            if ticket != self._newest:
+                return
+            if not steps:
+                self._respond(self._values())  # so that the picture stands again where it is shown
                 return
             with contextlib.suppress(Exception):  # shown when the hand gets there
-                if self._respond(steps[0]) is None:  # no long work
+                if self._respond(steps[0]) is None:
                     self._ready[_key(steps[0])] = self._packed(DRAFT)
-        loop.call_soon(self._look_ahead, ticket, steps[1:], loop)
+        loop.call_later(PAUSE, self._look_ahead, ticket, steps[1:], loop)
 
     def _respond(self, values: dict):
-        """The steps of long work, not begun; None where the picture shows ``values`` already."""
-        self._stands_at = None
+        """A generator, not begun; None where the picture shows ``values`` already."""
         steps = self.respond(**values)
-        self._stands_at = _key(values)
         return steps if inspect.isgenerator(steps) else None
 
     def _frames_of(self, ticket: int, drafts: bool = True):
@@ -169,9 +176,13 @@ class LiveFigure(widgets.VBox):
                 ready = self._ready.get(_key(values))
                 self._ready = {}
                 if ready:
+                    self._came_from = "ready"
                     self._show(*ready)
-                elif (steps := self._respond(values)) is None and drafts:
-                    self._paint(DRAFT)
+                else:
+                    steps = self._respond(values)
+                    self._came_from = "respond" if steps is None else "generator"
+                    if steps is None and drafts:
+                        self._paint(DRAFT)
                 if steps is None:
                     self._shown()
                     yield self.frames
@@ -203,7 +214,7 @@ class LiveFigure(widgets.VBox):
             if ticket != self._newest or self.error is not None:
                 return
             try:
-                if self._stands_at != _key(self._values()):  # its draft lay ready
+                if self._came_from == "ready":  # and the picture stands elsewhere
                     self._respond(self._values())
                 self._paint(CRISP)
                 self._render(DRAFT)  # what Matplotlib computes anew for it, before the hand moves
@@ -268,26 +279,32 @@ class LiveFigure(widgets.VBox):
 def live_figure(make):
     """From a function that returns picture, controls and ``respond``, one that returns the LiveFigure.
 
-    It has a ``still(lang=, seed=, **values)``: the whole picture as a Figure, the controls named moved there,
-    the others as they begin, for a page that nobody can touch; nothing is drawn for a hand. Raises TypeError
-    for a control that is not there.
+    It has a ``still``, too.
     """
 
-    @functools.wraps(make, ("__module__", "__name__", "__qualname__", "__doc__"))
     def live(*, lang: str, seed: int = 0) -> LiveFigure:
         return LiveFigure(*make(lang=lang, seed=seed), lang=lang)
 
     def still(*, lang: str, seed: int = 0, **values) -> Figure:
+        """The whole picture as a Figure, for a page that nobody can touch; nothing is drawn for a hand.
+
+        The controls that ``values`` names are moved there, the others stand as they begin. Raises TypeError
+        for a control that is not there.
+        """
         picture, controls, respond = make(lang=lang, seed=seed)
         if unknown := set(values) - set(controls):
             raise TypeError(
                 f"no control is called {', '.join(sorted(unknown))}; there are {', '.join(controls)}"
             )
         with _at_work():
-            for _ in respond(**{name: control.value for name, control in controls.items()} | values) or ():
+            steps = respond(**{name: control.value for name, control in controls.items()} | values)
+            for _ in steps if inspect.isgenerator(steps) else ():
                 pass
         return picture.figure
 
+    for function in (live, still):
+        function.__module__, function.__doc__ = make.__module__, function.__doc__ or make.__doc__
+    live.__name__ = live.__qualname__ = make.__name__
+    still.__qualname__ = f"{make.__name__}.still"
     live.still = still
-    del live.__wrapped__  # its signature is its own
     return live

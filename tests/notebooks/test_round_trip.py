@@ -78,3 +78,44 @@ def test_a_comm_message_in_a_changed_picture_out(kernel, name):
         first, last = (Image.open(urllib.request.urlopen(data.decode())) for data in (came[0], came[-1]))
         assert first.size == last.size
         shown = came[-1]
+
+
+SLOW = """
+import time
+from initkit import live
+figure = live.taste(lang="en")
+def respond(sigma_w):
+    with open({path!r}, "a") as file:
+        print(round(sigma_w, 2), file=file)
+    time.sleep(0.3)
+figure.respond = respond
+print(figure.controls["sigma_w"].model_id)
+figure"""
+
+
+@pytest.mark.xdist_group("kernel")
+def test_a_message_ends_the_looking_ahead(kernel, tmp_path):
+    """It needs several turns of the kernel's event loop to get to the control."""
+    path = tmp_path / "asked"
+    code = SLOW.format(path=str(path))
+    control = "".join(
+        message["content"]["text"]
+        for message in messages(kernel, kernel.execute(code))
+        if message["msg_type"] == "stream"
+    ).strip()
+
+    def move(value):
+        data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
+        kernel.shell_channel.send(kernel.session.msg("comm_msg", {"comm_id": control, "data": data}))
+
+    def asked(value):
+        end = time.monotonic() + 30
+        while not path.exists() or value not in path.read_text().split():
+            assert time.monotonic() < end, f"respond was not asked for {value}"
+            time.sleep(0.01)
+        return path.read_text().split()
+
+    move(1.0)
+    assert asked("0.95") == ["1.0", "0.95"]
+    move(2.0)
+    assert asked("2.0") == ["1.0", "0.95", "2.0"]

@@ -110,12 +110,12 @@ class Counted(Dot):
 def played(monkeypatch, script):
     """Run ``script(rested)`` as in a kernel; ``await rested()`` until nothing is left to do."""
     monkeypatch.setattr(live.figure, "REST", 0.001)
+    monkeypatch.setattr(live.figure, "PAUSE", 0)
 
     async def run():
         async def rested():
-            await asyncio.sleep(0.01)
             for _ in range(20):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
 
         await script(rested)
 
@@ -139,7 +139,6 @@ def test_the_next_step_lies_ready(monkeypatch):
             drawn = figure.image.value
             picture.update(x)
             assert figure._packed(live.figure.DRAFT)[1] == drawn
-            figure._stands_at = None
             picture.asked.clear()
         figure.controls["x"].value = 4.1
         await rested()
@@ -150,6 +149,31 @@ def test_the_next_step_lies_ready(monkeypatch):
         assert picture.point.get_xdata() == [4.2]
         assert np.array_equal(pixels(figure), pixels(dot(x=widgets.FloatSlider(value=4.2, max=10))))
         assert (figure.error, figure.frames) == (None, 7)
+
+    played(monkeypatch, script)
+
+
+@pytest.mark.parametrize("hashable", [True, False])
+def test_values_that_look_alike_are_told_apart(hashable, monkeypatch):
+    class Net:
+        def __init__(self, x):
+            self.x = x
+
+        def __repr__(self):
+            return "Net()"
+
+    if not hashable:
+        Net.__hash__ = None
+    nets, picture = [Net(x) for x in (2, 5, 8)], Dot("en")
+
+    async def script(rested):
+        menu = widgets.Dropdown(options=[(str(net.x), net) for net in nets])
+        figure = dot(lambda net: picture.update(net.x), picture, net=menu)
+        for net in nets[1:]:
+            menu.value = net
+            await rested()
+            assert len(figure._ready) == 2
+        assert np.array_equal(pixels(figure), pixels(dot(x=widgets.FloatSlider(value=8, max=10))))
 
     played(monkeypatch, script)
 
@@ -244,6 +268,7 @@ def test_the_steps_beside():
         (widgets.Dropdown(options=["p", "q"], value=None), []),
         (widgets.SelectMultiple(options=["p", "q"], value=["p"]), []),
         (widgets.FloatRangeSlider(value=(1, 2)), []),
+        (widgets.BoundedFloatText(min=0, max=10), []),  # its step is None
         (widgets.Text("no steps"), []),
     ):
         assert controls.beside(control) == expected
