@@ -12,7 +12,7 @@ ARGS ?=
 RUN_PIP := -m pip --disable-pip-version-check --quiet
 PIP := $(BIN)/python $(RUN_PIP)
 # uv takes a quarter of pip's time, and asks the index that pip is set to. Where it cannot, pip installs.
-INDEX = $${PIP_INDEX_URL:-$$($(PYTHON) $(RUN_PIP) config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}
+INDEX = $${PIP_INDEX_URL:-$$($$pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # One BLAS thread: pytest-xdist has a worker a core, and the nets are small.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
@@ -102,18 +102,23 @@ clean: ## remove .venv and every cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
 
+# venv takes four seconds to bring a pip of its own; the one that is there (from 22.3) can do its work.
+HAS_PIP := import pip, sys; sys.exit([int(n) for n in pip.__version__.split(".")[:2]] < [22, 3])
+
 # The project is installed editable, so only what pip reads can make an installation old.
-# pip is brought by uv: venv takes four seconds for it.
 $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json jupyter/page_config.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "initkit needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv --without-pip $(VENV)
-	$(PYTHON) $(RUN_PIP) --python $(BIN)/python install --no-compile "uv>=0.5" && UV_DEFAULT_INDEX="$(INDEX)" \
-		$(UV) --constraint constraints.txt --editable ".[lab,test]" pip || { \
-		$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
-		{ echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv"; exit 1; }; \
-		$(PYTHON) -m venv $(VENV) && \
-		$(PIP) install --no-compile --constraint constraints.txt --editable ".[lab,test]"; }
+	@if $(PYTHON) -c '$(HAS_PIP)' 2>/dev/null; then \
+		$(PYTHON) -m venv --without-pip $(VENV) && pip="$(PYTHON) $(RUN_PIP) --python $(BIN)/python"; \
+	elif $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+		$(PYTHON) -m venv $(VENV) && pip="$(PIP)"; \
+	else \
+		echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv"; exit 1; \
+	fi && echo "installing into $(VENV)" && { \
+		$$pip install --no-compile "uv>=0.5" && UV_DEFAULT_INDEX="$(INDEX)" \
+		$(UV) --constraint constraints.txt --editable ".[lab,test]" pip || \
+		$$pip install --no-compile --constraint constraints.txt --editable ".[lab,test]" pip; }
 	@$(BIN)/python -c '$(TESTS_USE)' & $(BIN)/python -c '$(KERNELS_USE)'; wait
 	@touch $@
 
