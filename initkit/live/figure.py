@@ -42,7 +42,7 @@ class Quality(NamedTuple):
 DRAFT = Quality(1, "jpeg", {"quality": 88, "subsampling": 2}, inline=True)
 CRISP = Quality(2, "png", {"compress_level": 1})
 REST = 0.15  # seconds without a newer value before the crisp picture is drawn
-PAUSE = 0.002  # seconds in which a newer value gets through; one turn of the event loop is not enough
+PAUSE = 0.005  # seconds in which a newer value gets through: that takes several turns of the event loop
 
 
 @contextlib.contextmanager

