@@ -1,11 +1,36 @@
 """Whole notebooks to one worker each, and one closing line that says what ran."""
 
+import itertools
+import os
+import socket
 from importlib.util import find_spec
 
 import pytest
+from jupyter_client.connect import LocalPortCache
 
 # Doctests import what they look through. tests/unit/test_doctor_torch.py says that it was skipped.
 collect_ignore_glob = [] if find_spec("torch") else ["initkit/doctor/torch_*.py"]
+
+
+# jupyter_client asks the system for ports and lets them go, for the kernel to take: another worker's kernel
+# may take them before (papermill issue 511), and nbval then waits without end. So each worker has ports of
+# its own, below those that the system gives away.
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_ports = itertools.count(20_000 + 500 * (_worker % 25))
+
+
+def _free_port(self, ip):
+    for port in _ports:
+        with socket.socket() as free:
+            try:
+                free.bind((ip, port))
+            except OSError:
+                continue
+        self.currently_used_ports.add(port)
+        return port
+
+
+LocalPortCache.find_available_port = _free_port
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
