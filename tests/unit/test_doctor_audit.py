@@ -409,6 +409,7 @@ def test_a_quantized_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, 
 
 
 @pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")  # which makes the file
 def test_a_quantized_tensor_of_any_claimed_size_is_not_allocated(tmp_path, legacy):
     torch = pytest.importorskip("torch")
 
