@@ -11,7 +11,8 @@ ARGS ?=
 
 RUN_PIP := -m pip --disable-pip-version-check --quiet
 PIP := $(BIN)/python $(RUN_PIP)
-# uv takes a quarter of pip's time, and asks the index that pip is set to. Where it cannot, pip installs.
+# uv takes a quarter of pip's time, and asks the index that pip is set to ($$pip is that of the recipe, below).
+# Where it cannot, pip installs.
 INDEX = $${PIP_INDEX_URL:-$$($$pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # One BLAS thread: pytest-xdist has a worker a core, and the nets are small.

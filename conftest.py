@@ -1,4 +1,4 @@
-"""Whole notebooks to one worker each, and one closing line that says what ran."""
+"""Whole notebooks to one worker each, its kernels on ports of their own, and one line that says what ran."""
 
 import itertools
 import os

@@ -144,8 +144,8 @@ class LiveFigure(widgets.VBox):
         self._sharpen(ticket)
         if ticket == self._newest and self.error is None and self._came_from != "generator":
             values = self._values()
-            steps = [values | {self._moved: value} for value in beside(self.controls[self._moved])]
-            loop.call_later(PAUSE, self._look_ahead, ticket, steps, loop)
+            if steps := [values | {self._moved: value} for value in beside(self.controls[self._moved])]:
+                loop.call_later(PAUSE, self._look_ahead, ticket, steps, loop)
 
     def _look_ahead(self, ticket: int, steps: list[dict], loop) -> None:
         """Draw a draft for each of ``steps``, until a newer value comes."""
@@ -175,16 +175,10 @@ class LiveFigure(widgets.VBox):
                 values = self._values()
                 ready = self._ready.get(_key(values))
                 self._ready = {}
-                if ready:
-                    self._came_from = "ready"
-                    self._show(*ready)
-                else:
-                    steps = self._respond(values)
-                    self._came_from = "respond" if steps is None else "generator"
-                    if steps is None and drafts:
-                        self._paint(DRAFT)
+                steps = None if ready else self._respond(values)
+                self._came_from = "ready" if ready else "respond" if steps is None else "generator"
                 if steps is None:
-                    self._shown()
+                    self._draft(drafts, ready)
                     yield self.frames
                     return
             while True:
@@ -193,9 +187,7 @@ class LiveFigure(widgets.VBox):
                         return
                     if next(steps, self) is self:
                         return
-                    if drafts:
-                        self._paint(DRAFT)
-                    self._shown()
+                    self._draft(drafts)
                 yield self.frames
         except Exception as error:
             self._fail(error)
@@ -203,7 +195,11 @@ class LiveFigure(widgets.VBox):
             if steps is not None:
                 steps.close()
 
-    def _shown(self) -> None:
+    def _draft(self, drafts: bool, ready: tuple[str, bytes] | None = None) -> None:
+        if ready:
+            self._show(*ready)
+        elif drafts:
+            self._paint(DRAFT)
         self.frames += 1
         if self.error is not None:
             self.error = None

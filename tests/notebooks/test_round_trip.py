@@ -46,29 +46,35 @@ def messages(client, parent: str):
     raise TimeoutError("the kernel went on for more than a minute")
 
 
+def printed(client, code: str) -> str:
+    text = ""
+    for message in messages(client, client.execute(code)):
+        assert message["msg_type"] != "error", message["content"]
+        if message["msg_type"] == "stream":
+            text += message["content"]["text"]
+    return text
+
+
+def send(client, control: str, state: dict) -> str:
+    """As a front-end does where the hand moves; the message's id."""
+    content = {"comm_id": control, "data": {"method": "update", "state": state, "buffer_paths": []}}
+    request = client.session.msg("comm_msg", content)
+    client.shell_channel.send(request)
+    return request["header"]["msg_id"]
+
+
 @pytest.mark.xdist_group("kernel")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_comm_message_in_a_changed_picture_out(kernel, name):
     code = SHOW.format(name=name, lang=("zh", "en")[NAMES.index(name) % 2])
-    printed = ""
-    for message in messages(kernel, kernel.execute(code)):
-        assert message["msg_type"] != "error", message["content"]
-        if message["msg_type"] == "stream":
-            printed += message["content"]["text"]
-    image, *controls = printed.split("\n")[:-1]
+    image, *controls = printed(kernel, code).split("\n")[:-1]
     shown = None
     for line in controls:
         control, trait, value = line.split()
         state = {trait: float(value) if "." in value else int(value)}
-        content = {
-            "comm_id": control,
-            "data": {"method": "update", "state": state, "buffer_paths": []},
-        }
-        request = kernel.session.msg("comm_msg", content)
-        kernel.shell_channel.send(request)
         came = [
             bytes(message["buffers"][0])
-            for message in messages(kernel, request["header"]["msg_id"])
+            for message in messages(kernel, send(kernel, control, state))
             if message["msg_type"] == "comm_msg"
             and message["content"]["comm_id"] == image
             and message["buffers"]
@@ -97,16 +103,7 @@ figure"""
 def test_a_message_ends_the_looking_ahead(kernel, tmp_path):
     """It needs several turns of the kernel's event loop to get to the control."""
     path = tmp_path / "asked"
-    code = SLOW.format(path=str(path))
-    control = "".join(
-        message["content"]["text"]
-        for message in messages(kernel, kernel.execute(code))
-        if message["msg_type"] == "stream"
-    ).strip()
-
-    def move(value):
-        data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
-        kernel.shell_channel.send(kernel.session.msg("comm_msg", {"comm_id": control, "data": data}))
+    control = printed(kernel, SLOW.format(path=str(path))).strip()
 
     def asked(value):
         end = time.monotonic() + 30
@@ -115,8 +112,8 @@ def test_a_message_ends_the_looking_ahead(kernel, tmp_path):
             time.sleep(0.01)
         return path.read_text().split()
 
-    move(1.0)
+    send(kernel, control, {"value": 1.0})
     assert asked("0.95") == ["1.0", "0.95"]
-    move(2.0)
+    send(kernel, control, {"value": 2.0})
     # One more, where the machine is so busy that PAUSE passes within a turn; all were 1.05, 1.0.
     assert asked("2.0") in (["1.0", "0.95", "2.0"], ["1.0", "0.95", "1.05", "2.0"])
