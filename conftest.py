@@ -1,5 +1,6 @@
 """Whole notebooks to one worker each, its kernels on ports of their own, and one line that says what ran."""
 
+import gc
 import itertools
 import os
 import socket
@@ -38,6 +39,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.suffix == ".ipynb":  # nbval's cells share a kernel
             item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
+
+
+def pytest_collection_finish():
+    """What is there now stays to the end: the garbage collector need not look through it again."""
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)

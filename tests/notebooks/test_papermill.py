@@ -1,4 +1,4 @@
-"""Run every lesson whole: as it is, and solved, with another seed, in the other language."""
+"""Run every lesson whole: as it is, and once more, solved, with another seed, in the other language."""
 
 import base64
 import io
@@ -7,12 +7,14 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
+from jupyter_client import KernelManager
 from PIL import Image
 
 import notebooks as tool
 from initkit.live.figure import ERROR_CLASS
 
 BOTH = [(lang, name) for name in tool.lessons() for lang in ("en", "zh")]
+IDS = [f"{lang}-{name.removesuffix('.ipynb')}" for lang, name in BOTH]
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 
@@ -22,7 +24,24 @@ def kernels_leave_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
-def run(path, target, parameters=None):
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(b, marks=pytest.mark.xdist_group(i)) for b, i in zip(BOTH, IDS, strict=True)],
+    ids=IDS,
+)
+def lesson(request):
+    """Language, name and kernel: a new one, which the lesson's tests share."""
+    manager = KernelManager(client_class="jupyter_client.asynchronous.AsyncKernelClient")
+    clients, connect = [], manager.client
+    manager.client = lambda **how: clients.append(connect(**how)) or clients[-1]
+    yield *request.param, manager
+    for client in clients:
+        client.stop_channels()
+    if manager.has_kernel:
+        manager.shutdown_kernel(now=True)
+
+
+def run(path, target, parameters=None, **engine):
     known = papermill.inspect_notebook(str(path)) if parameters else {}
     assert set(parameters or ()) <= set(known), "papermill would only warn about an unknown parameter"
     return papermill.execute_notebook(
@@ -36,6 +55,7 @@ def run(path, target, parameters=None):
         request_save_on_cell_execute=False,  # else it is written twice a cell, and once more at the end
         autosave_cell_every=0,
         shutdown_kernel="immediate",  # else it unloads all it has, for a third of a second
+        **engine,
     )
 
 
@@ -81,8 +101,9 @@ def compare_static_pictures(done, stored):
             assert np.abs(drawn - kept).mean() < 0.5, f"{then.id}: make record"
 
 
-def run_and_look(lang, name, folder, parameters=None):
-    done = run(tool.ROOT / lang / name, folder / name, parameters)
+def run_and_look(lesson, folder, parameters=None):
+    lang, name, kernel = lesson
+    done = run(tool.ROOT / lang / name, folder / name, parameters, km=kernel)
     assert errors(done) == []
     pictures = [m for m in widget_models(done) if m["model_name"] == "ImageModel"]
     assert all(m.get("buffers") for m in pictures), "an empty live figure"
@@ -91,19 +112,19 @@ def run_and_look(lang, name, folder, parameters=None):
     return done
 
 
-@pytest.mark.parametrize(("lang", "name"), BOTH, ids=lambda part: part.removesuffix(".ipynb"))
-def test_lesson_runs(lang, name, tmp_path):
-    done = run_and_look(lang, name, tmp_path)
+def test_lesson_runs(lesson, tmp_path):
+    done = run_and_look(lesson, tmp_path)
     assert set(verdicts(done)) <= {"…"}  # untouched, an exercise says that it is not done
-    compare_static_pictures(done, tool.read(tool.ROOT / lang / name))
+    compare_static_pictures(done, tool.read(tool.ROOT.joinpath(*lesson[:2])))
 
 
-@pytest.mark.parametrize(("lang", "name"), BOTH, ids=lambda part: part.removesuffix(".ipynb"))
-def test_lesson_runs_solved_with_another_seed_and_language(lang, name, tmp_path):
+def test_lesson_runs_again_solved_with_another_seed_and_language(lesson, tmp_path):
+    """As a reader runs it who has changed the parameters: in the kernel that is there."""
+    lang, name, _ = lesson
     parameters = {"LANG": {"en": "zh", "zh": "en"}[lang], "SEED": 1}
     if "SOLVE" in papermill.inspect_notebook(str(tool.ROOT / lang / name)):
         parameters["SOLVE"] = True
-    assert set(verdicts(run_and_look(lang, name, tmp_path, parameters))) <= {"✓"}
+    assert set(verdicts(run_and_look(lesson, tmp_path, parameters))) <= {"✓"}
 
 
 BROKEN = {
