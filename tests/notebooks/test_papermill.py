@@ -32,7 +32,7 @@ def kernels_leave_nothing_behind(tmp_path, monkeypatch):
 def lesson(request):
     """Language, name and kernel: a new one, which the lesson's tests share."""
     manager = KernelManager(client_class="jupyter_client.asynchronous.AsyncKernelClient")
-    clients, connect = [], manager.client
+    clients, connect = [], manager.client  # papermill leaves open what goes to a kernel that is not its own
     manager.client = lambda **how: clients.append(connect(**how)) or clients[-1]
     yield *request.param, manager
     for client in clients:
