@@ -14,7 +14,6 @@ import notebooks as tool
 from initkit.live.figure import ERROR_CLASS
 
 BOTH = [(lang, name) for name in tool.lessons() for lang in ("en", "zh")]
-IDS = [f"{lang}-{name.removesuffix('.ipynb')}" for lang, name in BOTH]
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 
@@ -26,8 +25,8 @@ def kernels_leave_nothing_behind(tmp_path, monkeypatch):
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(b, marks=pytest.mark.xdist_group(i)) for b, i in zip(BOTH, IDS, strict=True)],
-    ids=IDS,
+    params=[pytest.param(part, marks=pytest.mark.xdist_group("-".join(part))) for part in BOTH],
+    ids=lambda part: "-".join(part).removesuffix(".ipynb"),
 )
 def lesson(request):
     """Language, name and kernel: a new one, which the lesson's tests share."""
@@ -41,7 +40,7 @@ def lesson(request):
         manager.shutdown_kernel(now=True)
 
 
-def run(path, target, parameters=None, **engine):
+def run(path, target, parameters=None, kernel=None):
     known = papermill.inspect_notebook(str(path)) if parameters else {}
     assert set(parameters or ()) <= set(known), "papermill would only warn about an unknown parameter"
     return papermill.execute_notebook(
@@ -55,7 +54,7 @@ def run(path, target, parameters=None, **engine):
         request_save_on_cell_execute=False,  # else it is written twice a cell, and once more at the end
         autosave_cell_every=0,
         shutdown_kernel="immediate",  # else it unloads all it has, for a third of a second
-        **engine,
+        km=kernel,
     )
 
 
@@ -103,7 +102,7 @@ def compare_static_pictures(done, stored):
 
 def run_and_look(lesson, folder, parameters=None):
     lang, name, kernel = lesson
-    done = run(tool.ROOT / lang / name, folder / name, parameters, km=kernel)
+    done = run(tool.ROOT / lang / name, folder / name, parameters, kernel)
     assert errors(done) == []
     pictures = [m for m in widget_models(done) if m["model_name"] == "ImageModel"]
     assert all(m.get("buffers") for m in pictures), "an empty live figure"
