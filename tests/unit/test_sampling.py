@@ -1,8 +1,12 @@
 """Fills: the same whatever the threads, the layout or the piece; streams that have nothing in common."""
 
+import hashlib
+import json
+import os
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,6 +127,122 @@ def test_a_tensor_too_large_for_memory_is_filled_in_a_memory_map(tmp_path):
     assert np.array_equal(
         np.memmap(path, np.float32, "r", shape=(8192, 4096)), ik.he_normal((8192, 4096), rng=0)
     )
+
+
+# What one seed promises -----------------------------------------------------------------------------
+
+SHAPE = (41, 37)  # an odd number of entries: SIMD's full vectors and what is left over
+PROMISED = {
+    "uniform": lambda dtype: ik.uniform(SHAPE, -1, 2, rng=3, dtype=dtype),
+    "uniform, few steps": lambda dtype: ik.uniform(SHAPE, 1000, 1001, rng=3, dtype=dtype),
+    "xavier_uniform": lambda dtype: ik.xavier_uniform(SHAPE, rng=3, dtype=dtype),
+    "normal": lambda dtype: ik.normal(SHAPE, 0.5, 2, rng=3, dtype=dtype),
+    "normal, tiny": lambda dtype: ik.normal(SHAPE, 0, 2.0**-13, rng=3, dtype=dtype),
+    "he_normal": lambda dtype: ik.he_normal(SHAPE, rng=3, dtype=dtype),
+    "many blocks": lambda dtype: ik.he_normal(BIG, rng=3, dtype=dtype),
+    "sparse": lambda dtype: ik.sparse(SHAPE, 0.5, rng=3, dtype=dtype),
+}
+REDRAWN = {
+    "truncated_normal": lambda dtype: ik.truncated_normal(SHAPE, rng=3, dtype=dtype),
+    "lecun_normal": lambda dtype: ik.lecun_normal(SHAPE, rng=3, dtype=dtype),
+}
+# The first 16 hexadecimal digits of SHA-256 over the little-endian bytes, by what was drawn and the dtype.
+SUMS = json.loads(Path(__file__).with_name("seeds.json").read_text(encoding="utf-8"))
+
+
+def sums() -> dict[str, str]:
+    """Of everything whose bits are promised."""
+    found = {}
+    for dtype in ("float16", "float32", "float64"):
+        for name, draw in (PROMISED if dtype == "float64" else PROMISED | REDRAWN).items():
+            drawn = np.ascontiguousarray(draw(dtype), np.dtype(dtype).newbyteorder("<"))
+            found[f"{name}, {dtype}"] = hashlib.sha256(drawn).hexdigest()[:16]
+    return found
+
+
+def on_a_plainer_cpu(statement: str) -> str:
+    """What a new Python prints without this CPU's optional instructions, with BLAS's oldest kernel."""
+    features = sys.modules["numpy._core._multiarray_umath"]
+    there = [name for name in features.__cpu_dispatch__ if features.__cpu_features__.get(name)]
+    plainer = {"NPY_DISABLE_CPU_FEATURES": " ".join(there), "OPENBLAS_CORETYPE": "Prescott"}
+    code = f"import json, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); {statement}"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | plainer, capture_output=True, encoding="utf-8"
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_one_seed_gives_the_same_bits_as_on_other_machines():
+    assert sums() == SUMS
+
+
+def test_one_seed_gives_the_same_bits_on_a_plainer_cpu():
+    assert (
+        json.loads(on_a_plainer_cpu("import test_sampling; print(json.dumps(test_sampling.sums()))")) == SUMS
+    )
+
+
+def test_orthogonal_differs_between_kernels_in_the_last_digits_alone():
+    statement = "import initkit as ik; print(json.dumps(ik.orthogonal((64, 96), rng=3).tolist()))"
+    there = np.array(json.loads(on_a_plainer_cpu(statement)))
+    assert np.abs(there - ik.orthogonal((64, 96), rng=3)).max() < 1e-6
+
+
+def test_the_logarithm_is_right():
+    """−2 ln u over every power of 2 that a draw can give, and close to 1, where it is 0."""
+    u = np.random.default_rng(0).uniform(0.5, 1, (31, 4000)) * 2.0 ** -np.arange(31)[:, None]
+    u = np.concatenate([u.ravel(), [2.0**-31], 1 - np.arange(100) * 2.0**-24]).astype(np.float32)
+    found = u.copy()
+    sampling._times_log(found, -2.0)
+    np.testing.assert_allclose(found, -2 * np.log(u.astype(np.float64)), rtol=1e-6)
+
+
+# U[low, high) where the dtype has few numbers ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        ("float16", 1000, 1001),
+        ("float16", 100, 101),
+        ("float16", 1, 2),
+        ("float16", 0, 1e-6),
+        ("float16", -2050, -2040),
+        ("float32", 2.0**23, 2.0**23 + 7),
+    ],
+)
+def test_all_numbers_in_a_coarse_interval_are_as_likely(dtype, low, high):
+    """Each within 5.5 standard errors of its share of [low, high): false-alarm rate 1e-4 in all."""
+    n = 200_000
+    values, counts = np.unique(ik.uniform(n, low, high, rng=0, dtype=dtype).astype(float), return_counts=True)
+    number = np.dtype(dtype).type
+    steps, at = [], number(low)
+    while float(at) < high:
+        steps.append(float(at))
+        at = np.nextafter(at, number(np.inf))
+    share = np.diff([*steps, high]) / (high - low)
+    assert len(share) < 1100
+    assert np.array_equal(values, steps)
+    assert (np.abs(counts / n - share) < 5.5 * np.sqrt(share / n)).all()
+
+
+def test_float16_keeps_the_variance_and_the_mean():
+    """Within 4.5 standard errors each, over six bounds: false-alarm rate 8e-5."""
+    n = 4_000_000
+    for bound in (0.05, 0.0626, 0.1, 0.5, 1.0, 3.0):
+        w = ik.uniform(n, -bound, bound, rng=1, dtype=np.float16).astype(np.float64)
+        assert -bound <= w.min()
+        assert w.max() < bound
+        assert abs(np.square(w).mean() / (bound**2 / 3) - 1) < 4.5 * np.sqrt(0.8 / n)
+        assert abs(w.mean()) < 4.5 * bound / np.sqrt(3 * n)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.0])
+def test_equal_bounds_give_a_constant(dtype, value):
+    drawn = sampling.fill(np.empty(5, dtype), sampling.uniform(value, value, np.dtype(dtype)), rng=0)
+    assert np.array_equal(drawn, np.full(5, value, dtype))
 
 
 # Streams have nothing in common ---------------------------------------------------------------------
