@@ -651,7 +651,8 @@ def sparse(
     Var[W] = (1 − ⌈sparsity·n⌉/n)·std². ``mode="fan_in"`` limits the weights that come into a unit, so that
     units differ and yet do not saturate: Martens keeps 15, which is ``sparsity=1 - 15 / fan_in``.
     ``mode="fan_out"`` limits those that leave an input, n = fan_out, as ``torch.nn.init.sparse_`` does; units
-    then have different numbers of inputs, and some may have none. Source: Martens 2010, section 5. Lesson 06.
+    then have different numbers of inputs, and some may have none. Of few weights ⌈sparsity·n⌉ can be all n.
+    Source: Martens 2010, section 5. Lesson 06.
     Raises ValueError for a shape that has not two axes (several may be one together, as in ``identity``),
     sparsity outside [0, 1), a negative std, another mode, or bad axes.
 
