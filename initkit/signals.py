@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arguments import is_bool
 from .network import MLP
 
 
@@ -191,6 +192,8 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
 
 
 def _checked_edges(edges) -> np.ndarray:
+    if is_bool(np.asarray(edges)):
+        raise TypeError(f"edges must be numbers, not {edges!r}")
     edges = np.asarray(edges, np.float64)
     if edges.ndim != 1 or len(edges) < 2 or not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
         raise ValueError(f"edges must be two or more finite numbers that rise, not {edges!r}")

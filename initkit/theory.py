@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ import scipy
 from numpy.polynomial import chebyshev
 
 from . import activations
+from .arguments import is_number, is_whole
 from .network import MLP, NORM_EPSILON
 from .signals import FLAT, Signals, mean_cosine, mean_square, measure, softmax_cross_entropy, steepest_slope
 
@@ -257,10 +257,10 @@ def predict(
     -29.0
     """
     for name, value in (("depth", depth), ("width", width)):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        if not is_whole(value) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
     _check_sizes(sigma_w=sigma_w, sigma_b=sigma_b, q0=q0, grad_var=grad_var)
-    if not isinstance(c0, numbers.Real) or not abs(c0) <= 1:
+    if not is_number(c0) or not abs(c0) <= 1:
         raise ValueError(f"c0 must lie in [-1, 1], not {c0!r}")
     # An MLP's own rules for these two, and their errors.
     like = MLP([1, 1], activation, "zeros", residual=residual, norm=norm)
@@ -285,6 +285,8 @@ def predict_for(net: MLP, x, y=None, *, grad_var: float | None = None) -> Signal
     >>> bool(abs(predict_for(net, x).q[9] / 0.0476 - 1) < 0.1)
     True
     """
+    if grad_var is not None and not is_number(grad_var):
+        raise ValueError(f"grad_var must be None or a number, not {grad_var!r}")
     x = net.checked(x)
     sigma_w = [math.sqrt(n * mean_square(w)) for n, w in zip(net.widths, net.weights, strict=False)]
     sigma_b = [math.sqrt(mean_square(b)) for b in net.biases]
@@ -408,7 +410,7 @@ def _root(function, low: float, high: float) -> float:
 
 def _check_sizes(**arguments) -> None:
     for name, value in arguments.items():
-        if not (isinstance(value, numbers.Real) and np.isfinite(value) and value >= 0):
+        if not (is_number(value) and np.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from . import sampling
+from .arguments import is_number, is_whole
 from .datasets import Data
 from .network import MLP
 from .signals import softmax_cross_entropy
@@ -88,10 +88,10 @@ def iterate(
 
     Closing the iterator stops the training; a live figure does so when the reader moves on.
     """
-    if not isinstance(lr, numbers.Real) or not np.isfinite(lr) or lr <= 0:
+    if not is_number(lr) or not np.isfinite(lr) or lr <= 0:
         raise ValueError(f"lr must be a finite number above 0, not {lr!r}")
     for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if not hasattr(value, "__index__") or value < least:
+        if not is_whole(value) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
     if not isinstance(optimizer, str) or optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {optimizer!r}")

@@ -54,7 +54,10 @@ EXACT = [
     ("orthogonal", (200, 50), {"gain": math.sqrt(2)}),
     ("orthogonal", (64, 8, 3, 3), {}),
     ("sparse", (100, 60), {"sparsity": 0.9, "std": 0.01}),
-    ("sparse", (256, 60), {"sparsity": 0.9, "std": 0.01}),
+    ("sparse", (60, 256), {"sparsity": 0.9, "std": 0.01}),
+    ("sparse", (256, 60), {"sparsity": 0.9, "std": 0.01, "mode": "fan_out"}),
+    ("delta_orthogonal", (90, 80, 4, 2), {}),
+    ("delta_orthogonal", (90, 80, 4, 2), {"centre": "lower"}),
 ]
 
 
@@ -231,7 +234,7 @@ def test_multiples_are_alike_after_they_were_rounded(rounded, units_last):
         assert finding.kind == "symmetric_rows"
         assert finding.fields["second"] == finding.fields["first"] + shape[0] // 2
     assert found(ik.he_normal((300, 2), rng=0)) == []  # of such lines some are alike by chance
-    few = ik.sparse((3000, 300), sparsity=0.999, rng=0).T.copy()  # alike where they were kept, not elsewhere
+    few = ik.sparse((300, 3000), sparsity=0.999, rng=0)  # alike where they were kept, not elsewhere
     assert found(few) == []
 
 
@@ -256,7 +259,7 @@ def test_refused():
     assert identify(3.0).matches[0].scheme == "constant"
 
 
-@pytest.mark.parametrize("fan_in", [0, -3, float("nan"), float("inf"), "64"])
+@pytest.mark.parametrize("fan_in", [0, -3, float("nan"), float("inf"), "64", True])
 def test_a_fan_that_is_none(fan_in):
     with pytest.raises(ValueError, match="fan_in must be a positive number"):
         identify(ik.zeros(8), fan_in=fan_in)
