@@ -98,8 +98,8 @@ _ANGLES = np.cos(np.pi * np.arange(20) / 19)  # both ends too, so that c = ±1 i
 _FIT_ANGLES = np.linalg.inv(chebyshev.chebvander(_ANGLES, 19))
 _COSINES = np.cos((_ANGLES + 1) * np.pi / 2)
 # Each column is divided by this power of q, so that what stays the same under ReLU does so exactly.
-_MEAN, _SECOND, _FOURTH, _PASSED, _SLOPE2 = range(5)
-_UNITS = np.array([0.5, 1, 2, 1, 0] + [1] * len(_ANGLES))
+_MEAN, _SECOND, _VARIANCE, _SPREAD, _PASSED, _SLOPE2 = range(6)  # _SPREAD: Var[f²]
+_UNITS = np.array([0.5, 1, 1, 2, 1, 0] + [1] * len(_ANGLES))
 
 
 def _chebyshev(coefficients: list[float], x: float) -> float:
@@ -108,6 +108,12 @@ def _chebyshev(coefficients: list[float], x: float) -> float:
     for a in reversed(coefficients):
         one, two = a + twice * one - two, one
     return one - x * two
+
+
+def _variance(values: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Of each row. E[f²] − E[f]² would lose its digits where f(0) is not 0 and q is small."""
+    found = np.square(values - mean[:, None]) @ _W
+    return np.where(found > 1e-30 * np.square(mean), found, 0.0)  # what is less, f was rounded by
 
 
 class _Means:
@@ -125,7 +131,8 @@ class _Means:
         a, b = self.activation.lines
         second = (a * a + b * b) / 2
         map_of_angle = ((a + b) / 2) ** 2 * _COSINES + ((b - a) / 2) ** 2 * _absolute(_COSINES)
-        means = [(b - a) / activations.SQRT_2PI, second, 1.5 * (a**4 + b**4), second, second]
+        mean = (b - a) / activations.SQRT_2PI
+        means = [mean, second, second - mean**2, 1.5 * (a**4 + b**4) - second**2, second, second]
         fit = np.zeros((len(_NODES), len(_UNITS)))
         fit[0] = [*means, *(_FIT_ANGLES @ map_of_angle)]
         return fit, [second]
@@ -139,8 +146,10 @@ class _Means:
             q = 10 ** ((i + (_NODES + 1) / 2) / _CELLS)
             values, slopes = _on_gaussian(f, q), _on_gaussian(df, q)
             squares = np.square(values)
+            mean, second = values @ _W, squares @ _W
+            variance, spread = _variance(values, mean), _variance(squares, second)
             passed = ((values * slopes * _Z) @ _W) * np.sqrt(q)  # q·d E[f²]/dq
-            means = [values @ _W, squares @ _W, np.square(squares) @ _W, passed, np.square(slopes) @ _W]
+            means = [mean, second, variance, spread, passed, np.square(slopes) @ _W]
             map_of_angle = _together(*_kernels(f, df, q), _COSINES) @ _FIT_ANGLES.T
             fit = _FIT @ (np.column_stack([*means, map_of_angle]) / q[:, None] ** _UNITS)
             self.cells[i] = fit, fit[:, _SECOND].tolist()
@@ -148,12 +157,20 @@ class _Means:
 
     @functools.cached_property
     def _powers(self) -> list[np.ndarray]:
-        """For each end, the power of q that E[f²]/q goes on as, and that of E[f'²]."""
+        """For each end, the powers of q that the columns go on as, in their units: by that of E[f²]/q, but
+        for those that have one of their own (small q's variances, where f(0) is not 0)."""
         found = []
-        for i, x in ((_LOWEST, -1.0), (_HIGHEST, 1.0)):
-            ends = self._cell(i)[0][:, [_SECOND, _SLOPE2]]
-            slope = chebyshev.chebval(x, chebyshev.chebder(ends)) / chebyshev.chebval(x, ends)
-            found.append(np.nan_to_num(np.round(slope * 2 * _CELLS / math.log(10), 6)))
+        for i, x, own in (
+            (_LOWEST, -1.0, [_SECOND, _VARIANCE, _SPREAD, _SLOPE2]),
+            (_HIGHEST, 1.0, [_SECOND, _SLOPE2]),
+        ):
+            ends = self._cell(i)[0][:, own]
+            with np.errstate(all="ignore"):  # of a constant f, 0/0
+                slope = chebyshev.chebval(x, chebyshev.chebder(ends)) / chebyshev.chebval(x, ends)
+            slope = np.nan_to_num(np.round(slope * 2 * _CELLS / math.log(10), 6))
+            powers = slope[0] * _UNITS
+            powers[own] = slope
+            found.append(powers)
         return found
 
     @functools.cached_property
@@ -161,7 +178,7 @@ class _Means:
         """The columns where all signals are 0: f(0) and f'(0) themselves, no matter what is beside."""
         zero = np.zeros(1)
         value, slope = float(self.activation.f(zero)[0]), float(self.activation.df(zero)[0])
-        return [value, value**2, value**4, 0.0, slope**2, value**2] + [0.0] * (len(_ANGLES) - 1)
+        return [value, value**2, 0.0, 0.0, 0.0, slope**2, value**2] + [0.0] * (len(_ANGLES) - 1)
 
     def second(self, q: float) -> float:
         """E[f(√q z)²]."""
@@ -171,7 +188,7 @@ class _Means:
         place = math.log10(inside) * _CELLS
         i = min(math.floor(place), _HIGHEST)
         found = q * _chebyshev(self._cell(i)[1], 2 * (place - i) - 1)
-        if inside != q and (power := self._powers[q > inside][0]):
+        if inside != q and (power := self._powers[q > inside][_SECOND]):
             found *= float(np.power(q / inside, power))
         return found
 
@@ -184,12 +201,12 @@ class _Means:
         found = np.empty((len(q), len(_UNITS)))
         for i in np.unique(cell):
             found[cell == i] = x[cell == i] @ self._cell(i)[0]
+        # Where what f leaves of a variance is narrower than the nodes, the polynomial swings about 0.
+        found[:, [_VARIANCE, _SPREAD]] = np.maximum(found[:, [_VARIANCE, _SPREAD]], 0)
         for outside, end in ((q < _LOW, 0), (q > _HIGH, 1)):
             if outside.any() and self._powers[end].any():
-                of_f, of_slope = self._powers[end]
-                powers = np.where(np.arange(len(_UNITS)) == _SLOPE2, of_slope, of_f * _UNITS)
-                found[outside] *= (q[outside] / inside[outside])[:, None] ** powers
-        found *= np.stack([np.sqrt(q), q, q * q, q, np.ones(len(q)), *[q] * len(_ANGLES)], axis=1)
+                found[outside] *= (q[outside] / inside[outside])[:, None] ** self._powers[end]
+        found *= np.stack([np.sqrt(q), q, q, q * q, q, np.ones(len(q)), *[q] * len(_ANGLES)], axis=1)
         found[q == 0] = self._at_zero
         return found
 
@@ -317,17 +334,17 @@ def _recursion(net, widths, skips, sigma_w, sigma_b, q0, c0, grad_var) -> Signal
         q = np.array(q)
         inner = q[:-1] / (q[:-1] + NORM_EPSILON) if net.norm else q[:-1]  # of what f sees
         found = means.columns(inner)
-        mean, second, fourth, passed, slope2 = found[:, :5].T
+        mean, second, variance, spread, passed, slope2 = found[:, : _SLOPE2 + 1].T
         chi = np.array(w2[1:]) * slope2
         return Signals(
             q=q,
             activation_mean=np.append(mean, 0.0),
-            activation_var=np.append(second - mean**2, q[-1]),
-            correlation=_correlations(found[:, 5:], skips, q, w2, b2, scale2, q0, c0),
+            activation_var=np.append(variance, q[-1]),
+            correlation=_correlations(found[:, _SLOPE2 + 1 :], skips, q, w2, b2, scale2, q0, c0),
             saturated=np.append(means.flat_share(inner), 0.0),
             dead=np.full(depth, np.nan),
             grad_var=None if grad_var is None else _backward(net, widths, skips, q, chi, scale2, grad_var),
-            q_band=_band(net, widths, q, second, fourth, passed, np.array(w2[1:])),
+            q_band=_band(net, widths, q, second, spread, passed, np.array(w2[1:])),
         )
 
 
@@ -358,7 +375,7 @@ def _backward(net, widths, skips, q, chi, scale2, grad_var) -> np.ndarray:
     return grad_var * np.append(np.cumprod(factors[::-1])[::-1], 1.0)
 
 
-def _band(net, widths, q, second, fourth, slope, w2) -> np.ndarray | None:
+def _band(net, widths, q, second, spread, slope, w2) -> np.ndarray | None:
     """exp(log q − s²/2 ± 1.96 s), s² the variance of log q_l over nets of these widths.
 
     V_l, the variance that layer l's units share, fluctuates as the mean of f² over n_{l−1} units does; q_l
@@ -367,7 +384,7 @@ def _band(net, widths, q, second, fourth, slope, w2) -> np.ndarray | None:
     if net.residual is not None or net.norm:
         return None
     ratio = w2 * second / q[1:]  # the weights' part of q
-    spread = ratio**2 * (fourth / second**2 - 1) / widths[1:-1]
+    spread = ratio**2 * spread / second**2 / widths[1:-1]
     passed = w2 * slope / q[1:]  # d log q_{l+1} / d log q_l
     v = [0.0]  # of log V_l; a factor 1 + x with Var[x] = u has a logarithm of variance log(1 + u)
     for kept, added in zip(np.square(passed).tolist(), np.log1p(spread).tolist(), strict=True):

@@ -49,7 +49,7 @@ def assert_same(found, array, units_last=False):
     expected = scan.scan_array(np.ascontiguousarray(array), units_last)
     for name in ("shape", "last", "n", "non_finite", "zeros", "low", "high", "epsilon"):
         assert getattr(found, name) == getattr(expected, name), name
-    for name in ("sum", "squares", "by_row", "by_column", "kept", "gram"):
+    for name in ("mean", "centred", "squares", "by_row", "by_column", "kept", "gram"):
         if hasattr(expected, name):
             np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-9)
 
@@ -207,7 +207,7 @@ def test_keras_chunks_are_unpacked_a_part_at_a_time(tmp_path, monkeypatch):
     found = scans(tmp_path / "w.h5")
     assert len(asked) == 1 + 6 + 1 + 2
     for name, tensor in tensors.items():
-        for sums in ("n", "sum", "squares", "by_row", "by_column", "kept"):
+        for sums in ("n", "mean", "centred", "squares", "by_row", "by_column", "kept"):
             if hasattr(found[name], sums):
                 expected = getattr(scan.scan_array(np.ascontiguousarray(tensor), units_last=True), sums)
                 np.testing.assert_allclose(getattr(found[name], sums), expected, rtol=1e-9)

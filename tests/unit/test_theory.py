@@ -240,15 +240,33 @@ def test_polynomials_stand_for_the_means(name):
     assert found[:, theory._MEAN] / np.sqrt(second) == pytest.approx(
         values @ theory._W / np.sqrt(second), abs=1e-8
     )
-    assert found[:, theory._FOURTH] == pytest.approx(np.square(np.square(values)) @ theory._W, rel=1e-6)
+    # Of the centred moments, from where the values share fewer digits than float64 has: f(0) is 0, or √q is
+    # more than 1e-8 of it.
+    mean = values @ theory._W
+    for column, g, middle in (
+        (theory._VARIANCE, values, mean), (theory._SPREAD, np.square(values), second)
+    ):  # fmt: skip
+        exact = np.square(g - middle[:, None]) @ theory._W
+        told = exact > 1e-16 * np.square(middle)
+        assert found[told, column] == pytest.approx(exact[told], rel=1e-6)
+        assert (found[:, column] >= 0).all()
     known = np.square(slopes) @ theory._W > 1e-8  # else f' is narrower than the distance of the nodes
     assert found[known, theory._SLOPE2] == pytest.approx((np.square(slopes) @ theory._W)[known], rel=1e-6)
     middling = (q > 1e-6) & (q < 10)
     for c in (-1.0, -0.7, 0.2, 0.95, 1.0):
-        map_of_angle = found[middling, 5:].T / second[middling]
+        map_of_angle = found[middling, theory._SLOPE2 + 1 :].T / second[middling]
         ours = np.polynomial.chebyshev.chebval(2 / np.pi * np.arccos(c) - 1, map_of_angle)
         exact = theory._together(*theory._kernels(f, df, q[middling]), [c])[:, 0] / second[middling]
         assert ours == pytest.approx(exact, abs=1e-5)
+
+
+@pytest.mark.parametrize(("name", "slope"), [("sigmoid", 0.25), ("softplus", 0.5)])
+def test_a_small_signal_beside_a_large_mean_has_its_variance(name, slope):
+    """f(√q z) = f(0) + f'(0)·√q z + O(q): below 1e-9 E[f²] − E[f]² has no digit of f'(0)²·q."""
+    for q in (1e-8, 1e-12, 1e-17, 1e-24):
+        p = ik.predict(2, 100, name, 1.0, q0=q)
+        assert p.activation_var[0] == pytest.approx(slope**2 * q, rel=1e-3 if q < 1e-18 else 1e-6)
+    assert ik.predict(2, 100, np.ones_like).activation_var[0] == 0
 
 
 @pytest.mark.parametrize(
