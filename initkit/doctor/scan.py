@@ -79,6 +79,7 @@ class Scan:
             rng = np.random.default_rng(1)
             self._factors = [rng.standard_normal((PRODUCTS, n)) for n in self.shape[::-1]]
             self.products = [np.zeros((PRODUCTS, n)) for n in self.shape]  # of rows, of columns
+        # What is sorted later is float64, too: NumPy 2.4.6 sorts float16 wrongly on CPUs with AVX512_ICL.
         w = np.asarray(block, np.float64)
         finite = np.isfinite(w)
         if not finite.all():

@@ -335,7 +335,7 @@ def test_one_row_or_column_is_a_weight_by_its_name(name, shape, value, kind, tmp
 
 def test_equal_entries_of_one_column_are_chance(tmp_path):
     w = ik.torch_default((5000, 1), rng=0).astype(np.float16)
-    assert len(np.unique(w)) < len(w)
+    assert len(np.unique(w.astype(np.float32))) < len(w)  # float16 is not sorted: see doctor/scan.py
     assert audit(saved(tmp_path, **{"fc.weight": w})).findings == ()
 
 
