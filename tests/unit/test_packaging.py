@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -81,13 +82,17 @@ def test_links_lead_somewhere(name):
 
 
 def test_badges_open_the_first_page_of_both_editions():
-    pages = re.findall(r"mybinder\.org/v2/\S+urlpath=lab/tree/(\S+)\)", (ROOT / "README.md").read_text())
+    pages = re.findall(
+        r"mybinder\.org/v2/\S+urlpath=lab/tree/(\S+)\)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
     assert pages == [f"notebooks/{lang}/00_start_here.ipynb" for lang in ("en", "zh")]
     assert all((ROOT / page).exists() for page in pages)
 
 
 def test_readmes_example_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     *program, accuracy = example.strip().splitlines()
     names = {}
     exec("\n".join(program), names)
@@ -101,10 +106,13 @@ def test_version_has_one_place():
     assert version("initkit") == initkit.__version__
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_help_lists_every_target_in_one_line():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    ).stdout
     # A make started by make announces the folder that it enters.
     lines = [line.split()[1] for line in listed.splitlines() if line.startswith("  make ")]
     assert lines == phony.split()
@@ -142,7 +150,7 @@ def test_jupyterlab_reads_the_page_config():
 
 def loaded_by(statement: str) -> set[str]:
     program = f"import sys; {statement}; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
     return set(run.stdout.split())
 
 
@@ -226,3 +234,39 @@ def test_no_pyplot_in_the_library():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
             assert not any("pyplot" in name for name in names), path
+
+
+def texts_without_encoding(source: str):
+    """Lines that read or write text in the machine's encoding, which on Windows is not UTF-8."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        method = isinstance(node.func, ast.Attribute)
+        name = node.func.attr if method else getattr(node.func, "id", "")
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        received = given.get("text", given.get("universal_newlines"))
+        mode = given.get("mode", (*node.args, None, None)[1])
+        text_mode = mode is None or (isinstance(mode, ast.Constant) and "b" not in str(mode.value))
+        as_text = name in ("read_text", "write_text") or (name == "open" and not method and text_mode)
+        if "encoding" not in given and (as_text or getattr(received, "value", False) is True):
+            yield node.lineno
+
+
+@pytest.mark.parametrize("folder", ["initkit", "tests", "tools"])
+def test_every_text_has_an_encoding(folder):
+    modules = [*(ROOT / folder).rglob("*.py"), ROOT / "conftest.py"]
+    assert [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in modules
+        for line in texts_without_encoding(path.read_text(encoding="utf-8"))
+    ] == []
+    for bad in (
+        "open(path)",
+        "open(path, 'a')",
+        "path.read_text()",
+        "path.write_text(x)",
+        "run(x, text=True)",
+    ):
+        assert list(texts_without_encoding(bad)) == [1]
+    for good in ("open(path, 'rb')", "open(path, encoding='utf-8')", "run(x)", "image.open(path)"):
+        assert list(texts_without_encoding(good)) == []
