@@ -165,17 +165,29 @@ class Watch(ast.NodeTransformer):
         return self._call("compared", what, node.left, node.comparators[0], ast.Constant(symbol))
 
 
+def needed(cells) -> list:
+    """The compared cells, and those that give them a name."""
+    chosen, wanted = [], set()
+    for cell in reversed([cell for cell in cells if cell.cell_type == "code"]):
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        given = {name.id for name in names if isinstance(name.ctx, ast.Store)}
+        given |= {(node.asname or node.name).split(".")[0] for node in nodes if isinstance(node, ast.alias)}
+        if notebooks.is_checked(cell) or given & wanted:
+            chosen.insert(0, cell)
+            wanted = wanted - given | {name.id for name in names} - given
+    return chosen
+
+
 def lesson_shows(path: Path) -> dict[str, Seen]:
-    """What the compared cells of a notebook show, by cell. They use nothing of the others but its imports."""
+    """What the compared cells of a notebook show, by cell; of the others, those run that they use."""
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
 
     shell = InteractiveShell.instance()
     shell.reset(new_session=False)
     seen = {}
-    for cell in notebooks.read(path).cells:
-        if not (notebooks.is_checked(cell) or cell.id in ("parameters", "imports")):
-            continue
+    for cell in needed(notebooks.read(path).cells):
         watch = Watch()
         shell.user_ns[Watch.NAME] = watch
         shell.ast_transformers[:] = [watch] if notebooks.is_checked(cell) else []
@@ -310,7 +322,7 @@ def main() -> int:
     found = failed or findings(seen, under)
     print(*found, sep="\n")
     print(
-        f"{len(found)} findings in {len(seen)} cells and tests under {len(under)} jolts, seeds from {arguments.seed}"
+        f"{len(found)} findings in {len(seen)} cells and tests, {len(under)} jolts from seed {arguments.seed}"
     )
     return 1 if found else 0
 
