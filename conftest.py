@@ -36,7 +36,7 @@ LocalPortCache.find_available_port = _free_port
 
 @pytest.fixture
 def within(request):
-    """within(what, value, low, high): asserts low ≤ value ≤ high, and shows ``make jolt`` how far off that is."""
+    """within(what, value, low, high) asserts low ≤ value ≤ high, and tells ``make jolt`` all four."""
 
     def check(what, value, low, high):
         request.node.user_properties.append(("within", (what, float(value), float(low), float(high))))
