@@ -2,7 +2,7 @@
 
     python tools/jolt.py                    every compared cell, every claim, README's example: six jolts
         --seed 7 --jolts 12                 … other jolts, more of them
-        --only 05 mishkin readme            … what has one of these in its name
+        --only 05 mishkin readme            … only what has a word in its name that begins so
 
 Another CPU adds up in another order, and its results differ in the last bits. A *jolt* stands for one: every
 number that an initializer draws (in ``sampling.fill``, from where all starting weights come) moves up or
@@ -12,7 +12,7 @@ differ by, the other is a margin. What is not drawn (zeros, constants) is the sa
 Under a jolt, no compared cell may print another text, no test may fail, and no value that decides what is
 seen may come nearer to its edge than half of its distance. Such a value is, in a cell, what is formatted
 with a spec, rounded, or a float that is compared; its edge is the nearest number that would print or compare
-otherwise. In tests/papers it is what is claimed, in any test what is given to the fixture ``within``.
+otherwise. In tests/papers it is what is claimed, in any test what is given to the fixture ``between``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import math
 import multiprocessing
 import operator
 import os
+import re
 import sys
 import zlib
 from collections import Counter
@@ -207,7 +208,7 @@ class Tests:
 
     def pytest_runtest_logreport(self, report):
         if report.when == "call" or report.failed:
-            values = [Value(*entry) for name, entry in report.user_properties if name == "within"]
+            values = [Value(*entry) for name, entry in report.user_properties if name == "between"]
             why = [report.longrepr.reprcrash.message] if report.failed else []
             self.seen[report.nodeid] = Seen("\n".join([report.outcome, *why]), values)
 
@@ -303,7 +304,8 @@ def main() -> int:
     parser.add_argument("--jolts", type=int, default=6)
     parser.add_argument("--only", "--lesson", nargs="+", default=[""], metavar="NAME")
     arguments = parser.parse_args()
-    parts = [part for part in every_part if any(name.lower() in part.lower() for name in arguments.only)]
+    chosen = [re.compile(rf"(?<![a-z0-9]){re.escape(name)}", re.IGNORECASE) for name in arguments.only]
+    parts = [part for part in every_part if any(name.search(part) for name in chosen)]
     if not parts:
         parser.error("--only: there are\n  " + "\n  ".join(every_part))
     found = judge(parts, range(arguments.seed, arguments.seed + arguments.jolts))

@@ -33,15 +33,15 @@ import initkit as ik
 
 {SETUP}
 
-def test_steady(within):
-    within("a draw", from_uniform[0], 0, 1)
+def test_steady(between):
+    between("a draw", from_uniform[0], 0, 1)
 
-def test_exact(within):
-    within("a constant", ik.ones(3)[0], 1, 1)
+def test_exact(between):
+    between("a constant", ik.ones(3)[0], 1, 1)
 
-def test_chaotic(within):
+def test_chaotic(between):
     {CHAOS.replace(chr(10), chr(10) + "    ")}
-    within("chaos", x, -0.1, 1.1)
+    between("chaos", x, -0.1, 1.1)
 """
 
 
@@ -52,13 +52,13 @@ def test_planted_cells_and_tests(tmp_path):
         cells += [new(f"{notebooks.CHECKED}\n{code}", id=f"{kind}-{name}") for name, code in sources.items()]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "planted.ipynb")
     (tmp_path / "test_planted.py").write_text(TESTS, encoding="utf-8")
-    shutil.copy(jolt.ROOT / "conftest.py", tmp_path)  # the fixture ``within``
+    shutil.copy(jolt.ROOT / "conftest.py", tmp_path)  # the fixture ``between``
     parts = [str(tmp_path / name) for name in ("planted.ipynb", "test_planted.py")]
     found = jolt.judge(parts, range(2))
     for name in CHAOTIC:
         assert any(said.startswith(f"planted:chaotic-{name}: ") for said in found), name
     assert any("x is 0." in said and "edge" in said for said in found)
-    assert any("test_planted.py::test_chaotic: chaos" in said for said in found)
+    assert any("::test_chaotic: chaos is 0." in said for said in found)
     assert not [said for said in found if "steady" in said or "exact" in said]
 
 
