@@ -13,6 +13,9 @@ from jupyter_client.connect import LocalPortCache
 collect_ignore_glob = [] if find_spec("torch") else ["initkit/doctor/torch_*.py"]
 
 
+# A bar of train's or sweep's appears after two seconds: what a cell prints would hang on the machine's speed.
+os.environ["TQDM_DISABLE"] = "1"
+
 # jupyter_client asks the system for ports and lets them go, for the kernel to take: another worker's kernel
 # may take them before (papermill issue 511), and nbval then waits without end. So each worker has ports of
 # its own, below those that the system gives away.

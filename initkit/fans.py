@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from operator import index
 from typing import NamedTuple
+
+from .arguments import whole
 
 
 class Fans(NamedTuple):
@@ -14,12 +15,12 @@ class Fans(NamedTuple):
 
 def _indices(numbers) -> tuple[int, ...]:
     """One whole number, or several; TypeError for anything else."""
-    if isinstance(numbers, (bool, str, bytes)):
+    if isinstance(numbers, (str, bytes)):
         raise TypeError
     try:
-        return (index(numbers),)
+        return (whole(numbers),)
     except TypeError:
-        return tuple(index(n) for n in numbers)
+        return tuple(whole(n) for n in numbers)
 
 
 def checked_shape(shape) -> tuple[int, ...]:
@@ -43,6 +44,16 @@ def _axes(name: str, axes, ndim: int) -> tuple[int, ...]:
     return tuple(a % ndim for a in axes)
 
 
+def checked_axes(ndim: int, **axes) -> tuple[tuple[int, ...], ...]:
+    """Each of ``axes``, an int or several, as a tuple of axes from 0 on; errors where they do not fit."""
+    found = {name: _axes(name, value, ndim) for name, value in axes.items()}
+    used = [a for group in found.values() for a in group]
+    if len(used) != len(set(used)):
+        *names, last = found
+        raise ValueError(f"{', '.join(names)} and {last} must not share an axis; got {found}")
+    return tuple(found.values())
+
+
 def fans(shape, in_axis=1, out_axis=0, batch_axis=(), groups: int = 1) -> Fans:
     """The fans of a weight array of this shape.
 
@@ -64,15 +75,9 @@ def fans(shape, in_axis=1, out_axis=0, batch_axis=(), groups: int = 1) -> Fans:
     ndim = len(shape)
     if ndim < 2:
         raise ValueError(f"shape {shape} has no fans: a weight has an in axis and an out axis")
-    axes = {
-        "in_axis": _axes("in_axis", in_axis, ndim),
-        "out_axis": _axes("out_axis", out_axis, ndim),
-        "batch_axis": _axes("batch_axis", batch_axis, ndim),
-    }
-    used = [a for group in axes.values() for a in group]
-    if len(used) != len(set(used)):
-        raise ValueError(f"in_axis, out_axis and batch_axis must not share an axis; got {axes}")
-    n_in, n_out = (math.prod(shape[a] for a in axes[k]) for k in ("in_axis", "out_axis"))
+    axes = checked_axes(ndim, in_axis=in_axis, out_axis=out_axis, batch_axis=batch_axis)
+    used = sum(axes, ())
+    n_in, n_out, _ = (math.prod(shape[a] for a in group) for group in axes)
     try:
         (n_groups,) = _indices(groups)
     except (TypeError, ValueError):

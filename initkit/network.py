@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from . import activations, initializers, sampling
+from .arguments import is_number, is_whole
 from .fans import checked_shape
 
 
@@ -86,7 +86,7 @@ class MLP:
             )
         self.activation = activations.get(activation)
         self.dtype = initializers.checked_dtype(dtype)
-        if residual is not None and not (isinstance(residual, numbers.Real) and math.isfinite(residual)):
+        if residual is not None and not (is_number(residual) and math.isfinite(residual)):
             raise ValueError(f"residual must be None or a finite branch scale, not {residual!r}")
         if norm not in (None, "layer"):
             raise ValueError(f"norm must be None or 'layer', not {norm!r}")
@@ -267,6 +267,8 @@ def scaled(net: MLP, factor: float, activation) -> MLP:
     >>> float(scaled(MLP([1, 1], init="ones"), 3.0, "tanh").weights[0][0, 0])
     3.0
     """
+    if not is_number(factor):
+        raise TypeError(f"factor must be a number, not {factor!r}")
     units = iter(net.weights)
     return MLP(net.widths, activation, lambda shape, *, rng, dtype: next(units) * factor, dtype=net.dtype)
 
@@ -284,9 +286,9 @@ def lsuv(net: MLP, batch, *, tol: float = 0.1, max_iter: int = 10, rng=None) -> 
     >>> bool(abs(net.forward(np.random.default_rng(0).normal(size=(99, 64))).var() - 1) < 0.1)
     True
     """
-    if not (math.isfinite(tol) and tol > 0):
+    if not (is_number(tol) and math.isfinite(tol) and tol > 0):
         raise ValueError(f"tol must be a finite number above 0, not {tol!r}")
-    if not hasattr(max_iter, "__index__") or max_iter < 0:
+    if not is_whole(max_iter) or max_iter < 0:
         raise ValueError(f"max_iter must be a whole number of at least 0, not {max_iter!r}")
     if net.skips.any():
         raise ValueError("net must have no residual blocks: what their skips bring cannot be scaled")

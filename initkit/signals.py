@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arguments import is_bool
 from .network import MLP
 
 
@@ -108,6 +109,15 @@ def mean_square(a: np.ndarray) -> float:
     return float(_squares(a).sum()) / a.size  # NumPy's mean is slower, by its Python
 
 
+def _variance(a: np.ndarray, mean: float) -> float:
+    """Of the entries of ``a``, which is centred in place: E[a²] − E[a]² would lose the digits they share."""
+    a -= mean
+    variance = mean_square(a)
+    if variance < 1e-20 * mean**2 and a.min() == a.max():  # alike: only their mean was rounded
+        return 0.0
+    return variance
+
+
 def mean_cosine(z: np.ndarray, squares: np.ndarray | None = None) -> float:
     """Mean of cos(z_i, z_j), i ≠ j, from |Σ u_i|² = n + Σ_{i≠j} u_i·u_j with u_i = z_i/|z_i|.
 
@@ -153,26 +163,17 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
                 shares.append(_shares(a, edges))
             z = in_float64(z)
             squares = _squares(z)
-            q = power = squares.sum() / z.size
+            q = squares.sum() / z.size
             correlation = mean_cosine(z, squares)
             if last:
                 a, flat = z, np.zeros((1, 1), bool)
             else:
                 a = in_float64(a)  # in the place of z
-                power = mean_square(a)
                 flat = np.abs(trace.slopes[layer]) < steep
             mean = a.sum() / a.size
-            rows.append(
-                (
-                    q,
-                    mean,
-                    # Where the mean is so large that the difference would lose its digits, the long way.
-                    power - mean**2 if power > 1.0001 * mean**2 else a.var(),
-                    correlation,
-                    np.count_nonzero(flat) / flat.size,
-                    np.count_nonzero(flat.all(axis=0)) / flat.shape[1],
-                )
-            )
+            variance = _variance(a, mean)  # the last that a is needed for
+            dead = np.count_nonzero(flat.all(axis=0)) / flat.shape[1]
+            rows.append((q, mean, variance, correlation, np.count_nonzero(flat) / flat.size, dead))
         grad_var = None
         if y is not None:
             deltas = net.deltas(softmax_cross_entropy(trace.pre[-1], y)[1], trace)
@@ -191,6 +192,8 @@ def measure(net: MLP, x, y=None, edges=None) -> Signals:
 
 
 def _checked_edges(edges) -> np.ndarray:
+    if is_bool(np.asarray(edges)):
+        raise TypeError(f"edges must be numbers, not {edges!r}")
     edges = np.asarray(edges, np.float64)
     if edges.ndim != 1 or len(edges) < 2 or not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
         raise ValueError(f"edges must be two or more finite numbers that rise, not {edges!r}")

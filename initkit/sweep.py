@@ -54,7 +54,7 @@ def sweep(
     "value". ``executor``: any of ``concurrent.futures``, or Dask's ``Client.get_executor()``; without one
     the cells are run here, one by one. ``path``: a file of JSON lines that gets every row as soon as its
     cell is done. A later call with the same file runs only the cells that it lacks; those that failed are
-    tried again.
+    tried again. ``progress``: a bar, as in ``train``.
 
     Returns rows, dicts of the cell's arguments, its results, and "error": None, or what ``fn`` raised, as
     text; a failed cell ends nothing else. ``pandas.DataFrame(rows)`` reads them.
@@ -76,9 +76,8 @@ def sweep(
     keys = [record.key(cell) for cell in grid] if record else range(len(grid))
     rows = dict(record.done) if record else {}
     missing = {key: cell for key, cell in zip(keys, grid, strict=True) if key not in rows}
-    with tqdm(
-        total=len(grid), initial=len(grid) - len(missing), delay=2, disable=None if progress else True
-    ) as bar:
+    disable = bool(not progress or os.environ.get("TQDM_DISABLE")) or None  # as in train
+    with tqdm(total=len(grid), initial=len(grid) - len(missing), delay=2, disable=disable) as bar:
         for key, outcome in _outcomes(fn, missing, executor):
             rows[key] = _row(missing[key], *outcome)
             if record:

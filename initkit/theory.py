@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import functools
 import math
-import numbers
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy
-from numpy.polynomial import chebyshev
 
 from . import activations
+from .arguments import is_number, is_whole
 from .network import MLP, NORM_EPSILON
 from .signals import FLAT, Signals, mean_cosine, mean_square, measure, softmax_cross_entropy, steepest_slope
 
@@ -38,7 +39,7 @@ _hermite = [np.ones_like(_Z), _Z]
 for _k in range(1, _TERMS - 1):
     _hermite.append((_Z * _hermite[-1] - math.sqrt(_k) * _hermite[-2]) / math.sqrt(_k + 1))
 _HERMITE = np.array(_hermite) * _W
-_POWERS = np.arange(_TERMS + 2.0)  # the last two for what the series leaves over: its even part, and its odd
+_POWERS = np.arange(float(_TERMS))
 
 
 def _on_gaussian(f, q) -> np.ndarray:
@@ -46,17 +47,19 @@ def _on_gaussian(f, q) -> np.ndarray:
     return np.asarray(f(np.sqrt(np.asarray(q, np.float64))[..., None] * _Z), np.float64)
 
 
-def _absolute(c):
+def _absolute(c: float) -> float:
     """E|u₁||u₂| of unit normals of correlation c."""
-    c = np.clip(c, -1.0, 1.0)
-    return (2 / math.pi) * (np.sqrt(1 - c * c) + c * np.arcsin(c))
+    return (2 / math.pi) * (math.sqrt(1 - c * c) + c * math.asin(c))
 
 
 _ABSOLUTE = np.square(np.abs(_Z) @ _HERMITE.T)  # the same, as a_k of the series below
 
 
-def _kernels(f, df, q) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What gives E[f(u₁)f(u₂)] for normals of variance ``q``, correlation c: a row, a pair, a number per q.
+def _kernels(f, df, q: np.ndarray) -> tuple:
+    """What gives E[f(u₁)f(u₂)] for normals of variance q, correlation c, for each q.
+
+    Returns the coefficients a_k of the series below, what they leave over of even powers and of odd, the
+    ratio of each, and the kink's factor.
 
     Mehler's formula, Σ a_k c^k, converges slowly where f has a kink. So f is split into a smooth function
     and κ/2·|u|, κ the jump of f' at 0, whose part of the series is replaced by its closed form (Cho & Saul
@@ -71,154 +74,96 @@ def _kernels(f, df, q) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     same = np.square(values) @ _W - kink
     opposite = (values * values[..., ::-1]) @ _W - kink
     both = np.stack([same + opposite, same - opposite], axis=-1) / 2
-    rest = both - series.reshape(*series.shape[:-1], -1, 2).sum(axis=-2)
+    rest = both - series.reshape(len(q), _TERMS // 2, 2).sum(axis=-2)
     last = series[..., -2:]
     ratio = np.where(rest * last > 0, np.minimum(rest / (rest + last), 0.99), 0.0)  # 0.98 for a step
-    return np.concatenate([series, rest], axis=-1), ratio, kink
+    return series, rest.tolist(), ratio.tolist(), kink.tolist()
 
 
-def _together(kernel: np.ndarray, ratio: np.ndarray, kink: np.ndarray, c) -> np.ndarray:
-    """E[f(u₁)f(u₂)] from what ``_kernels`` gives, for each correlation."""
-    c = np.asarray(c, np.float64)
-    powers = np.power.outer(c, _POWERS)
-    ratio = ratio[..., None, :]
-    going_on = (1 - ratio) / (1 - ratio * np.square(c)[:, None])
-    rest = (kernel[..., None, -2:] * powers[:, -2:] * going_on).sum(axis=-1)
-    return kernel[..., :-2] @ powers[:, :-2].T + rest + kink[..., None] * _absolute(c)
+def _together(series: np.ndarray, rest, ratio, kink: float, c: float) -> float:
+    """E[f(u₁)f(u₂)] at one correlation, from what ``_kernels`` gives for one q."""
+    found = float(series @ c**_POWERS) + kink * _absolute(c)
+    for power, left, r in zip((_TERMS, _TERMS + 1), rest, ratio, strict=True):
+        found += left * c**power * (1 - r) / (1 - r * c * c)
+    return found
 
 
-# A deep net asks for these means at a thousand q's. As functions of log q they are smooth, whatever f is: so
-# they are kept as polynomials, ten Chebyshev points to a cell of half a decade, which leaves 1e-9. What a
-# layer makes of a correlation is smooth in θ = arccos c, be f a line, a kink or a step: twenty points.
-_LOW, _HIGH, _CELLS = 1e-18, 1e18, 2  # from where to where, and how many to a decade
-_LOWEST, _HIGHEST = round(math.log10(_LOW)) * _CELLS, round(math.log10(_HIGH)) * _CELLS - 1
-_NODES = np.cos(np.pi * (np.arange(10) + 0.5) / 10)
-_FIT = np.linalg.inv(chebyshev.chebvander(_NODES, 9))
-_ANGLES = np.cos(np.pi * np.arange(20) / 19)  # both ends too, so that c = ±1 is exact
-_FIT_ANGLES = np.linalg.inv(chebyshev.chebvander(_ANGLES, 19))
-_COSINES = np.cos((_ANGLES + 1) * np.pi / 2)
-# Each column is divided by this power of q, so that what stays the same under ReLU does so exactly.
-_MEAN, _SECOND, _FOURTH, _PASSED, _SLOPE2 = range(5)
-_UNITS = np.array([0.5, 1, 2, 1, 0] + [1] * len(_ANGLES))
+def _variance(values: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Of each row. E[f²] − E[f]² would lose its digits where f(0) is not 0 and q is small."""
+    found = np.square(values - mean[:, None]) @ _W
+    return np.where(found > 1e-30 * np.square(mean), found, 0.0)  # what is less, f was rounded by
 
 
-def _chebyshev(coefficients: list[float], x: float) -> float:
-    """Clenshaw's sum, in plain numbers, as NumPy is slow at one."""
-    twice, one, two = 2 * x, 0.0, 0.0
-    for a in reversed(coefficients):
-        one, two = a + twice * one - two, one
-    return one - x * two
+class _Moments(NamedTuple):
+    """Means over z ~ N(0, 1) of x = √q·z, an entry for each q."""
+
+    mean: np.ndarray  # E[f(x)]
+    second: np.ndarray  # E[f(x)²]
+    variance: np.ndarray  # Var[f(x)]
+    spread: np.ndarray  # Var[f(x)²]
+    passed: np.ndarray  # q·d E[f(x)²]/dq = E[f(x) f'(x) x]
+    slope2: np.ndarray  # E[f'(x)²]
 
 
-class _Means:
-    """E[f(√q z)] and the like for any q. Beyond ``_LOW`` and ``_HIGH`` they go on as powers of q."""
+def _second(activation, q: float) -> float:
+    """E[f(√q z)²], for one q."""
+    if activation.lines:
+        return q * float(np.square(activation.lines).mean())
+    values = activation.f(math.sqrt(q) * _Z)
+    return float(np.square(values, dtype=np.float64) @ _W)
 
-    def __init__(self, activation):
-        self.activation = activation
-        self.cells = {}
 
-    @functools.cached_property
-    def _of_lines(self) -> tuple[np.ndarray, list[float]] | None:
-        """What is in every cell where f is two straight lines: no quadrature (Cho & Saul 2009 at n = 1)."""
-        if self.activation.lines is None:
-            return None
-        a, b = self.activation.lines
-        second = (a * a + b * b) / 2
-        map_of_angle = ((a + b) / 2) ** 2 * _COSINES + ((b - a) / 2) ** 2 * _absolute(_COSINES)
-        means = [(b - a) / activations.SQRT_2PI, second, 1.5 * (a**4 + b**4), second, second]
-        fit = np.zeros((len(_NODES), len(_UNITS)))
-        fit[0] = [*means, *(_FIT_ANGLES @ map_of_angle)]
-        return fit, [second]
+def _moments(activation, q: np.ndarray) -> _Moments:
+    """Closed forms where f is two straight lines (Cho & Saul 2009 at n = 1), else by quadrature."""
+    if activation.lines:
+        a, b = activation.lines
+        second, mean = (a * a + b * b) / 2, (b - a) / activations.SQRT_2PI
+        spread = 1.5 * (a**4 + b**4) - second**2
+        slope2 = np.where(q > 0, second, float(activation.df(np.zeros(1))[0]) ** 2)
+        return _Moments(
+            mean * np.sqrt(q), second * q, (second - mean**2) * q, spread * q * q, second * q, slope2
+        )
+    values, slopes = _on_gaussian(activation.f, q), _on_gaussian(activation.df, q)
+    squares = np.square(values)
+    mean, second = values @ _W, squares @ _W
+    passed = ((values * slopes * _Z) @ _W) * np.sqrt(q)
+    return _Moments(
+        mean, second, _variance(values, mean), _variance(squares, second), passed, np.square(slopes) @ _W
+    )
 
-    def _cell(self, i: int) -> tuple[np.ndarray, list[float]]:
-        """The columns' coefficients; those of E[f²] once more, as a list."""
-        if self._of_lines:
-            return self._of_lines
-        if i not in self.cells:
-            f, df = self.activation.f, self.activation.df
-            q = 10 ** ((i + (_NODES + 1) / 2) / _CELLS)
-            values, slopes = _on_gaussian(f, q), _on_gaussian(df, q)
-            squares = np.square(values)
-            passed = ((values * slopes * _Z) @ _W) * np.sqrt(q)  # q·d E[f²]/dq
-            means = [values @ _W, squares @ _W, np.square(squares) @ _W, passed, np.square(slopes) @ _W]
-            map_of_angle = _together(*_kernels(f, df, q), _COSINES) @ _FIT_ANGLES.T
-            fit = _FIT @ (np.column_stack([*means, map_of_angle]) / q[:, None] ** _UNITS)
-            self.cells[i] = fit, fit[:, _SECOND].tolist()
-        return self.cells[i]
 
-    @functools.cached_property
-    def _powers(self) -> list[np.ndarray]:
-        """For each end, the power of q that E[f²]/q goes on as, and that of E[f'²]."""
-        found = []
-        for i, x in ((_LOWEST, -1.0), (_HIGHEST, 1.0)):
-            ends = self._cell(i)[0][:, [_SECOND, _SLOPE2]]
-            slope = chebyshev.chebval(x, chebyshev.chebder(ends)) / chebyshev.chebval(x, ends)
-            found.append(np.nan_to_num(np.round(slope * 2 * _CELLS / math.log(10), 6)))
-        return found
-
-    @functools.cached_property
-    def _at_zero(self) -> list[float]:
-        """The columns where all signals are 0: f(0) and f'(0) themselves, no matter what is beside."""
-        zero = np.zeros(1)
-        value, slope = float(self.activation.f(zero)[0]), float(self.activation.df(zero)[0])
-        return [value, value**2, value**4, 0.0, slope**2, value**2] + [0.0] * (len(_ANGLES) - 1)
-
-    def second(self, q: float) -> float:
-        """E[f(√q z)²]."""
-        if q == 0:
-            return self._at_zero[_SECOND]
-        inside = q if _LOW < q < _HIGH else min(max(_LOW, q), _HIGH)
-        place = math.log10(inside) * _CELLS
-        i = min(math.floor(place), _HIGHEST)
-        found = q * _chebyshev(self._cell(i)[1], 2 * (place - i) - 1)
-        if inside != q and (power := self._powers[q > inside][0]):
-            found *= float(np.power(q / inside, power))
-        return found
-
-    def columns(self, q: np.ndarray) -> np.ndarray:
-        """All of them, a row for each q."""
-        inside = np.clip(np.nan_to_num(q, nan=_LOW), _LOW, _HIGH)
-        place = np.log10(inside) * _CELLS
-        cell = np.minimum(np.floor(place).astype(int), _HIGHEST)
-        x = chebyshev.chebvander(2 * (place - cell) - 1, len(_NODES) - 1)
-        found = np.empty((len(q), len(_UNITS)))
-        for i in np.unique(cell):
-            found[cell == i] = x[cell == i] @ self._cell(i)[0]
-        for outside, end in ((q < _LOW, 0), (q > _HIGH, 1)):
-            if outside.any() and self._powers[end].any():
-                of_f, of_slope = self._powers[end]
-                powers = np.where(np.arange(len(_UNITS)) == _SLOPE2, of_slope, of_f * _UNITS)
-                found[outside] *= (q[outside] / inside[outside])[:, None] ** powers
-        found *= np.stack([np.sqrt(q), q, q * q, q, np.ones(len(q)), *[q] * len(_ANGLES)], axis=1)
-        found[q == 0] = self._at_zero
-        return found
-
-    @functools.cached_property
-    def _flat(self) -> tuple[bool, np.ndarray]:
-        """Is f flat far on the left? and where that changes, looked for on a grid, 0.4 % apart."""
-        positive = np.geomspace(1e-6, 1e6, 8001) if self.activation.lines is None else np.ones(1)
-        x = np.concatenate([-positive[::-1], positive])
-        flat = np.abs(np.asarray(self.activation.df(x))) < FLAT * steepest_slope(self.activation)
-        change = np.flatnonzero(flat[1:] != flat[:-1])
-        return bool(flat[0]), (x[change] + x[change + 1]) / 2
-
-    def flat_share(self, q: np.ndarray) -> np.ndarray:
-        """P(|f'(√q z)| < FLAT·max|f'|)."""
-        from_left, borders = self._flat
-        below = scipy.special.ndtr(borders / np.sqrt(np.maximum(q, 1e-300))[:, None])
-        below = np.concatenate([np.zeros((len(q), 1)), below, np.ones((len(q), 1))], axis=1)
-        return np.diff(below)[:, int(not from_left) :: 2].sum(axis=1)
+def _products(activation, q: np.ndarray) -> list[Callable[[float], float]]:
+    """For each q the function c ↦ E[f(u₁)f(u₂)], for normals of variance q and correlation c."""
+    if activation.lines:
+        a, b = activation.lines
+        even, odd = ((b - a) / 2) ** 2, ((a + b) / 2) ** 2
+        return [lambda c, q=q: q * (odd * c + even * _absolute(c)) for q in q.tolist()]
+    rows = zip(*_kernels(activation.f, activation.df, q), strict=True)
+    return [lambda c, row=row: _together(*row, c) for row in rows]
 
 
 @functools.cache
-def _means_of(name: str) -> _Means:
-    return _Means(activations.NAMES[name])
+def _named_borders(name: str) -> tuple[bool, np.ndarray]:
+    return _borders_of_flat(activations.NAMES[name])
 
 
-def _means(activation) -> _Means:
-    """Kept for the activations that have a name; others may not be what they were at the last call."""
-    known = activations.NAMES.get(activation.name) is activation
-    return _means_of(activation.name) if known else _Means(activation)
+def _borders_of_flat(activation) -> tuple[bool, np.ndarray]:
+    """Is f flat far on the left? and where that changes, looked for on a grid, 0.4 % apart."""
+    positive = np.geomspace(1e-6, 1e6, 8001) if activation.lines is None else np.ones(1)
+    x = np.concatenate([-positive[::-1], positive])
+    flat = np.abs(np.asarray(activation.df(x))) < FLAT * steepest_slope(activation)
+    change = np.flatnonzero(flat[1:] != flat[:-1])
+    return bool(flat[0]), (x[change] + x[change + 1]) / 2
+
+
+def _flat_share(activation, q: np.ndarray) -> np.ndarray:
+    """P(|f'(√q z)| < FLAT·max|f'|)."""
+    # What is not ours may change, or share a name.
+    named = activations.NAMES.get(activation.name) is activation
+    from_left, borders = _named_borders(activation.name) if named else _borders_of_flat(activation)
+    below = scipy.special.ndtr(borders / np.sqrt(np.maximum(q, 1e-300))[:, None])
+    below = np.concatenate([np.zeros((len(q), 1)), below, np.ones((len(q), 1))], axis=1)
+    return np.diff(below)[:, int(not from_left) :: 2].sum(axis=1)
 
 
 def predict(
@@ -257,10 +202,10 @@ def predict(
     -29.0
     """
     for name, value in (("depth", depth), ("width", width)):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        if not is_whole(value) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
     _check_sizes(sigma_w=sigma_w, sigma_b=sigma_b, q0=q0, grad_var=grad_var)
-    if not isinstance(c0, numbers.Real) or not abs(c0) <= 1:
+    if not is_number(c0) or not abs(c0) <= 1:
         raise ValueError(f"c0 must lie in [-1, 1], not {c0!r}")
     # An MLP's own rules for these two, and their errors.
     like = MLP([1, 1], activation, "zeros", residual=residual, norm=norm)
@@ -285,6 +230,8 @@ def predict_for(net: MLP, x, y=None, *, grad_var: float | None = None) -> Signal
     >>> bool(abs(predict_for(net, x).q[9] / 0.0476 - 1) < 0.1)
     True
     """
+    if grad_var is not None and not is_number(grad_var):
+        raise ValueError(f"grad_var must be None or a number, not {grad_var!r}")
     x = net.checked(x)
     sigma_w = [math.sqrt(n * mean_square(w)) for n, w in zip(net.widths, net.weights, strict=False)]
     sigma_b = [math.sqrt(mean_square(b)) for b in net.biases]
@@ -306,28 +253,27 @@ def _recursion(net, widths, skips, sigma_w, sigma_b, q0, c0, grad_var) -> Signal
     depth = len(sigma_w)
     w2, b2, skips = np.square(sigma_w).tolist(), np.square(sigma_b).tolist(), skips.tolist()
     scale2 = 1.0 if net.residual is None else net.residual**2
-    means = _means(net.activation)
+    f = net.activation
     with np.errstate(all="ignore"):
         now = w2[0] * q0 + b2[0]
         q = [now]
         for weight, bias, skip in zip(w2[1:], b2[1:], skips[1:], strict=True):
-            branch = weight * means.second(now / (now + NORM_EPSILON) if net.norm else now) + bias
+            branch = weight * _second(f, now / (now + NORM_EPSILON) if net.norm else now) + bias
             now = now + scale2 * branch if skip else branch
             q.append(now)
         q = np.array(q)
         inner = q[:-1] / (q[:-1] + NORM_EPSILON) if net.norm else q[:-1]  # of what f sees
-        found = means.columns(inner)
-        mean, second, fourth, passed, slope2 = found[:, :5].T
-        chi = np.array(w2[1:]) * slope2
+        moments = _moments(f, inner)
+        chi = np.array(w2[1:]) * moments.slope2
         return Signals(
             q=q,
-            activation_mean=np.append(mean, 0.0),
-            activation_var=np.append(second - mean**2, q[-1]),
-            correlation=_correlations(found[:, 5:], skips, q, w2, b2, scale2, q0, c0),
-            saturated=np.append(means.flat_share(inner), 0.0),
+            activation_mean=np.append(moments.mean, 0.0),
+            activation_var=np.append(moments.variance, q[-1]),
+            correlation=_correlations(_products(f, inner), skips, q, w2, b2, scale2, q0, c0),
+            saturated=np.append(_flat_share(f, inner), 0.0),
             dead=np.full(depth, np.nan),
             grad_var=None if grad_var is None else _backward(net, widths, skips, q, chi, scale2, grad_var),
-            q_band=_band(net, widths, q, second, fourth, passed, np.array(w2[1:])),
+            q_band=_band(net, widths, q, moments, np.array(w2[1:])),
         )
 
 
@@ -336,13 +282,13 @@ def _within(c: float) -> float:
     return math.copysign(1.0, c) if abs(c) > 1 else c
 
 
-def _correlations(maps, skips, q, w2, b2, scale2, q0, c0) -> np.ndarray:
+def _correlations(products, skips, q, w2, b2, scale2, q0, c0) -> np.ndarray:
     q = q.tolist()
     c = _within((w2[0] * q0 * c0 + b2[0]) / q[0] if q[0] else math.nan)
     found = [c]
-    layers = zip(maps.tolist(), w2[1:], b2[1:], skips[1:], q[:-1], q[1:], strict=True)
-    for map_of_angle, weight, bias, skip, before, after in layers:
-        branch = weight * _chebyshev(map_of_angle, 2 / math.pi * math.acos(c) - 1) + bias
+    layers = zip(products, w2[1:], b2[1:], skips[1:], q[:-1], q[1:], strict=True)
+    for product, weight, bias, skip, before, after in layers:
+        branch = weight * product(c) + bias
         covariance = c * before + scale2 * branch if skip else branch
         # Like inputs stay alike; where that is not stable, rounding would part them.
         c = 1.0 if c == 1 and after else _within(covariance / after if after else math.nan)
@@ -358,7 +304,7 @@ def _backward(net, widths, skips, q, chi, scale2, grad_var) -> np.ndarray:
     return grad_var * np.append(np.cumprod(factors[::-1])[::-1], 1.0)
 
 
-def _band(net, widths, q, second, fourth, slope, w2) -> np.ndarray | None:
+def _band(net, widths, q, moments, w2) -> np.ndarray | None:
     """exp(log q − s²/2 ± 1.96 s), s² the variance of log q_l over nets of these widths.
 
     V_l, the variance that layer l's units share, fluctuates as the mean of f² over n_{l−1} units does; q_l
@@ -366,9 +312,9 @@ def _band(net, widths, q, second, fourth, slope, w2) -> np.ndarray | None:
     """
     if net.residual is not None or net.norm:
         return None
-    ratio = w2 * second / q[1:]  # the weights' part of q
-    spread = ratio**2 * (fourth / second**2 - 1) / widths[1:-1]
-    passed = w2 * slope / q[1:]  # d log q_{l+1} / d log q_l
+    ratio = w2 * moments.second / q[1:]  # the weights' part of q
+    spread = ratio**2 * moments.spread / moments.second**2 / widths[1:-1]
+    passed = w2 * moments.passed / q[1:]  # d log q_{l+1} / d log q_l
     v = [0.0]  # of log V_l; a factor 1 + x with Var[x] = u has a logarithm of variance log(1 + u)
     for kept, added in zip(np.square(passed).tolist(), np.log1p(spread).tolist(), strict=True):
         v.append(kept * v[-1] + added)
@@ -408,7 +354,7 @@ def _root(function, low: float, high: float) -> float:
 
 def _check_sizes(**arguments) -> None:
     for name, value in arguments.items():
-        if not (isinstance(value, numbers.Real) and np.isfinite(value) and value >= 0):
+        if not (is_number(value) and np.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
 
 
@@ -473,13 +419,13 @@ def phase(activation, sigma_w: float, sigma_b: float = 0.0) -> Phase:
             return Phase(q_star, chi_1, _depth_scale(q_slope), math.inf, "critical")
         if chi_1 < 1:
             return Phase(q_star, chi_1, _depth_scale(q_slope), _depth_scale(chi_1), "ordered")
-        kernels = _kernels(f, df, q)
-        mapped = lambda c: w2 * float(_together(*kernels, [c])[0]) + b2  # noqa: E731
+        (product,) = _products(activation, np.array([q]))
+        mapped = lambda c: w2 * product(c) + b2  # noqa: E731
         after = mapped(1.0)  # q itself, unless q explodes
         nearer = lambda c: mapped(c) / after - c  # noqa: E731
         c_star = _root(nearer, 0, 1 - 1e-6) if nearer(1e-12) > 0 > nearer(1 - 1e-6) else 0.0
         # c* is left at the slope of the map there.
-        step = 1e-5
+        step = min(1e-5, (1 - c_star) / 2)
         slope = 1 + (nearer(c_star + step) - nearer(c_star - step)) / (2 * step)
     return Phase(q_star, chi_1, _depth_scale(q_slope), _depth_scale(slope), "chaotic")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numbers
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from . import sampling
+from .arguments import is_number, is_whole
 from .datasets import Data
 from .network import MLP
 from .signals import softmax_cross_entropy
@@ -88,10 +89,10 @@ def iterate(
 
     Closing the iterator stops the training; a live figure does so when the reader moves on.
     """
-    if not isinstance(lr, numbers.Real) or not np.isfinite(lr) or lr <= 0:
+    if not is_number(lr) or not np.isfinite(lr) or lr <= 0:
         raise ValueError(f"lr must be a finite number above 0, not {lr!r}")
     for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if not hasattr(value, "__index__") or value < least:
+        if not is_whole(value) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
     if not isinstance(optimizer, str) or optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {optimizer!r}")
@@ -174,8 +175,8 @@ def train(
     θ ← θ − lr·∂L/∂θ on batches of ``batch_size`` examples, reshuffled by ``rng`` every epoch.
     ``optimizer``: "sgd"; "momentum", which goes along v ← 0.9·v + ∂L/∂θ; "adam", with β = 0.9, 0.999
     (Kingma & Ba 2015, algorithm 1). ``progress``: a function that is called with the History so far after
-    every epoch; True is a tqdm bar, in a terminal or a notebook, where it takes more than 2 seconds;
-    False is nothing.
+    every epoch; True is a tqdm bar, in a terminal or a notebook, where it takes more than 2 seconds and
+    TQDM_DISABLE is not set in the environment (as where outputs are compared); False is nothing.
     Stops, with status "diverged", as soon as a batch's loss is not finite; never raises or warns for it.
     BLAS keeps to one thread meanwhile: the nets are small.
     Raises ValueError for a learning rate, epochs, batch size or optimizer out of range, and for data that
@@ -200,8 +201,10 @@ def _with_a_bar(steps: Iterator[History], epochs: int) -> History:
     from tqdm.auto import tqdm  # here, as it loads ipywidgets in a notebook
 
     history = next(steps)
-    # disable=None: no bar where nobody watches, as in a log file.
-    with tqdm(total=epochs, unit="epoch", delay=2, leave=False, disable=None) as bar:
+    # disable=None: no bar where nobody watches, as in a log file. tqdm's own variable, which it takes for a
+    # default alone, keeps bars out of outputs that are compared, whatever the machine takes.
+    disable = bool(os.environ.get("TQDM_DISABLE")) or None
+    with tqdm(total=epochs, unit="epoch", delay=2, leave=False, disable=disable) as bar:
         for history in steps:
             bar.set_postfix_str(f"loss {history.train_loss[-1]:.3g}", refresh=False)
             bar.update()

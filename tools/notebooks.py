@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -96,6 +97,7 @@ def _kept(outputs, count: int, kind: str) -> list:
 def record(notebook, folder: Path) -> None:
     from nbclient import NotebookClient
 
+    os.environ["TQDM_DISABLE"] = "1"  # as in conftest.py: no bar in what is compared
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
 
 

@@ -3,27 +3,24 @@
 The HDF5 library can be crashed by bytes that were made up: of 5,000 files with a few bytes changed, 11
 crashed HDF5 2.0. This process finds the tensors, ``files`` reads them. ``python -P _hdf5.py FILE`` writes a
 line of JSON for each, ``python -P _hdf5.py FILE 3 0 100`` the bytes of the fourth from 0 to 100 along its
-first axis. It imports nothing of initkit.
+first axis; either after the line "loaded": where that is missing, h5py could not be loaded and the file was
+not opened. It imports nothing of initkit.
 """
 
 import json
 import math
 import sys
 
-import numpy as np
-
 TENSORS = 2**17  # in a file, and groups
 WHOLE = 2**27  # bytes that are unpacked together, of a tensor in chunks
-MEMORY, SECONDS = 2**31, 60  # that this process may take
+MEMORY, SECONDS = 2**31, 60  # that this process may take for a file
 
 
-def tensors(path):
+def tensors(h5py, path):
     """({name, shape, dtype, at, rows}, dataset) of each tensor.
 
     ``at``: where it lies. None: only HDF5 knows, and is to be asked for so many ``rows`` of it together.
     """
-    import h5py
-
     with h5py.File(path, "r", locking=False) as file:
         seen, waiting, count = set(), [file], 0
         while waiting:
@@ -69,19 +66,40 @@ def _described(h5py, item) -> dict:
 
 
 def _limit() -> None:
+    """For the file alone: what the libraries took already, which grows with the machine, does not count."""
     try:
         import resource
     except ImportError:  # Windows has none
         return
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits = {resource.RLIMIT_CPU: SECONDS, resource.RLIMIT_CORE: 0}
     if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        limits[resource.RLIMIT_AS] = _taken(resource.getpagesize()) + MEMORY
+    for limit, most in limits.items():
+        hard = resource.getrlimit(limit)[1]  # of the user, which may be lower and cannot be raised
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (most, most))
+
+
+def _taken(page: int) -> int:
+    try:
+        with open("/proc/self/statm", encoding="ascii") as sizes:
+            return int(sizes.read().split()[0]) * page
+    except OSError:  # a sandbox without /proc
+        return MEMORY
 
 
 def main(path, which=None, start=0, stop=0) -> int:
     try:
-        for i, (found, item) in enumerate(tensors(path)):
+        import h5py
+        import numpy as np
+    except Exception as e:
+        print(" ".join(str(e).split()) or type(e).__name__, file=sys.stderr)
+        return 1
+    try:
+        _limit()
+        sys.stdout.buffer.write(b"loaded\n")
+        sys.stdout.flush()
+        for i, (found, item) in enumerate(tensors(h5py, path)):
             if which is None:
                 print(json.dumps(found))
             elif i == int(which):
@@ -97,5 +115,4 @@ def main(path, which=None, start=0, stop=0) -> int:
 
 
 if __name__ == "__main__":
-    _limit()
     sys.exit(main(*sys.argv[1:]))

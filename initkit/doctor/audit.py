@@ -79,7 +79,7 @@ def audit(path, *, activation=None, lang: str = "en") -> Report:
             table = bool(EMBEDDING.search(source.name))
             findings += wrong_by_itself(source.name, source.shape, s, source.units_last, table)
             if not s.non_finite:  # else there is no such number
-                std = s.std if math.isfinite(s.squares) else math.inf
+                std = s.std
             gain = std * math.sqrt(n_in) if n_in and std is not None else None
         if s is None:
             s = Identification("not_fresh", reason="empty" if 0 in source.shape else source.unread)

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import pickletools
+import signal
 import stat
 import subprocess
 import sys
@@ -35,6 +36,7 @@ LARGEST = 2**38  # elements of a tensor
 EXPANSION, FREE = 100, 2**30  # a file stands for so many times its size at most, or for a GiB
 DEFLATE = 1032  # bytes that one byte can stand for
 STEPS = 2**21  # of a pickle
+HDF5_SECONDS = 120  # for one answer of the process that reads .h5
 CUT = "cut short: it ends before its tensors do"
 
 ALLOWED_GLOBALS = {
@@ -324,8 +326,21 @@ def _by_lines(numbers_at, shape, strides, forward_only):
 def _needs(package: str, extra: str):
     try:
         return __import__(package)
-    except ImportError:
-        raise Unreadable(f'needs {package}: pip install "initkit[{extra}]"') from None
+    except ModuleNotFoundError as e:
+        if e.name == package:
+            raise Unreadable(f'needs {package}: pip install "initkit[{extra}]"') from None
+        raise _cannot_load(package, e) from e
+    except Exception as e:  # whatever a package raises that does not fit the others
+        raise _cannot_load(package, e) from e
+
+
+def _cannot_load(package: str, why) -> Unreadable:
+    """A package that is there and does not work says nothing of the file."""
+    why = (str(why).strip() or type(why).__name__).splitlines()[0]
+    return Unreadable(
+        f"{package} is installed but cannot be loaded ({why[:200]}): the file was not looked at; "
+        f"pip install --upgrade {package}, so that it fits the NumPy beside it"
+    )
 
 
 def _safetensors(path, data, stack) -> list[Source]:
@@ -581,12 +596,32 @@ def _hdf5(path: Path, *which: str) -> bytes:
     """What the process says that opens the file, as the HDF5 library may crash on it."""
     program = Path(__file__).with_name("_hdf5.py")
     command = [sys.executable, "-P", program, path.absolute(), *which]
-    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=120, check=False)
+    # No product is formed there: each thread of BLAS would take 41 MB of addresses for nothing.
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    slow = Unreadable(f"{path.name} was given up: HDF5 has not read it in {HDF5_SECONDS} s")
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=HDF5_SECONDS,
+            check=False,
+            env=alone,
+        )
+    except subprocess.TimeoutExpired:
+        raise slow from None
+    except OSError as e:  # as in WebAssembly
+        raise Unreadable(f".h5 files are read in a process of their own, which cannot be started: {e}") from e
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    loaded, _, answer = done.stdout.partition(b"\n")
+    if loaded != b"loaded":
+        raise _cannot_load("h5py", said[-1] if said else f"exit status {done.returncode}")
+    if done.returncode == -getattr(signal, "SIGXCPU", 0) != 0:
+        raise slow
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
         crashed = done.returncode != 1 or not said
         raise Unreadable(f"{path.name} is broken: " + ("HDF5 crashed on it" if crashed else said[-1]))
-    return done.stdout
+    return answer
 
 
 READERS = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
+from ..arguments import is_number
 from ..fans import fans
 from ..initializers import truncated_std
 from .scan import Scan, scan_array
@@ -308,11 +309,13 @@ def _exact(s: Scan, shape, units_last: bool) -> tuple[str, dict] | None:
                 channel = np.arange(rows) % (rows // groups)
                 if _passes_on(s, np.where(channel < shape[1], channel * size + centre, columns), 1.0):
                     return "dirac", {} if groups == 1 else {"groups": groups}
-        norms = s.by_column[1].reshape(-1, size)[:, centre]
-        if size > 1 and few <= rows * shape[1]:
-            off_centre = s.squares - norms.sum()
-            if abs(off_centre) < 1e-9 * s.squares and np.ptp(norms) < 1e-3 * norms.mean():
-                return "delta_orthogonal", _gain(math.sqrt(norms.mean()))
+        lower = int(np.ravel_multi_index([(n - 1) // 2 for n in kernel], kernel))  # of an even kernel, JAX's
+        for at, params in ((centre, {}), (lower, {"centre": "lower"})):
+            norms = s.by_column[1].reshape(-1, size)[:, at]
+            if size > 1 and few <= rows * shape[1]:
+                off_centre = s.squares - norms.sum()
+                if abs(off_centre) < 1e-9 * s.squares and np.ptp(norms) < 1e-3 * norms.mean():
+                    return "delta_orthogonal", {**_gain(math.sqrt(norms.mean())), **params}
     if min(rows, columns) > 1:
         gram = s.gram
         level = float(np.trace(gram)) / len(gram)
@@ -332,12 +335,16 @@ def _passes_on(s: Scan, target: np.ndarray, gain: float) -> bool:
     return bool(np.allclose(s.by_row[2], gain * across[target], rtol=1e-5, atol=0))
 
 
-def _sparse(s: Scan, shape) -> Match | None:
-    """The same number of zeros in every column, and normal entries elsewhere."""
+def _sparse(s: Scan, shape, units_last: bool) -> Match | None:
+    """As many zeros among every unit's weights, or every input's, and normal entries elsewhere."""
     if len(shape) != 2 or not (s.has_lines and s.whole) or not 0 < s.zeros < s.n:
         return None
-    zeros = s.by_column[4]
-    if np.ptp(zeros) or not zeros[0]:
+    of_units, of_inputs = (s.by_column[4], s.by_row[4])[:: 1 if units_last else -1]
+    if not np.ptp(of_units):
+        params = {"sparsity": _sparsity(int(of_units[0]), len(of_inputs))}
+    elif not np.ptp(of_inputs):
+        params = {"sparsity": _sparsity(int(of_inputs[0]), len(of_units)), "mode": "fan_out"}
+    else:
         return None
     n = s.n - s.zeros
     kept = s.sample
@@ -350,17 +357,17 @@ def _sparse(s: Scan, shape) -> Match | None:
         )
         p = min(1.0, 4 * min(below, 1 - below), 2 * kolmogorov(np.sort(entries), NORMAL, std))
         if p >= ALPHA:
-            return Match("sparse", {"sparsity": _sparsity(int(zeros[0]), shape[0]), "std": std}, None, p)
+            return Match("sparse", {**params, "std": std}, None, p)
     return None
 
 
-def _sparsity(zeros: int, rows: int) -> float:
-    """The shortest decimal s with ⌈s·rows⌉ = zeros."""
+def _sparsity(zeros: int, n: int) -> float:
+    """The shortest decimal s with ⌈s·n⌉ = zeros."""
     for digits in range(1, 17):
-        sparsity = math.floor(zeros / rows * 10**digits) / 10**digits
-        if math.ceil(sparsity * rows - 1e-9) == zeros:
+        sparsity = math.floor(zeros / n * 10**digits) / 10**digits
+        if math.ceil(sparsity * n - 1e-9) == zeros:
             return sparsity
-    return zeros / rows
+    return zeros / n
 
 
 def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None = None) -> Identification:
@@ -402,7 +409,7 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
         array = array.astype(np.float64)
     if not array.size:
         raise ValueError(f"array must have an entry, not shape {array.shape}")
-    if fan_in is not None and not (isinstance(fan_in, (int, float, np.number)) and 0 < fan_in < math.inf):
+    if fan_in is not None and not (is_number(fan_in) and 0 < fan_in < math.inf):
         raise ValueError(f"fan_in must be a positive number, not {fan_in!r}")
     axes = {"in_axis": in_axis, "out_axis": out_axis}
     layer_fans = () if fan_in is None else (fan_in,)
@@ -423,7 +430,7 @@ def of_scan(s: Scan, shape, axes: dict, layer_fans=(), units_last: bool = False)
         return Identification("not_fresh", reason="too_large")
     if exact := _exact(s, shape, units_last):
         return Identification("fresh", (Match(*exact, None, 1.0),))
-    if found := _sparse(s, shape):
+    if found := _sparse(s, shape, units_last):
         return Identification("fresh", (found,))
     structure = {law: _structure(s, law.fourth) for law in LAWS}
     passed = []

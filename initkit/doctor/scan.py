@@ -54,7 +54,7 @@ class Scan:
         self.shape, self.last, self.epsilon = shape, last, epsilon
         rows, columns = shape
         self.n = self.non_finite = self.zeros = 0
-        self.sum = self.squares = 0.0
+        self.mean = self.centred = self.squares = 0.0  # of the entries: Σ(w − mean)², Σw²
         self.low, self.high = math.inf, -math.inf
         self.neighbours = np.zeros((2, 3))  # Σ w·w' and how many, for the three distances
         self.has_lines = rows > 1 and columns > 1 and max(shape) <= MOST
@@ -79,6 +79,7 @@ class Scan:
             rng = np.random.default_rng(1)
             self._factors = [rng.standard_normal((PRODUCTS, n)) for n in self.shape[::-1]]
             self.products = [np.zeros((PRODUCTS, n)) for n in self.shape]  # of rows, of columns
+        # What is sorted later is float64, too: NumPy 2.4.6 sorts float16 wrongly on CPUs with AVX512_ICL.
         w = np.asarray(block, np.float64)
         finite = np.isfinite(w)
         if not finite.all():
@@ -87,10 +88,9 @@ class Scan:
         rows, columns = slice(row, row + w.shape[0]), slice(column, column + w.shape[1])
         flat = w.ravel()
         with np.errstate(over="ignore", invalid="ignore"):
-            self.n += w.size
+            self._merge(flat)
             self.zeros += int(w.size - np.count_nonzero(w))
             self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
-            self.sum += float(flat.sum())
             self.squares += float(flat @ flat)
             for k, distance in enumerate((1, self.last, self.shape[1])):
                 if distance < flat.size and (k == 0 or distance > 1):
@@ -116,13 +116,21 @@ class Scan:
         c = (self.kept_columns >= columns.start) & (self.kept_columns < columns.stop)
         self.kept[np.ix_(r, c)] = w[np.ix_(self.kept_rows[r] - row, self.kept_columns[c] - column)]
 
+    def _merge(self, flat: np.ndarray) -> None:
+        """The mean and the centred squares of one more block (Chan, Golub & LeVeque 1983).
+
+        E[w²] − E[w]² would lose the digits that w and its mean share: in a constant layer, all.
+        """
+        mean = float(flat.mean())
+        apart, n = mean - self.mean, self.n + flat.size
+        deviations = flat - mean
+        self.centred += float(deviations @ deviations) + apart * apart * self.n * (flat.size / n)
+        self.mean += apart * (flat.size / n)
+        self.n = n
+
     @property
     def whole(self) -> bool:
         return self.n == math.prod(self.shape)
-
-    @property
-    def mean(self) -> float:
-        return self.sum / self.n
 
     @property
     def mean_square(self) -> float:
@@ -130,7 +138,10 @@ class Scan:
 
     @property
     def std(self) -> float:
-        return math.sqrt(max(0.0, self.mean_square - self.mean**2))
+        """Exactly 0 where all entries are alike, whose mean may be rounded; inf where their squares are."""
+        if self.low == self.high:
+            return 0.0
+        return math.sqrt(self.centred / self.n) if math.isfinite(self.squares) else math.inf
 
     @property
     def gram(self) -> np.ndarray:

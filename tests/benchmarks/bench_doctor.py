@@ -31,7 +31,7 @@ SCHEMES = [
     ("truncated_normal", {"std": 0.02}),
     *((name, {}) for name in ("zeros", "ones", "identity", "dirac", "delta_orthogonal")),
     ("constant", {"value": 0.3}),
-    ("sparse", {"sparsity": 0.9}),
+    ("sparse", {"sparsity": 0.8}),
 ]
 AXES = {
     "identity": (2,),

@@ -1,6 +1,8 @@
 """identify: which initializer a tensor is a sample of."""
 
+import fractions
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -54,7 +56,10 @@ EXACT = [
     ("orthogonal", (200, 50), {"gain": math.sqrt(2)}),
     ("orthogonal", (64, 8, 3, 3), {}),
     ("sparse", (100, 60), {"sparsity": 0.9, "std": 0.01}),
-    ("sparse", (256, 60), {"sparsity": 0.9, "std": 0.01}),
+    ("sparse", (60, 256), {"sparsity": 0.9, "std": 0.01}),
+    ("sparse", (256, 60), {"sparsity": 0.9, "std": 0.01, "mode": "fan_out"}),
+    ("delta_orthogonal", (90, 80, 4, 2), {}),
+    ("delta_orthogonal", (90, 80, 4, 2), {"centre": "lower"}),
 ]
 
 
@@ -190,6 +195,33 @@ def test_large_tensors_are_looked_at_in_parts_the_same_ones_every_time(monkeypat
     assert identify(one_row).matches[0].params == {"std": 0.02}
 
 
+@pytest.mark.parametrize("block", [7, 64, scan.BLOCK])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_constant_has_a_std_of_exactly_0(block, dtype, monkeypatch):
+    """Wherever the blocks' borders lie, though the mean of equal numbers is rounded."""
+    monkeypatch.setattr(scan, "BLOCK", block)
+    rng = np.random.default_rng(0)
+    for constant in (*rng.lognormal(0, 3, 20), -0.1, 1 / 3, 0.7, 0.0):
+        for shape in ((1,), (97,), (1, 50), (9, 13), (30, 4, 3, 3)):
+            seen = scan.scan_array(np.full(shape, constant, dtype))
+            assert seen.std == 0
+            assert seen.centred <= (1e-14 * seen.mean) ** 2 * seen.n
+    assert scan.scan_array(np.full((9, 13), 1e200)).std == 0  # whose squares float64 has not
+
+
+@pytest.mark.parametrize("block", [30, 64, 1000, scan.BLOCK])
+@pytest.mark.parametrize("mean", [0.0, 1.0, -1e6])
+def test_the_std_keeps_the_digits_beside_a_large_mean(block, mean, monkeypatch):
+    """Held to exact fractions. A block's mean is off by 1e-15 of itself at most: 1e-9 of the std at -1e6,
+    where a mean square minus a squared mean is off by 1e-4."""
+    monkeypatch.setattr(scan, "BLOCK", block)
+    for seed, shape in enumerate([(97,), (40, 30), (1, 777), (777, 2)]):
+        w = np.random.default_rng(seed).normal(mean, 1.0, shape)
+        exact = statistics.pvariance(map(fractions.Fraction, w.ravel().tolist()))
+        assert scan.scan_array(w).std == pytest.approx(float(exact) ** 0.5, rel=1e-12 + 1e-15 * abs(mean))
+    assert scan.scan_array(np.array([1e200, -1e200])).std == math.inf
+
+
 def test_recurrent_layers_as_pytorch_draws_them():
     """±1/√hidden: of 64 units an LSTM has 256 rows, and its bias 256 entries."""
     for seed, shape in enumerate([(256, 40), (256,)]):
@@ -231,7 +263,7 @@ def test_multiples_are_alike_after_they_were_rounded(rounded, units_last):
         assert finding.kind == "symmetric_rows"
         assert finding.fields["second"] == finding.fields["first"] + shape[0] // 2
     assert found(ik.he_normal((300, 2), rng=0)) == []  # of such lines some are alike by chance
-    few = ik.sparse((3000, 300), sparsity=0.999, rng=0).T.copy()  # alike where they were kept, not elsewhere
+    few = ik.sparse((300, 3000), sparsity=0.999, rng=0)  # alike where they were kept, not elsewhere
     assert found(few) == []
 
 
@@ -256,7 +288,7 @@ def test_refused():
     assert identify(3.0).matches[0].scheme == "constant"
 
 
-@pytest.mark.parametrize("fan_in", [0, -3, float("nan"), float("inf"), "64"])
+@pytest.mark.parametrize("fan_in", [0, -3, float("nan"), float("inf"), "64", True])
 def test_a_fan_that_is_none(fan_in):
     with pytest.raises(ValueError, match="fan_in must be a positive number"):
         identify(ik.zeros(8), fan_in=fan_in)

@@ -3,6 +3,7 @@
 import gc
 import io
 import json
+import mmap
 import os
 import pickle
 import resource
@@ -49,7 +50,7 @@ def assert_same(found, array, units_last=False):
     expected = scan.scan_array(np.ascontiguousarray(array), units_last)
     for name in ("shape", "last", "n", "non_finite", "zeros", "low", "high", "epsilon"):
         assert getattr(found, name) == getattr(expected, name), name
-    for name in ("sum", "squares", "by_row", "by_column", "kept", "gram"):
+    for name in ("mean", "centred", "squares", "by_row", "by_column", "kept", "gram"):
         if hasattr(expected, name):
             np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-9)
 
@@ -195,8 +196,8 @@ def test_keras_chunks_and_what_was_never_written(tmp_path):
 
 def test_keras_chunks_are_unpacked_a_part_at_a_time(tmp_path, monkeypatch):
     h5py = pytest.importorskip("h5py")
-    program = files.Path(files.__file__).with_name("_hdf5.py").read_text()
-    (tmp_path / "_hdf5.py").write_text(program.replace("WHOLE = 2**27", "WHOLE = 500"))
+    program = files.Path(files.__file__).with_name("_hdf5.py").read_text(encoding="utf-8")
+    (tmp_path / "_hdf5.py").write_text(program.replace("WHOLE = 2**27", "WHOLE = 500"), encoding="utf-8")
     monkeypatch.setattr(files, "__file__", str(tmp_path / "files.py"))
     asked, hdf5 = [], files._hdf5
     monkeypatch.setattr(files, "_hdf5", lambda path, *which: asked.append(which) or hdf5(path, *which))
@@ -207,7 +208,7 @@ def test_keras_chunks_are_unpacked_a_part_at_a_time(tmp_path, monkeypatch):
     found = scans(tmp_path / "w.h5")
     assert len(asked) == 1 + 6 + 1 + 2
     for name, tensor in tensors.items():
-        for sums in ("n", "sum", "squares", "by_row", "by_column", "kept"):
+        for sums in ("n", "mean", "centred", "squares", "by_row", "by_column", "kept"):
             if hasattr(found[name], sums):
                 expected = getattr(scan.scan_array(np.ascontiguousarray(tensor), units_last=True), sums)
                 np.testing.assert_allclose(getattr(found[name], sums), expected, rtol=1e-9)
@@ -277,6 +278,64 @@ def test_a_missing_package_is_named(package, suffix, extra, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / f"w{suffix}").write_bytes(bytes(100))
     assert f'pip install "initkit[{extra}]"' in refused(tmp_path / f"w{suffix}")
+
+
+@pytest.mark.parametrize(
+    "how", ["raise ImportError('size changed\\nmay indicate')", "import os; os._exit(3)"]
+)
+@pytest.mark.parametrize(
+    ("package", "suffix"), [("safetensors", ".safetensors"), ("torch", ".pt"), ("h5py", ".h5")]
+)
+def test_a_package_that_cannot_be_loaded_is_no_broken_file(package, suffix, how, tmp_path, monkeypatch):
+    """As h5py 3.10 beside NumPy 2. h5py is loaded by a process of its own, which that may also end."""
+    if package != "h5py" and "exit" in how:
+        pytest.skip("would end the tests: it is loaded here")
+    (tmp_path / f"{package}.py").write_text(how, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    (tmp_path / f"w{suffix}").write_bytes(bytes(100))
+    message = refused(tmp_path / f"w{suffix}")
+    assert f"{package} is installed but cannot be loaded" in message
+    assert f"pip install --upgrade {package}" in message
+    assert ("size changed" if "raise" in how else "exit status 3") in message
+    assert "broken" not in message
+    assert "not a readable" not in message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is capped on Linux alone")
+def test_what_libraries_take_of_a_large_machine_is_not_the_files(tmp_path, monkeypatch):
+    """As NumPy, 41 MB of addresses for every thread of BLAS. A file may take 2 GiB beside it, and no more."""
+    save(tmp_path / "w.h5", {"w": W})
+    taken = "import mmap; taken = mmap.mmap(-1, 3 * 2**30, mmap.MAP_PRIVATE | mmap.MAP_NORESERVE)"
+    if not hasattr(mmap, "MAP_NORESERVE"):  # before Python 3.12
+        taken = taken.replace("mmap.MAP_NORESERVE", "0x4000")
+    (tmp_path / "sitecustomize.py").write_text(taken, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert_same(scans(tmp_path / "w.h5")["w"], W, units_last=True)
+    folder = os.path.dirname(files.__file__)
+    code = (
+        f"import sys; sys.path.append({folder!r}); import _hdf5; _hdf5._limit(); bytearray(int(sys.argv[1]))"
+    )
+    for size, fits in ((2**28, True), (2**31, False)):
+        done = subprocess.run([sys.executable, "-c", code, str(size)], capture_output=True, check=False)
+        assert (done.returncode == 0, b"MemoryError" in done.stderr) == (fits, not fits)
+
+
+def test_a_slow_machine_makes_no_broken_file(tmp_path, monkeypatch):
+    pytest.importorskip("h5py")
+    save(tmp_path / "w.h5", {"w": W})
+    (tmp_path / "_hdf5.py").write_text("import time; time.sleep(600)", encoding="utf-8")
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "files.py"))
+    monkeypatch.setattr(files, "HDF5_SECONDS", 0.1)
+    assert refused(tmp_path / "w.h5") == "w.h5 was given up: HDF5 has not read it in 0.1 s"
+
+
+def test_without_processes_keras_files_are_not_called_broken(tmp_path, monkeypatch):
+    pytest.importorskip("h5py")
+    save(tmp_path / "w.h5", {"w": W})
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    assert "a process of their own, which cannot be started" in refused(tmp_path / "w.h5")
 
 
 # No file at all ------------------------------------------------------------------------------------
@@ -565,7 +624,8 @@ def test_a_file_that_crashes_hdf5_is_one_line(tmp_path, monkeypatch):
     pytest.importorskip("h5py")
     save(tmp_path / "w.h5", {"w": W})
     program = tmp_path / "_hdf5.py"
-    program.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    crash = "import os, signal; print('loaded', flush=True); os.kill(os.getpid(), signal.SIGSEGV)"
+    program.write_text(crash, encoding="utf-8")
     monkeypatch.setattr(files, "__file__", str(tmp_path / "files.py"))
     assert "crashed" in refused(tmp_path / "w.h5")
 

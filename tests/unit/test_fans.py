@@ -55,6 +55,11 @@ def test_moving_the_axes_moves_nothing_else(shape, random):
         ((2, 3), {"groups": 3}, ValueError, "groups must be a divisor of the 2 outputs, not 3"),
         ((2, 3), {"groups": 0}, ValueError, "groups must be"),
         ((2, 3), {"groups": 1.0}, ValueError, "groups must be"),
+        ((2, 3), {"groups": True}, ValueError, "groups must be"),
+        ((2, True), {}, TypeError, "whole numbers"),
+        (np.array([True, True]), {}, TypeError, "whole numbers"),
+        ((2, 3), {"in_axis": True}, TypeError, "in_axis must be an int or a tuple"),
+        ((2, 3), {"in_axis": (True,)}, TypeError, "in_axis must be an int or a tuple"),
     ],
 )
 def test_bad_shapes_are_told(shape, arguments, error, message):

@@ -31,7 +31,6 @@ def test_fans_and_moments_are_theirs(record):
     layout = {"in_axis": -2, "out_axis": -1} if record["framework"] == "jax" else {}
     assert list(ik.fans(shape, **layout)) == record["fans"]
     scheme, arguments = OURS.get(record["scheme"], (record["scheme"], {}))
-    layout = {} if scheme == "orthogonal" else layout
     w = ik.get(scheme)(shape, **arguments, **layout, rng=0).astype(np.float64).ravel()
     error = (2 / w.size) ** 0.5  # of the difference of two
     variance = w.var()
@@ -44,5 +43,4 @@ def test_fans_and_moments_are_theirs(record):
 
 @pytest.mark.parametrize("name", RECORDED["torch_gains"])
 def test_gains_are_torchs_by_its_convention(name):
-    ours = "identity" if name == "linear" else name
-    assert ik.gain(ours, convention="torch") == pytest.approx(RECORDED["torch_gains"][name], rel=1e-12)
+    assert ik.gain(name, convention="torch") == pytest.approx(RECORDED["torch_gains"][name], rel=1e-12)

@@ -244,14 +244,156 @@ def test_identity_and_dirac():
     assert [tuple(i) for i in np.argwhere(w)] == [(g * 2 + i, i, 2) for g in range(3) for i in range(2)]
 
 
-def test_sparse():
-    w = ik.sparse((40, 300), 0.33, std=2.0, rng=0)
-    assert ((w == 0).sum(axis=0) == math.ceil(0.33 * 40)).all()
+@pytest.mark.parametrize(("shape", "mode", "along"), [((300, 40), "fan_in", 1), ((40, 300), "fan_out", 0)])
+def test_sparse(shape, mode, along):
+    w = ik.sparse(shape, 0.33, std=2.0, mode=mode, rng=0)
+    assert ((w == 0).sum(axis=along) == math.ceil(0.33 * 40)).all()
     assert_law(w[w != 0], stats.norm(scale=2.0))
-    rows = (w == 0).sum(
-        axis=1
-    )  # where the zeros fall: 300·14/40 = 105 a row, binomial within 6 standard errors
-    assert abs(rows - 105).max() < 6 * (300 * 0.35 * 0.65) ** 0.5
+    # Where the zeros fall: 300·14/40 = 105 a line across, binomial within 6 standard errors.
+    across = (w == 0).sum(axis=1 - along)
+    assert abs(across - 105).max() < 6 * (300 * 0.35 * 0.65) ** 0.5
+
+
+def test_sparse_is_martens_by_default():
+    """Every unit keeps 15 of its inputs; by PyTorch's rule their number differs from unit to unit."""
+    w = ik.sparse((100, 784), 1 - 15 / 784, rng=0)
+    assert set((w != 0).sum(axis=1).tolist()) == {15}
+    assert len(set((ik.sparse((100, 30), 0.8, mode="fan_out", rng=0) != 0).sum(axis=1).tolist())) > 1
+
+
+# Axes of what is structured ---------------------------------------------------------------------------
+
+STRUCTURED = [
+    ("orthogonal", (16, 8, 3, 4), {"gain": 1.5}),
+    ("orthogonal", (5, 7), {}),
+    ("orthogonal", (7, 5), {}),
+    ("delta_orthogonal", (16, 8, 3, 4), {}),
+    ("delta_orthogonal", (8, 8, 2), {"centre": "lower"}),
+    ("identity", (5, 7), {"gain": 2.0}),
+    ("dirac", (6, 4, 3, 2), {"groups": 2}),
+    ("sparse", (20, 30), {"sparsity": 0.4}),
+    ("sparse", (20, 30), {"sparsity": 0.4, "mode": "fan_out"}),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(("name", "shape", "arguments"), STRUCTURED, ids=said)
+def test_one_seed_is_one_weight_in_every_layout(name, shape, arguments, dtype):
+    """Keras' and JAX's kernel is PyTorch's, moved; so is any other order of the axes, bit by bit."""
+    torchs = ik.get(name)(shape, **arguments, rng=5, dtype=dtype)
+    for order in ((*range(2, len(shape)), 1, 0), (1, *range(2, len(shape)), 0), tuple(range(len(shape)))):
+        axes = {"in_axis": order.index(1), "out_axis": order.index(0) - len(shape)}
+        moved = tuple(shape[a] for a in order)
+        w = ik.get(name)(moved, **arguments, **axes, rng=5, dtype=dtype)
+        np.testing.assert_array_equal(w, torchs.transpose(order))
+        out = np.full(moved, 9, dtype, order="F")
+        assert ik.get(name)(moved, **arguments, **axes, rng=5, dtype=dtype, out=out) is out
+        np.testing.assert_array_equal(out, w)
+
+
+def test_orthogonal_of_a_keras_kernel():
+    w = ik.orthogonal((3, 3, 8, 16), in_axis=-2, out_axis=-1, rng=0)
+    units = w.reshape(72, 16).T  # a unit's weights are a row
+    np.testing.assert_allclose(units @ units.T, np.eye(16), atol=1e-6)
+    np.testing.assert_array_equal(w, ik.orthogonal((16, 8, 3, 3), rng=0).transpose(2, 3, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "in_axis", "out_axis", "order"),
+    [
+        ((12, 4, 5), 0, (1, 2), (1, 2, 0)),  # attention: embed → heads × dim
+        ((4, 5, 12), (0, 1), 2, (2, 0, 1)),
+        ((4, 12, 5), (2, 0), 1, (1, 2, 0)),  # not adjacent: there is no such view
+        ((4, 12, 5), (0, 2), 1, (1, 0, 2)),
+    ],
+)
+def test_several_axes_are_one(shape, in_axis, out_axis, order):
+    axes = {"in_axis": in_axis, "out_axis": out_axis}
+    n_out, n_in = (20, 12) if shape[0] == 12 else (12, 20)
+    for name in ("orthogonal", "identity", "sparse"):
+        arguments = {"sparsity": 0.5} if name == "sparse" else {}
+        matrix = ik.get(name)((n_out, n_in), **arguments, rng=3)
+        w = ik.get(name)(shape, **arguments, **axes, rng=3, out=np.full(shape, 9, np.float32))
+        np.testing.assert_array_equal(w.transpose(order).reshape(n_out, n_in), matrix)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_the_centre_of_a_kernel(size):
+    """PyTorch's is at k // 2, JAX's at (k − 1) // 2."""
+    for centre, at in (("upper", size // 2), ("lower", (size - 1) // 2)):
+        w = ik.delta_orthogonal((4, 3, size, 3), centre=centre, rng=0)
+        assert sorted(set(np.nonzero(w)[2].tolist())) == [at]
+        np.testing.assert_array_equal(w[:, :, at, 1], ik.delta_orthogonal((4, 3, 1), rng=0)[:, :, 0])
+
+
+# Limits, a fan by hand, a constant that is an array ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "value"),
+    [
+        ("xavier_uniform", {"gain": 0}, 0), ("xavier_normal", {"gain": 0.0}, 0),
+        ("he_uniform", {"gain": 0}, 0), ("he_normal", {"gain": 0}, 0), ("orthogonal", {"gain": 0}, 0),
+        ("delta_orthogonal", {"gain": 0}, 0), ("identity", {"gain": 0}, 0),
+        ("variance_scaling", {"scale": 0}, 0),
+        ("variance_scaling", {"scale": 0, "distribution": "uniform"}, 0),
+        ("normal", {"std": 0}, 0), ("normal", {"mean": 2, "std": 0}, 2), ("sparse", {"std": 0}, 0),
+        ("uniform", {"low": 0.25, "high": 0.25}, 0.25), ("uniform", {"low": -3, "high": -3}, -3),
+        ("truncated_normal", {"low": 2, "high": 2}, 0.1), ("truncated_normal", {"mean": 1, "std": 0}, 1),
+        ("truncated_normal", {"std": 0, "low": -np.inf, "high": np.inf}, 0),
+    ],
+    ids=said,
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_where_a_limit_is_meant_it_is_reached(name, arguments, value, dtype):
+    """Zeros that are not −0; a Generator goes on as after any draw, so that the next layer's is the same."""
+    arguments = {**CALLS[name], **arguments}
+    used, other = np.random.default_rng(0), np.random.default_rng(0)
+    w = ik.get(name)(shape_for(name), **arguments, rng=used, dtype=dtype)
+    np.testing.assert_array_equal(w, np.full(shape_for(name), value, dtype))
+    assert not np.signbit(w).any() or value < 0
+    if name != "identity":  # which draws nothing
+        usual = {k: v for k, v in CALLS[name].items() if k != "std"}
+        ik.get(name)(shape_for(name), **usual, rng=other, dtype=dtype)
+        assert used.random() == other.random()
+
+
+def test_a_limit_has_blocks():
+    part = ik.sample_block("he_normal", (1500, 1000), 2, rng=0, gain=0)
+    assert part.size == 1_500_000 - 2 * ik.sampling.BLOCK
+    assert not part.any()
+
+
+SCALED = [name for name, *_ in SCHEMES] + ["variance_scaling"]
+
+
+@pytest.mark.parametrize("name", sorted(set(SCALED)))
+def test_a_fan_may_be_given_by_hand(name):
+    """A bias with its layer's fan has the law of the weight: the same numbers in the same order."""
+    weight = ik.get(name)((1, 50) if "xavier" not in name else (50, 50), rng=0)
+    bias = ik.get(name)(weight.size, fan=50, rng=0)
+    np.testing.assert_array_equal(bias, weight.ravel())
+    assert ik.get(name)((), fan=2.5, rng=0).shape == ()
+    with pytest.raises(ValueError, match="fan must be above 0, not 0"):
+        ik.get(name)(3, fan=0)
+    with pytest.raises(TypeError, match="fan says it all; axes and groups must not come with it"):
+        ik.get(name)((4, 4), fan=4, in_axis=0, out_axis=1)
+
+
+def test_torchs_fan_in_is_the_fan():
+    np.testing.assert_array_equal(ik.torch_default(99, fan_in=7, rng=0), ik.torch_default(99, fan=7, rng=0))
+    with pytest.raises(TypeError, match="fan_in says it all; fan must not"):
+        ik.torch_default(5, fan_in=25, fan=25)
+
+
+def test_constant_takes_an_array():
+    filter_ = np.arange(9.0).reshape(3, 3)
+    w = ik.constant((4, 2, 3, 3), filter_, dtype=np.float16)
+    assert (w == filter_).all()
+    assert w.dtype == np.float16
+    assert ik.constant((2, 3), [[1], [2]]).tolist() == [[1, 1, 1], [2, 2, 2]]
+    assert ik.constant((), np.array(2)) == 2
+    assert ik.constant((0, 3), [1, 2, 3]).shape == (0, 3)
 
 
 # One behaviour for all ------------------------------------------------------------------------------
@@ -338,11 +480,23 @@ def test_bad_input_common_to_all_is_told(name, arguments, error, message):
         ("normal", {"std": "big"}, TypeError, "std must be a number, not 'big'"),
         ("normal", {"std": 1e39}, ValueError, "dtype .*float32.* 3.40282e\\+38"),
         ("truncated_normal", {"std": -0.1}, ValueError, "std must be at least 0"),
-        ("truncated_normal", {"low": 2, "high": 2}, ValueError, "low must be below high, not low=2, high=2"),
+        (
+            "truncated_normal",
+            {"low": 2, "high": 1},
+            ValueError,
+            "low must not be above high, not low=2, high=1",
+        ),
+        ("truncated_normal", {"low": np.inf, "high": np.inf}, ValueError, "must not both lie beyond 1e100"),
         ("truncated_normal", {"low": np.nan}, ValueError, "low must be finite"),
-        ("uniform", {"low": 1, "high": 0}, ValueError, "low must be below high, not low=1, high=0"),
+        ("uniform", {"low": 1, "high": 0}, ValueError, "low must not be above high, not low=1, high=0"),
         ("uniform", {"high": 1e39}, ValueError, "dtype"),
         ("constant", {"value": np.nan}, ValueError, "value must be finite"),
+        ("constant", {"value": [1, np.nan]}, ValueError, "value must be finite; some"),
+        ("constant", {"value": [1, 2, 3]}, ValueError, r"value has shape \(3,\).* broadcast to \(6, 4\)"),
+        ("constant", {"value": np.ones((2, 6, 4))}, ValueError, r"broadcast to \(6, 4\)"),
+        ("constant", {"value": [1, 1, 1, 1e39]}, ValueError, "dtype float32 ends at"),
+        ("constant", {"value": ["1"] * 4}, TypeError, "value must be a number or an array of them"),
+        ("constant", {"value": [[1], [2, 3]]}, TypeError, "value must be a number or an array of them"),
         ("variance_scaling", {"mode": "fan"}, ValueError, "mode must be one of fan_in.*not 'fan'"),
         (
             "variance_scaling",
@@ -350,8 +504,8 @@ def test_bad_input_common_to_all_is_told(name, arguments, error, message):
             ValueError,
             "distribution must be.*not 'cauchy'",
         ),
-        ("variance_scaling", {"scale": 0}, ValueError, "scale must be above 0, not 0"),
-        ("variance_scaling", {"scale": -2}, ValueError, "scale must be above 0, not -2"),
+        ("variance_scaling", {"scale": -1e-9}, ValueError, "scale must be at least 0, not -1e-09"),
+        ("variance_scaling", {"scale": -2}, ValueError, "scale must be at least 0, not -2"),
         ("variance_scaling", {"shape": 5}, ValueError, r"shape \(5,\) has no fans"),
         ("he_normal", {"shape": (5,)}, ValueError, r"shape \(5,\) has no fans"),
         ("he_normal", {"in_axis": 0}, ValueError, "must not share an axis"),
@@ -360,12 +514,20 @@ def test_bad_input_common_to_all_is_told(name, arguments, error, message):
         ("he_normal", {"activation": "rleu"}, ValueError, "activation: 'rleu' is not known"),
         ("he_normal", {"activation": lambda z: 0 * z}, ValueError, r"has no gain: E\[f\(z\)\^2\] is 0"),
         ("he_normal", {"activation": lambda z: np.exp(z**2)}, ValueError, "has no gain: .*not finite"),
-        ("he_normal", {"gain": 0}, ValueError, "gain must be above 0, not 0"),
-        ("xavier_normal", {"gain": -1}, ValueError, "gain must be above 0, not -1"),
+        ("he_normal", {"gain": 1e-170}, ValueError, "gain must have a square .*or be 0, not 1e-170"),
+        ("xavier_normal", {"gain": -1}, ValueError, "gain must be at least 0, not -1"),
         ("he_normal", {"rng": "seed"}, TypeError, "rng must be None, an int.*not 'seed'"),
         ("torch_default", {"fan_in": 0}, ValueError, "fan_in must be above 0, not 0"),
         ("orthogonal", {"shape": (6,)}, ValueError, r"shape must have two axes or more.*not \(6,\)"),
-        ("orthogonal", {"gain": 0}, ValueError, "gain must be above 0"),
+        ("orthogonal", {"gain": -1}, ValueError, "gain must be at least 0"),
+        ("orthogonal", {"in_axis": 0}, ValueError, "in_axis and out_axis must not share an axis"),
+        ("orthogonal", {"out_axis": 2}, ValueError, "out_axis=.* is out of range"),
+        ("delta_orthogonal", {"centre": "middle"}, ValueError, "centre must be 'upper' or 'lower', not 'mid"),
+        ("delta_orthogonal", {"in_axis": (1, 2)}, ValueError, "three axes or more"),
+        ("identity", {"in_axis": ()}, ValueError, "shape must have two axes"),
+        ("dirac", {"out_axis": -2}, ValueError, "must not share an axis"),
+        ("sparse", {"in_axis": 1.0}, TypeError, "in_axis must be an int or a tuple"),
+        ("sparse", {"mode": "fan_avg"}, ValueError, "mode must be fan_in or fan_out, not 'fan_avg'"),
         ("orthogonal", {"rng": "seed"}, TypeError, "rng must be"),
         (
             "delta_orthogonal",
@@ -463,7 +625,7 @@ def test_orthogonal_does_not_depend_on_blas_threads():
 
 def test_sparse_counts_as_arithmetic_does():
     for sparsity, zeros in ((0.07, 7), (0.14, 14), (0.28, 28), (0.55, 55), (0.071, 8)):
-        assert (ik.sparse((100, 2), sparsity, rng=0) == 0).sum(axis=0).tolist() == [zeros] * 2
+        assert (ik.sparse((2, 100), sparsity, rng=0) == 0).sum(axis=1).tolist() == [zeros] * 2
 
 
 @pytest.mark.parametrize(

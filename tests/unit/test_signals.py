@@ -122,6 +122,14 @@ def test_means_far_from_0_keep_their_variance():
     assert ik.measure(n, X).activation_var[0] == pytest.approx(a.var(dtype=np.float64), rel=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_what_is_the_same_for_all_has_no_variance(dtype):
+    """Also in float64, where the mean of equal numbers is rounded."""
+    for constant in np.random.default_rng(0).lognormal(0, 3, 50):
+        n = ik.MLP([4, 37, 23, 3], "sigmoid", "zeros", lambda s, c=constant, **_: np.full(s, c), dtype=dtype)
+        assert ik.measure(n, X).activation_var.tolist() == [0, 0, 0]
+
+
 def test_tiny_signals_are_measured():
     """1e-30, whose square float32 does not have."""
     s = ik.measure(ik.MLP([4, 9, 3], "identity", lambda s, *, rng, dtype: ik.ones(s) * 1e-30, rng=0), X)

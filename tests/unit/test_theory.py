@@ -156,7 +156,10 @@ def test_mehler_series_is_exact_at_both_ends():
     for name in activations.NAMES:
         f, df = activations.NAMES[name].f, activations.NAMES[name].df
         values = theory._on_gaussian(f, 2.0)
-        one, minus = theory._together(*theory._kernels(f, df, 2.0), [1.0, -1.0])
+        one, minus = (
+            theory._together(*(part[0] for part in theory._kernels(f, df, np.array([2.0]))), c)
+            for c in (1.0, -1.0)
+        )
         assert one == pytest.approx(np.square(values) @ theory._W, rel=1e-12)
         assert minus == pytest.approx((values * values[::-1]) @ theory._W, rel=1e-9, abs=1e-9)
 
@@ -224,31 +227,13 @@ def test_correlations_are_those_of_the_plane(name, c, q, within):
     assert p.correlation[1] == pytest.approx(exact / second, abs=within)
 
 
-@pytest.mark.parametrize("name", activations.NAMES)
-def test_polynomials_stand_for_the_means(name):
-    """Between their points, on the borders of cells, and beyond both ends, where the last power goes on."""
-    f, df = activations.NAMES[name].f, activations.NAMES[name].df
-    means = theory._Means(activations.NAMES[name])
-    q = np.concatenate([[1e-30], np.geomspace(1e-17, 1e17, 239), 10.0 ** np.arange(-4, 4), [1e30]])
-    with np.errstate(all="ignore"):
-        found = means.columns(q)
-        values, slopes = theory._on_gaussian(f, q), theory._on_gaussian(df, q)
-    second = np.square(values) @ theory._W
-    assert found[1:-1, theory._SECOND] == pytest.approx(second[1:-1], rel=1e-8)
-    assert found[[0, -1], theory._SECOND] == pytest.approx(second[[0, -1]], rel=1e-7)
-    assert [means.second(x) for x in q.tolist()] == pytest.approx(found[:, theory._SECOND], rel=1e-12)
-    assert found[:, theory._MEAN] / np.sqrt(second) == pytest.approx(
-        values @ theory._W / np.sqrt(second), abs=1e-8
-    )
-    assert found[:, theory._FOURTH] == pytest.approx(np.square(np.square(values)) @ theory._W, rel=1e-6)
-    known = np.square(slopes) @ theory._W > 1e-8  # else f' is narrower than the distance of the nodes
-    assert found[known, theory._SLOPE2] == pytest.approx((np.square(slopes) @ theory._W)[known], rel=1e-6)
-    middling = (q > 1e-6) & (q < 10)
-    for c in (-1.0, -0.7, 0.2, 0.95, 1.0):
-        map_of_angle = found[middling, 5:].T / second[middling]
-        ours = np.polynomial.chebyshev.chebval(2 / np.pi * np.arccos(c) - 1, map_of_angle)
-        exact = theory._together(*theory._kernels(f, df, q[middling]), [c])[:, 0] / second[middling]
-        assert ours == pytest.approx(exact, abs=1e-5)
+@pytest.mark.parametrize(("name", "slope"), [("sigmoid", 0.25), ("softplus", 0.5)])
+def test_a_small_signal_beside_a_large_mean_has_its_variance(name, slope):
+    """f(√q z) = f(0) + f'(0)·√q z + O(q): below 1e-9 E[f²] − E[f]² has no digit of f'(0)²·q."""
+    for q in (1e-8, 1e-12, 1e-17, 1e-24):
+        p = ik.predict(2, 100, name, 1.0, q0=q)
+        assert p.activation_var[0] == pytest.approx(slope**2 * q, rel=1e-3 if q < 1e-18 else 1e-6)
+    assert ik.predict(2, 100, np.ones_like).activation_var[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -258,11 +243,15 @@ def test_the_closed_forms_of_two_lines_are_the_quadratures(activation):
     known = activations.get(activation)
     asked = activations.Activation(known.name, known.f, known.df)
     q = np.geomspace(1e-17, 1e17, 99)
-    closed, fitted = (theory._Means(a).columns(q) for a in (known, asked))
-    units = q[:, None] ** theory._UNITS
-    np.testing.assert_allclose(closed / units, fitted / units, rtol=0, atol=1e-12)
+    for closed, summed, unit in zip(
+        *(theory._moments(a, q) for a in (known, asked)), (0.5, 1, 1, 2, 1, 0), strict=True
+    ):
+        np.testing.assert_allclose(closed / q**unit, summed / q**unit, rtol=0, atol=1e-12)
+    for c in (-1.0, -0.7, 0.2, 0.95, 1.0):
+        closed, summed = ([f(c) for f in theory._products(a, q)] for a in (known, asked))
+        np.testing.assert_allclose(closed / q, summed / q, rtol=0, atol=1e-5)
     assert ik.gain(known) == pytest.approx(ik.gain(asked), rel=1e-12)
-    shares = [theory._Means(a).flat_share(q) for a in (known, asked)]
+    shares = [theory._flat_share(a, q) for a in (known, asked)]
     np.testing.assert_array_equal(*shares)
 
 

@@ -1,6 +1,8 @@
 """Training: it learns, it says what happened, and it never raises for a network that explodes."""
 
+import functools
 import io
+import itertools
 import pickle
 import sys
 import warnings
@@ -146,12 +148,19 @@ def test_data_that_does_not_fit_is_told():
 
 
 def test_a_bar_where_somebody_watches(monkeypatch):
-    """tqdm's own rule: on a terminal, and after two seconds; here there is none, so nothing is written."""
-    stderr = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stderr)
-    assert train(progress=True).status == "finished"
-    assert train(progress=False).status == "finished"
-    assert stderr.getvalue() == ""
+    """tqdm's own rule: on a terminal, and after two seconds; and TQDM_DISABLE, which is set in our tests."""
+    clock = itertools.count(step=5.0)
+    monkeypatch.setattr("tqdm.std.time", lambda: next(clock))  # a slow machine
+    calls = (train, functools.partial(ik.sweep, abs, [{}, {}]))
+    for call, (terminal, disabled) in itertools.product(calls, itertools.product([True, False], repeat=2)):
+        stderr = io.StringIO()
+        stderr.isatty = lambda terminal=terminal: terminal
+        monkeypatch.setattr(sys, "stderr", stderr)
+        monkeypatch.setenv("TQDM_DISABLE", "1" if disabled else "")
+        call(progress=True)
+        assert bool(stderr.getvalue()) == (terminal and not disabled)
+        call(progress=False)
+        assert bool(stderr.getvalue()) == (terminal and not disabled)
 
 
 @pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
