@@ -39,18 +39,7 @@ LocalPortCache.find_available_port = _free_port
 
 @pytest.fixture
 def within(request):
-    """within(what, value, low, high) asserts that it is, and tells ``make jolt``, which judges by itself."""
-
-    def check(what, value, low, high):
-        request.node.user_properties.append(("within", (what, value, low, high)))
-        assert JOLTED or low <= value <= high, f"{what}: {value:.6g}, wanted {low:.6g} to {high:.6g}"
-
-    return check
-
-
-@pytest.fixture
-def within(request):
-    """within(what, value, low, high) asserts low ≤ value ≤ high, and lets ``make jolt`` see how far off the edges are."""
+    """within(what, value, low, high): asserts low ≤ value ≤ high, and shows ``make jolt`` how far off that is."""
 
     def check(what, value, low, high):
         request.node.user_properties.append(("within", (what, float(value), float(low), float(high))))

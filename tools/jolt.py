@@ -27,6 +27,7 @@ import operator
 import os
 import sys
 import zlib
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from itertools import zip_longest
 from pathlib import Path
@@ -130,7 +131,8 @@ class Watch(ast.NodeTransformer):
     def compared(self, what: str, left, right, symbol: str):
         compare = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[symbol]
         if all(isinstance(side, float | int | np.number) for side in (left, right)):
-            self.take(f"({what}): the difference", left - right, lambda x: compare(x, 0))
+            beyond = (0.0, math.inf) if left > right else (-math.inf, 0.0)
+            self.values.append(Value(f"({what}): the difference", float(left - right), *beyond))
         return compare(left, right)
 
     def _call(self, method: str, what, *arguments):
@@ -163,17 +165,29 @@ class Watch(ast.NodeTransformer):
         return self._call("compared", what, node.left, node.comparators[0], ast.Constant(symbol))
 
 
+def needed(cells) -> list:
+    """The compared cells, and those that give them a name."""
+    chosen, wanted = [], set()
+    for cell in reversed([cell for cell in cells if cell.cell_type == "code"]):
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        given = {name.id for name in names if isinstance(name.ctx, ast.Store)}
+        given |= {(node.asname or node.name).split(".")[0] for node in nodes if isinstance(node, ast.alias)}
+        if notebooks.is_checked(cell) or given & wanted:
+            chosen.insert(0, cell)
+            wanted = wanted - given | {name.id for name in names} - given
+    return chosen
+
+
 def lesson_shows(path: Path) -> dict[str, Seen]:
-    """What the compared cells of a notebook show, by cell. The others run as well, but for the figures."""
+    """What the compared cells of a notebook show, by cell; of the others, those run that they use."""
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
 
     shell = InteractiveShell.instance()
     shell.reset(new_session=False)
     seen = {}
-    for cell in notebooks.read(path).cells:
-        if cell.cell_type != "code" or cell.source.startswith("live."):
-            continue
+    for cell in needed(notebooks.read(path).cells):
         watch = Watch()
         shell.user_ns[Watch.NAME] = watch
         shell.ast_transformers[:] = [watch] if notebooks.is_checked(cell) else []
@@ -230,25 +244,41 @@ def findings(seen: dict[str, Seen], under: list[dict[str, Seen]]) -> list[str]:
     found = []
     for place, (text, values) in seen.items():
         shown = [jolted.get(place, Seen("", [])) for jolted in under]
-        alike = [s.values for s in shown if [v.what for v in s.values] == [v.what for v in values]]
-        for value, *moved in zip(values, *alike, strict=True):
-            if not all(stands(value, other.value) for other in moved):
-                numbers = [other.value for other in moved]
+        known = [by_name(s.values) for s in shown]
+        for name, value in by_name(values).items():
+            moved = [values[name].value for values in known if name in values]  # a branch may pass it by
+            if not all(stands(value, number) for number in moved):
                 edge = min(value.low, value.high, key=lambda e: abs(e - value.value))
                 found.append(
                     f"{place}: {value.what} is {value.value:.6g}, "
-                    f"{min(numbers):.6g} to {max(numbers):.6g} under {len(moved)} jolts; edge {edge:.6g}"
+                    f"under jolts {min(moved):.6g} to {max(moved):.6g}; edge {edge:.6g}"
                 )
         others = [s.text for s in shown if s.text != text]
         if others:
-            found.append(f"{place}: another text under {len(others)} of {len(under)} jolts{_beside(text, others[0])}")
+            found.append(
+                f"{place}: another text under {len(others)} of {len(under)} jolts{_beside(text, others[0])}"
+            )
     return found
+
+
+def by_name(values: list[Value]) -> dict[tuple[str, int], Value]:
+    """By what it is, and which time it comes: in a loop, the same is seen again."""
+    times = Counter()
+    named = {}
+    for value in values:
+        named[value.what, times[value.what]] = value
+        times[value.what] += 1
+    return named
 
 
 def stands(value: Value, moved: float) -> bool:
     """Whether a jolt has moved it by no more than half of the distance to its nearer edge."""
     room = min(value.value - value.low, value.high - value.value)
-    return moved == value.value or abs(moved - value.value) <= room / 2 or (moved != moved and value.value != value.value)
+    return (
+        moved == value.value
+        or abs(moved - value.value) <= room / 2
+        or (moved != moved and value.value != value.value)
+    )
 
 
 def _beside(text: str, other: str) -> str:
@@ -257,8 +287,14 @@ def _beside(text: str, other: str) -> str:
 
 
 def every_part() -> list[str]:
-    lessons = [f"notebooks/en/{name}" for name in notebooks.lessons()]  # the Chinese edition has the same code
-    return [*lessons, README, *(f"tests/papers/{path.name}" for path in sorted((ROOT / "tests/papers").glob("test_*.py")))]
+    lessons = [
+        f"notebooks/en/{name}" for name in notebooks.lessons()
+    ]  # the Chinese edition has the same code
+    return [
+        *lessons,
+        README,
+        *(f"tests/papers/{path.name}" for path in sorted((ROOT / "tests/papers").glob("test_*.py"))),
+    ]
 
 
 def main() -> int:
@@ -269,17 +305,25 @@ def main() -> int:
     arguments = parser.parse_args()
     parts = [p for p in every_part() if any(name.lower() in p.lower() for name in arguments.only)]
     if not parts:
-        parser.error(f"nothing has {' or '.join(arguments.only)} in its name; there are {', '.join(every_part())}")
+        parser.error(
+            f"nothing has {' or '.join(arguments.only)} in its name; there are {', '.join(every_part())}"
+        )
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "INITKIT_JOLTED": "1"}
     seeds = [None, *(range(arguments.seed, arguments.seed + arguments.jolts))]
     # A new process a jolt: the tests keep nets that they share.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, max_tasks_per_child=1) as pool:
         seen, *under = pool.map(show, [parts] * len(seeds), seeds)
-    failed = [f"{place}: fails without a jolt\n    {s.text}" for place, s in seen.items() if s.text.startswith("failed")]
+    failed = [
+        f"{place}: fails without a jolt\n    {s.text}"
+        for place, s in seen.items()
+        if s.text.startswith("failed")
+    ]
     found = failed or findings(seen, under)
     print(*found, sep="\n")
-    print(f"{len(found)} findings in {len(seen)} cells and tests under {len(under)} jolts, seeds from {arguments.seed}")
+    print(
+        f"{len(found)} findings in {len(seen)} cells and tests, {len(under)} jolts from seed {arguments.seed}"
+    )
     return 1 if found else 0
 
 
