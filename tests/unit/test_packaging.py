@@ -25,13 +25,13 @@ def requirements(lines):
     return {r.name: set(str(r.specifier).split(",")) - {""} for r in parsed}
 
 
-def test_environment_is_pyprojects_run_time_lab_and_test():
+def test_environment_is_pyprojects_run_time_and_lab():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["channels"] == ["conda-forge"]
     *conda, pip = environment["dependencies"]
     assert pip == {"pip": ["-e ."]}
     conda = [line for line in conda if not re.match(r"(python|pip)\b(?!-)", line)]
-    assert requirements(conda) == requirements([*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"]])
+    assert requirements(conda) == requirements([*PROJECT["dependencies"], *EXTRAS["lab"]])
 
 
 def test_environment_names_one_python_that_pyproject_allows():
