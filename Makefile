@@ -15,8 +15,8 @@ PIP := $(BIN)/python $(RUN_PIP)
 # Where it cannot, pip installs.
 INDEX = $${PIP_INDEX_URL:-$$($$pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraints constraints.txt
-# One BLAS thread: pytest-xdist has a worker a core, and the nets are small.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+# One BLAS thread: pytest-xdist has a worker a core, and the nets are small. No cache in a folder of someone else's.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(shell test -w . && echo w),,-p no:cacheprovider)
 # One more than there are cores: a worker often waits for its kernel.
 WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 # What takes longest first, so that no worker is left with it at the end.
@@ -27,7 +27,7 @@ TORCH ?= torch==2.13.0
 LOCKED := lab test browser binder font sweep doctor
 # JupyterLab, IPython, matplotlib and uv keep things there.
 ifneq ($(shell test -w "$$HOME" && echo writable),writable)
-export HOME := $(CURDIR)/$(VENV)/home
+export HOME := $(shell d=$${TMPDIR:-/tmp}/initkit-$$(id -u); mkdir -p -m 700 $$d && test -O $$d && echo $$d || mktemp -d)
 endif
 # Some containers set it; then each of some fifty kernels would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,7 +40,6 @@ USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, sci
 .PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch bench papers lint format strip record sync lock frameworks font help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
-	@mkdir -p "$$HOME"
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS) || \
 		{ status=$$?; case "$$(id -u) $(ARGS)" in *--allow-root*) ;; \
 		"0 "*) echo 'You are root, which JupyterLab must be told: make lab ARGS="$(strip --allow-root $(ARGS))"' ;; esac; exit $$status; }
