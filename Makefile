@@ -37,7 +37,7 @@ USED_lab := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initk
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch bench papers lint format strip record sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-versions bench papers lint format strip record sync lock frameworks font help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS) || \
@@ -61,6 +61,9 @@ test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder do
 
 test-torch: $(VENV)/torch ## run the doctor's tests and lesson with PyTorch at hand (make test has to do without)
 	$(PYTEST) $(NBVAL) -k doctor tests/unit/test_doctor*.py notebooks/*/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
+
+test-versions: $(VENV)/installed ## try other Pythons and dependencies (ARGS="--python 3.11 --resolution lowest-direct")
+	@pip="$(PIP)" && UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/python tools/versions.py $(ARGS)
 
 bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use otherwise
 	$(BIN)/python tests/benchmarks/bench_initializers.py $(ARGS)
@@ -145,7 +148,9 @@ $(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.
 		{ [ -e $@ ] && $(IMPORTS) && rm $(VENV)/unfinished && \
 			echo "$(VENV) is older than constraints.txt and could not be brought up to date: it is used as it is"; }; }
 	@$(RELATIVE)
-	@if [ -e $(VENV)/unfinished ]; then $(IMPORTS) && rm $(VENV)/unfinished && touch $(VENV)/lab $@; fi
+	@# On a full disk Python leaves half of a .pyc and says nothing; a megabyte that can be written tells.
+	@if [ -e $(VENV)/unfinished ]; then $(IMPORTS) && head -c 1000000 /dev/zero >$(VENV)/unfinished && \
+		rm $(VENV)/unfinished && touch $(VENV)/lab $@; fi
 
 $(VENV)/browser $(VENV)/binder: $(VENV)/%: $(VENV)/installed
 	$(PIP) install --constraint constraints.txt --editable ".[$*]"

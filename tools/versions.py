@@ -29,6 +29,7 @@ RESOLUTIONS = {
 }
 LESSON = "notebooks/en/04_xavier.ipynb"
 TESTS = ["tests/unit", LESSON, "--nbval-lax", "--nbval-cell-timeout=120", "--nbval-kernel-name=python3"]
+TESTS += ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup"]
 UV = [sys.executable, "-m", "uv"]
 
 
