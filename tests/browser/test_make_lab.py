@@ -14,7 +14,7 @@ from conftest import ROOT
 
 
 def test_make_lab_opens_the_first_page_behind_a_token(browser, tmp_path):
-    installed = (ROOT / ".venv" / "installed").stat().st_mtime
+    installed = (ROOT / ".venv" / "lab").stat().st_mtime
     port, token = free_port(), "a-token"
     arguments = " ".join(lab_arguments(port, token))
     lab = Lab(["make", "lab", f"ARGS={arguments}", "EDITION=zh"], ROOT, port, token, tmp_path / "log")
@@ -33,7 +33,7 @@ def test_make_lab_opens_the_first_page_behind_a_token(browser, tmp_path):
             assert [a for a in listening if a.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
     finally:
         lab.stop()
-    assert (ROOT / ".venv" / "installed").stat().st_mtime == installed, "installed again"
+    assert (ROOT / ".venv" / "lab").stat().st_mtime == installed, "installed again"
     if sys.platform != "linux":
         pytest.skip("all passed but one: only Linux lists who listens where")
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,8 +17,10 @@ from packaging.requirements import Requirement
 import initkit
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+INSTALL = PYPROJECT["dependency-groups"]["install"]
 
 
 def requirements(lines):
@@ -26,13 +29,13 @@ def requirements(lines):
     return {r.name: set(str(r.specifier).split(",")) - {""} for r in parsed}
 
 
-def test_environment_is_pyprojects_run_time_lab_and_test():
+def test_environment_is_pyprojects_run_time_and_lab():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["channels"] == ["conda-forge"]
     *conda, pip = environment["dependencies"]
     assert pip == {"pip": ["-e ."]}
     conda = [line for line in conda if not re.match(r"(python|pip)\b(?!-)", line)]
-    assert requirements(conda) == requirements([*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"]])
+    assert requirements(conda) == requirements([*PROJECT["dependencies"], *EXTRAS["lab"]])
 
 
 def test_environment_names_one_python_that_pyproject_allows():
@@ -46,13 +49,57 @@ def test_environment_names_one_python_that_pyproject_allows():
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(version)
 
 
+def test_what_installs_is_pinned_and_named_as_the_build_system_names_it():
+    (builder,) = PYPROJECT["build-system"]["requires"]
+    assert builder in INSTALL
+    assert {"uv", "pip", "hatchling", "editables"} == set(requirements(INSTALL))
+
+
+def test_to_read_takes_less_than_to_test():
+    read = requirements([*PROJECT["dependencies"], *EXTRAS["lab"]])
+    assert not {"pytest", "pandas", "ruff", "h5py", "distributed", "papermill"} & set(read)
+
+
+def test_the_folders_name_is_in_no_file_that_python_reads_to_start():
+    """Python 3.11 and 3.12 read it in the locale's encoding: under LC_ALL=C, a Chinese name stopped them."""
+    environment = ROOT / ".venv"
+    if Path(sys.prefix) != environment:
+        pytest.skip("not in make's own environment")
+    (path,) = (environment / "lib").glob("python3*/site-packages/*_initkit.pth")
+    assert path.read_text() == "../../../..\n"
+    assert (path.parent / "../../../..").resolve() == ROOT
+
+
+def test_a_home_that_cannot_be_written_to_is_replaced(tmp_path):
+    """JupyterLab and IPython would end in a traceback."""
+
+    def home(given):
+        done = subprocess.run(
+            ["make", "--no-print-directory", "-f", "-", "home"],
+            input="include Makefile\nhome:; @echo $(HOME)\n",
+            cwd=ROOT,
+            env=os.environ | {"HOME": str(given), "TMPDIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return Path(done.stdout.strip())
+
+    assert home(tmp_path) == tmp_path
+    other = home(tmp_path / "nowhere")
+    assert other.parent == tmp_path
+    assert other.name.startswith("initkit-")
+    assert other.stat().st_mode & 0o777 == 0o700
+
+
 def test_nothing_hides_the_environment_from_binder():
     assert not (ROOT / "binder").exists()
     assert not (ROOT / ".binder").exists()
 
 
 def test_every_dependency_has_a_lower_bound():
-    for line in [*PROJECT["dependencies"], *(d for name in EXTRAS if name != "all" for d in EXTRAS[name])]:
+    extras = [d for name in EXTRAS if name != "all" for d in EXTRAS[name]]
+    for line in [*PROJECT["dependencies"], *extras, *INSTALL]:
         assert any(s.operator == ">=" for s in Requirement(line).specifier), line
 
 
@@ -68,6 +115,7 @@ def test_lock_pins_every_dependency_within_its_bounds():
     for line in [
         *PROJECT["dependencies"],
         *(d for n in EXTRAS if n not in ("all", "torch") for d in EXTRAS[n]),
+        *INSTALL,
     ]:
         wanted = Requirement(line)
         versions = [next(iter(p.specifier)).version for p in pins if p.name == wanted.name]
