@@ -37,6 +37,17 @@ def _free_port(self, ip):
 LocalPortCache.find_available_port = _free_port
 
 
+@pytest.fixture
+def within(request):
+    """within(what, value, low, high): asserts low ≤ value ≤ high, and shows ``make jolt`` how far off that is."""
+
+    def check(what, value, low, high):
+        request.node.user_properties.append(("within", (what, float(value), float(low), float(high))))
+        assert low <= value <= high, f"{what}: {value:.6g}, wanted {low:.6g} to {high:.6g}"
+
+    return check
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     for item in items:
