@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from ..course.texts import LANGUAGES
+from ..words import LANGUAGES
 
 
 def main(arguments: list[str] | None = None) -> int:

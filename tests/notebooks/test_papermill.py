@@ -11,7 +11,7 @@ from jupyter_client import KernelManager
 from PIL import Image
 
 import notebooks as tool
-from initkit.live.figure import ERROR_CLASS
+from initkit.widgets.figure import ERROR_CLASS
 
 BOTH = [(lang, name) for name in tool.lessons() for lang in ("en", "zh")]
 WIDGETS = "application/vnd.jupyter.widget-state+json"
