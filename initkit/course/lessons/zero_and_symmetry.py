@@ -16,7 +16,7 @@ from .. import answers
 from ..registry import exercise, live_figure
 
 UNITS, STEPS, LR, EXAMPLES = 8, 200, 0.3, 400
-AT_ONCE = 25  # steps of training between two pictures
+AT_ONCE = 10  # steps of training between two pictures
 NOISES = (0.0, *(10.0**-k for k in range(9, 0, -1)))
 
 
