@@ -20,7 +20,7 @@ PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 # One more than there are cores: a worker often waits for its kernel.
 WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 # What takes longest first, so that no worker is left with it at the end.
-TESTED := tests/notebooks tests/papers tests/unit initkit
+TESTED := tests/notebooks tests/papers tests/machines tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
@@ -33,7 +33,7 @@ TESTS_USE := import distributed, h5py, hypothesis, nbval.plugin, papermill, pyte
 KERNELS_USE := import ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initkit.live
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch bench papers lint format strip record sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines jolt bench papers lint format strip record sync lock frameworks font help clean
 
 lab: $(VENV)/installed ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS)
@@ -56,13 +56,20 @@ test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder do
 test-torch: $(VENV)/torch ## run the doctor's tests and lesson with PyTorch at hand (make test has to do without)
 	$(PYTEST) $(NBVAL) -k doctor tests/unit/test_doctor*.py notebooks/*/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
 
+test-machines: $(VENV)/installed ## run the tests as four other CPUs would (ARGS="Nehalem Prescott": these)
+	$(BIN)/python tools/machines.py $(ARGS)
+
+jolt: $(VENV)/installed ## does anything printed or claimed hang on the last bit? (ARGS="--seed 7 --only 05")
+	$(BIN)/python tools/jolt.py $(ARGS)
+
 bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use otherwise
 	$(BIN)/python tests/benchmarks/bench_initializers.py $(ARGS)
 	$(BIN)/python tests/benchmarks/bench_engine.py $(ARGS)
 	PYTHONPATH=tools:tests/browser $(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
 	$(BIN)/python tests/benchmarks/bench_doctor.py --write
 
-papers: $(VENV)/installed ## check the papers' claims and write tests/papers/RESULTS.md
+papers: $(VENV)/installed ## check the papers' claims, jolted too, and write tests/papers/RESULTS.md
+	$(BIN)/python tools/jolt.py --jolts 2 --only papers
 	INITKIT_WRITE_PAPERS=1 $(PYTEST) tests/papers $(ARGS)
 
 lint: $(VENV)/installed ## check style, of notebooks too
@@ -76,7 +83,8 @@ format: $(VENV)/installed ## mend style, of notebooks too
 strip: $(VENV)/installed ## drop every stored output that is not compared
 	$(BIN)/python tools/notebooks.py strip
 
-record: $(VENV)/installed ## run the notebooks and store the outputs that are compared
+record: $(VENV)/installed ## run the notebooks and store the outputs that are compared, if they stand two jolts
+	$(BIN)/python tools/jolt.py --jolts 2 --only notebooks
 	$(BIN)/python tools/notebooks.py record
 
 sync: $(VENV)/installed ## copy code from English to Chinese, mark stale cells (ACCEPT="lesson:cell …")

@@ -38,11 +38,11 @@ LocalPortCache.find_available_port = _free_port
 
 
 @pytest.fixture
-def within(request):
-    """within(what, value, low, high): asserts low ≤ value ≤ high, and shows ``make jolt`` how far off that is."""
+def between(request):
+    """between(what, value, low, high) asserts low ≤ value ≤ high, and tells ``make jolt`` all four."""
 
     def check(what, value, low, high):
-        request.node.user_properties.append(("within", (what, float(value), float(low), float(high))))
+        request.node.user_properties.append(("between", (what, float(value), float(low), float(high))))
         assert low <= value <= high, f"{what}: {value:.6g}, wanted {low:.6g} to {high:.6g}"
 
     return check

@@ -2,7 +2,7 @@
 
     python tools/jolt.py                    every compared cell, every claim, README's example: six jolts
         --seed 7 --jolts 12                 … other jolts, more of them
-        --only 05 mishkin readme            … what has one of these in its name
+        --only 05 mishkin readme            … only what has a word in its name that begins so
 
 Another CPU adds up in another order, and its results differ in the last bits. A *jolt* stands for one: every
 number that an initializer draws (in ``sampling.fill``, from where all starting weights come) moves up or
@@ -12,7 +12,7 @@ differ by, the other is a margin. What is not drawn (zeros, constants) is the sa
 Under a jolt, no compared cell may print another text, no test may fail, and no value that decides what is
 seen may come nearer to its edge than half of its distance. Such a value is, in a cell, what is formatted
 with a spec, rounded, or a float that is compared; its edge is the nearest number that would print or compare
-otherwise. In tests/papers it is what is claimed, in any test what is given to the fixture ``within``.
+otherwise. In tests/papers it is what is claimed, in any test what is given to the fixture ``between``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import math
 import multiprocessing
 import operator
 import os
+import re
 import sys
 import zlib
 from collections import Counter
@@ -207,7 +208,7 @@ class Tests:
 
     def pytest_runtest_logreport(self, report):
         if report.when == "call" or report.failed:
-            values = [Value(*entry) for name, entry in report.user_properties if name == "within"]
+            values = [Value(*entry) for name, entry in report.user_properties if name == "between"]
             why = [report.longrepr.reprcrash.message] if report.failed else []
             self.seen[report.nodeid] = Seen("\n".join([report.outcome, *why]), values)
 
@@ -240,90 +241,77 @@ def show(parts: list[str], seed: int | None) -> dict[str, Seen]:
 
 
 def findings(seen: dict[str, Seen], under: list[dict[str, Seen]]) -> list[str]:
-    """What does not stand: ``seen`` without a jolt, and ``under`` the jolts."""
+    """What does not stand, in words. ``seen``: without a jolt; ``under``: with each."""
     found = []
     for place, (text, values) in seen.items():
-        shown = [jolted.get(place, Seen("", [])) for jolted in under]
-        known = [by_name(s.values) for s in shown]
+        jolted = [run.get(place, Seen("", [])) for run in under]
+        others = [by_name(run.values) for run in jolted]
         for name, value in by_name(values).items():
-            moved = [values[name].value for values in known if name in values]  # a branch may pass it by
+            moved = [other[name].value for other in others if name in other]  # a branch may pass it by
             if not all(stands(value, number) for number in moved):
-                edge = min(value.low, value.high, key=lambda e: abs(e - value.value))
+                edge = min(value.low, value.high, key=lambda edge: abs(edge - value.value))
                 found.append(
-                    f"{place}: {value.what} is {value.value:.6g}, "
-                    f"under jolts {min(moved):.6g} to {max(moved):.6g}; edge {edge:.6g}"
+                    f"{place}: {value.what} is {value.value:.6g}, under jolts from {min(moved):.6g} "
+                    f"to {max(moved):.6g}; edge {edge:.6g}"
                 )
-        others = [s.text for s in shown if s.text != text]
-        if others:
-            found.append(
-                f"{place}: another text under {len(others)} of {len(under)} jolts{_beside(text, others[0])}"
-            )
+        changed = [run.text for run in jolted if run.text != text]
+        if changed:
+            pairs = zip_longest(text.splitlines(), changed[0].splitlines(), fillvalue="")
+            lines = [f"\n    - {now}\n    + {then}" for now, then in pairs if now != then]
+            found.append(f"{place}: another text under {len(changed)} jolts" + "".join(lines))
     return found
 
 
 def by_name(values: list[Value]) -> dict[tuple[str, int], Value]:
-    """By what it is, and which time it comes: in a loop, the same is seen again."""
-    times = Counter()
+    """By what it is and, as in a loop the same is seen again, the how manieth it is."""
+    turns = Counter()
     named = {}
     for value in values:
-        named[value.what, times[value.what]] = value
-        times[value.what] += 1
+        named[value.what, turns[value.what]] = value
+        turns[value.what] += 1
     return named
 
 
 def stands(value: Value, moved: float) -> bool:
-    """Whether a jolt has moved it by no more than half of the distance to its nearer edge."""
-    room = min(value.value - value.low, value.high - value.value)
-    return (
-        moved == value.value
-        or abs(moved - value.value) <= room / 2
-        or (moved != moved and value.value != value.value)
-    )
+    """Whether it has moved by no more than half of the distance to its nearer edge."""
+    if moved == value.value or (math.isnan(moved) and math.isnan(value.value)):
+        return True
+    return abs(moved - value.value) <= min(value.value - value.low, value.high - value.value) / 2
 
 
-def _beside(text: str, other: str) -> str:
-    pairs = zip_longest(text.splitlines(), other.splitlines(), fillvalue="")
-    return "".join(f"\n    - {a}\n    + {b}" for a, b in pairs if a != b)
-
-
-def every_part() -> list[str]:
-    lessons = [
-        f"notebooks/en/{name}" for name in notebooks.lessons()
-    ]  # the Chinese edition has the same code
-    return [
-        *lessons,
-        README,
-        *(f"tests/papers/{path.name}" for path in sorted((ROOT / "tests/papers").glob("test_*.py"))),
-    ]
+def judge(parts: list[str], seeds) -> list[str]:
+    """The findings in ``parts``, paths from the project's root, under the jolts of these seeds."""
+    os.environ |= {"OPENBLAS_NUM_THREADS": "1", "INITKIT_JOLTED": "1"}
+    runs = [None, *seeds]
+    # A new process for each: modules, and the tests' fixtures, keep what they have drawn.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, max_tasks_per_child=1) as pool:
+        seen, *under = pool.map(show, [parts] * len(runs), runs)
+    failed = {place: shown.text for place, shown in seen.items() if shown.text.startswith("failed")}
+    if failed:
+        return [f"{place} fails without a jolt: {text}" for place, text in failed.items()]
+    return findings(seen, under)
 
 
 def main() -> int:
+    lessons = [
+        f"notebooks/en/{name}" for name in notebooks.lessons()
+    ]  # the Chinese edition has the same code
+    papers = [f"tests/papers/{path.name}" for path in sorted((ROOT / "tests/papers").glob("test_*.py"))]
+    every_part = [*lessons, README, *papers]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jolts", type=int, default=6)
     parser.add_argument("--only", "--lesson", nargs="+", default=[""], metavar="NAME")
     arguments = parser.parse_args()
-    parts = [p for p in every_part() if any(name.lower() in p.lower() for name in arguments.only)]
+    chosen = [re.compile(rf"(?<![a-z0-9]){re.escape(name)}", re.IGNORECASE) for name in arguments.only]
+    parts = [part for part in every_part if any(name.search(part) for name in chosen)]
     if not parts:
-        parser.error(
-            f"nothing has {' or '.join(arguments.only)} in its name; there are {', '.join(every_part())}"
-        )
-    os.environ |= {"OPENBLAS_NUM_THREADS": "1", "INITKIT_JOLTED": "1"}
-    seeds = [None, *(range(arguments.seed, arguments.seed + arguments.jolts))]
-    # A new process a jolt: the tests keep nets that they share.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, max_tasks_per_child=1) as pool:
-        seen, *under = pool.map(show, [parts] * len(seeds), seeds)
-    failed = [
-        f"{place}: fails without a jolt\n    {s.text}"
-        for place, s in seen.items()
-        if s.text.startswith("failed")
-    ]
-    found = failed or findings(seen, under)
+        parser.error("--only: there are\n  " + "\n  ".join(every_part))
+    found = judge(parts, range(arguments.seed, arguments.seed + arguments.jolts))
     print(*found, sep="\n")
-    print(
-        f"{len(found)} findings in {len(seen)} cells and tests, {len(under)} jolts from seed {arguments.seed}"
-    )
+    print(f"{len(found)} findings in {', '.join(arguments.only) or 'all'}", end=" ")
+    print(f"under {arguments.jolts} jolts from seed {arguments.seed}")
     return 1 if found else 0
 
 

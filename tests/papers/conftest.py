@@ -24,7 +24,7 @@ def _number(value) -> str:
 
 
 @pytest.fixture
-def claim(request, within):
+def claim(request, between):
     """claim(what, theirs, ours, within, note): ``ours`` must be within ``within`` of ``theirs``.
 
     ``within`` is absolute; a pair (low, high) holds ``ours`` itself where the paper gives no number but a
@@ -38,7 +38,7 @@ def claim(request, within):
         tolerance = (
             f"{_number(low)} to {_number(high)}" if isinstance(within, tuple) else f"± {_number(within)}"
         )
-        within(f"{what} ({theirs})", ours, low, high)
+        between(f"{what} ({theirs})", ours, low, high)
         start = f"| {paper} | {what} | {_number(theirs)} | "
         row = f"{start}{_number(ours)} | {tolerance} | {note} |\n"
         if JOLTED:

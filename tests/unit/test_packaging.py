@@ -87,12 +87,12 @@ def test_badges_open_the_first_page_of_both_editions():
     assert all((ROOT / page).exists() for page in pages)
 
 
-def test_readmes_example_runs(within):
+def test_readmes_example_runs(between):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     *program, accuracy = example.strip().splitlines()
     names = {}
     exec("\n".join(program), names)
-    within("the test accuracy of README's example", eval(accuracy, names), 0.5, 1)
+    between("the test accuracy of README's example", eval(accuracy, names), 0.5, 1)
 
 
 def test_version_has_one_place():
