@@ -108,7 +108,7 @@ a_why = { zh = "待写：错在哪里", en = "WRITE: why it is one" }
 b_right = { zh = "待写：正确的回答", en = "WRITE: the right choice" }
 b_why = { zh = "对。待写：为什么", en = "Right. WRITE: why" }
 c_wrong = { zh = "待写：另一个常见的错误", en = "WRITE: another usual mistake" }
-c_why = { zh = "待写：错在哪里", en = "WRITE: why that is one" }
+c_why = { zh = "待写：又错在哪里", en = "WRITE: why that is one" }
 
 # What the check of an exercise may say: each of its keys. Of "type" the words are there already.
 ["check.NN.1"]
