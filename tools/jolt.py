@@ -5,14 +5,16 @@
         --only 05 mishkin readme            … only what has a word in its name that begins so
 
 Another CPU adds up in another order, and its results differ in the last bits. A *jolt* stands for one: every
-number that an initializer draws (in ``sampling.fill``, from where all starting weights come) moves up or
-down by two roundings, at random by the jolt's seed; the same array always alike. One rounding is what CPUs
-differ by, the other is a margin. What is not drawn (zeros, constants) is the same everywhere, and stays.
+number that an initializer draws moves by two roundings, up or down, at random by the jolt's seed. One
+rounding is what CPUs differ by, the other is a margin. All that is drawn, starting weights and bare tensors,
+comes from ``sampling.fill``, so it is jolted there, and the same array always alike: one seed still gives one
+array. What is not drawn (zeros, constants) is the same everywhere, and stays.
 
 Under a jolt, no compared cell may print another text, no test may fail, and no value that decides what is
-seen may come nearer to its edge than half of its distance. Such a value is, in a cell, what is formatted
-with a spec, rounded, or a float that is compared; its edge is the nearest number that would print or compare
-otherwise. In tests/papers it is what is claimed, in any test what is given to the fixture ``between``.
+seen may move by more than half of its distance to the nearer edge. Such a value is, in a cell, what is
+formatted with a spec, rounded, or compared; its edges are the nearest numbers that would print or compare
+otherwise. In tests/papers it is what is claimed, in any test what is given to the fixture ``between``. What
+lies on an edge fails though no jolt moves it: 1e-17, printed as 0.000, is -0.000 elsewhere.
 """
 
 from __future__ import annotations
@@ -129,12 +131,12 @@ class Watch(ast.NodeTransformer):
             self.take(what, number, lambda x: round(x, digits))
         return value
 
-    def compared(self, what: str, left, right, symbol: str):
-        compare = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[symbol]
+    def compared(self, what: str, left, right, name: str):
         if all(isinstance(side, float | int | np.number) for side in (left, right)):
-            beyond = (0.0, math.inf) if left > right else (-math.inf, 0.0)
-            self.values.append(Value(f"({what}): the difference", float(left - right), *beyond))
-        return compare(left, right)
+            difference = float(left) - float(right)
+            side = (0.0, math.inf) if difference > 0 else (-math.inf, 0.0)
+            self.values.append(Value(f"({what}): the difference", difference, *side))
+        return getattr(operator, name)(left, right)
 
     def _call(self, method: str, what, *arguments):
         call = ast.parse(f"{self.NAME}.{method}({what!r})", mode="eval").body
@@ -142,7 +144,7 @@ class Watch(ast.NodeTransformer):
         return call
 
     def visit_FormattedValue(self, node):
-        what = f"{ast.unparse(node.value)}"
+        what = ast.unparse(node.value)
         self.generic_visit(node)
         if node.format_spec is not None and node.conversion == -1:
             node.value = self._call("formatted", what, node.value, node.format_spec)
@@ -160,10 +162,10 @@ class Watch(ast.NodeTransformer):
     def visit_Compare(self, node):
         what = ast.unparse(node)
         self.generic_visit(node)
-        symbol = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}.get(type(node.ops[0]))
-        if symbol is None or len(node.ops) > 1:
+        name = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}.get(type(node.ops[0]))
+        if name is None or len(node.ops) > 1:
             return node
-        return self._call("compared", what, node.left, node.comparators[0], ast.Constant(symbol))
+        return self._call("compared", what, node.left, node.comparators[0], ast.Constant(name))
 
 
 def needed(cells) -> list:
@@ -248,7 +250,9 @@ def findings(seen: dict[str, Seen], under: list[dict[str, Seen]]) -> list[str]:
         others = [by_name(run.values) for run in jolted]
         for name, value in by_name(values).items():
             moved = [other[name].value for other in others if name in other]  # a branch may pass it by
-            if not all(stands(value, number) for number in moved):
+            if on_edge(value):
+                found.append(f"{place}: {value.what} is {value.value:.6g}, on its edge: its last bit decides")
+            elif not all(stands(value, number) for number in moved):
                 edge = min(value.low, value.high, key=lambda edge: abs(edge - value.value))
                 found.append(
                     f"{place}: {value.what} is {value.value:.6g}, under jolts from {min(moved):.6g} "
@@ -277,6 +281,12 @@ def stands(value: Value, moved: float) -> bool:
     if moved == value.value or (math.isnan(moved) and math.isnan(value.value)):
         return True
     return abs(moved - value.value) <= min(value.value - value.low, value.high - value.value) / 2
+
+
+def on_edge(value: Value) -> bool:
+    """Whether a rounding of what it was computed from may carry it over an edge; 0 is taken for exact."""
+    room, width = min(value.value - value.low, value.high - value.value), value.high - value.low
+    return value.value != 0 and room < 1e-9 * width < math.inf
 
 
 def judge(parts: list[str], seeds) -> list[str]:

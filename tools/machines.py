@@ -56,8 +56,10 @@ def environment(machine: str) -> dict[str, str] | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("machine", nargs="*", choices=[*MACHINES, []], default=[])
+    parser.add_argument("machine", nargs="*", help=", ".join(MACHINES))
     machines = parser.parse_args().machine or list(MACHINES)
+    if not set(machines) <= set(MACHINES):
+        parser.error(f"machine must be of {', '.join(MACHINES)}, not {' '.join(machines)}")
     table, failed = [], False
     for machine in machines:
         told = environment(machine)

@@ -18,12 +18,13 @@ STEADY = {
     "formatted": 'print(f"{from_uniform[0]:.2f}", format(from_uniform[1], ".3g"))',
     "rounded": "print(np.round(from_uniform, 1), round(from_uniform[0], 2))",
     "compared": 'print("above" if from_uniform.mean() > 0.01 else "below", 0 < 1 < 2)',
-    "constant": 'print(f"{ik.constant(2, 0.125)[0]:.2f}", ik.zeros(2))',
+    "constant": 'print(f"{ik.constant(2, 0.126)[0]:.2f}", ik.zeros(2))',
 }
 CHAOTIC = {
     "formatted": CHAOS + 'print(f"{x:.1f}")',
     "rounded": CHAOS + "print(round(x, 1))",
     "compared": CHAOS + 'print("more" if x > -0.1 else "less")',  # always more, but how long?
+    "on-edge": 'print(f"{1e-17:.3f}")',
     "plain": "print(from_uniform[0])",
     "shown": "from_uniform[0]",
 }
