@@ -123,8 +123,8 @@ def record(notebook, folder: Path) -> None:
 def look_alike(outputs, others) -> bool:
     """Whether the pictures of two cells are the same to the eye."""
     these, those = pixels(outputs), pixels(others)
-    # Of 255. Another start differs by 3, another seed of a trained net by 1.4; the same training on another CPU,
-    # which rounds differently, by up to 0.5.
+    # Of 255. Another start differs by 3, another seed of a trained net by 1.4; the same training on another
+    # CPU, which rounds differently, by up to 0.5.
     return these.shape == those.shape and bool(np.abs(these - those).mean() < 1)
 
 
