@@ -37,7 +37,7 @@ USED_lab := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initk
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines test-versions jolt bench papers lint format diff strip record sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines test-versions jolt bench papers lint format diff strip record lesson sync lock frameworks font help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS) || \
@@ -96,11 +96,14 @@ diff: $(VENV)/lab ## show what changed in the lessons, as text, without pictures
 strip: $(VENV)/installed ## drop every stored output that is not compared
 	$(BIN)/python tools/notebooks.py strip
 
-record: $(VENV)/installed ## run the notebooks and store the outputs that are compared, if they stand two jolts
-	$(BIN)/python tools/jolt.py --jolts 2 --only notebooks
-	$(BIN)/python tools/notebooks.py record
+record: $(VENV)/installed ## run notebooks, store what is compared, if it stands two jolts (LESSON=05: only this)
+	$(BIN)/python tools/jolt.py --jolts 2 --only $(or $(LESSON),notebooks)
+	$(BIN)/python tools/notebooks.py record --lesson "$(LESSON)"
 
-sync: $(VENV)/installed ## copy code from English to Chinese, mark stale cells (ACCEPT="lesson:cell …")
+lesson: $(VENV)/installed ## make a lesson's skeleton (NAME=09_orthogonal EN="Orthogonal start" ZH="正交初始化")
+	$(BIN)/python tools/lesson.py "$(NAME)" --en "$(EN)" --zh "$(ZH)"
+
+sync: $(VENV)/installed ## copy code from English to Chinese, mark stale cells, mend links (ACCEPT="lesson:cell …")
 	$(BIN)/python tools/notebooks.py sync --accept $(ACCEPT)
 
 lock: $(VENV)/installed ## write constraints.txt anew from pyproject.toml

@@ -22,9 +22,9 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
-from .course.fonts import style
-from .course.texts import text
 from .signals import changes
+from .words import text
+from .words.fonts import style
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 THEORY, MEASURED = "#D55E00", "#0072B2"
@@ -145,53 +145,6 @@ class Picture:
         return artist
 
 
-class LayerHistograms(Picture):
-    """How the activations of chosen hidden layers are spread over ``edges``; see ``update``."""
-
-    TOP = 0.5  # share at which a bar leaves the picture
-
-    def __init__(self, layers, edges, lang: str):
-        self.layers, self.edges = tuple(layers), np.asarray(edges)
-        super().__init__(lang)
-
-    def build(self):
-        figure = self.figure
-        figure.suptitle(self.text("taste.title"), fontsize=12, x=0.08, ha="left", y=0.975)
-        figure.text(0.985, 0.965, self.text("layers.edge"), ha="right", va="center", fontsize=9, color=DIM)
-        panels = figure.subplots(2, 3, sharex=True, sharey=True, squeeze=False)
-        figure.subplots_adjust(left=0.08, right=0.985, top=0.855, bottom=0.125, wspace=0.14, hspace=0.34)
-        self.panels = []
-        for axes, layer in zip(panels.flat, self.layers, strict=True):
-            axes.set_title(self.text("layers.title", layer=layer), loc="left")
-            axes.set(xlim=(self.edges[0], self.edges[-1]), ylim=(0, self.TOP), yticks=(0, 0.25, 0.5))
-            empty = np.zeros(len(self.edges) - 1)
-            bars = self.moves(axes.stairs(empty, self.edges, fill=True, color=MEASURED))
-            over = self.moves(axes.plot([], [], "^", color=MEASURED, ms=6, clip_on=False)[0])
-            place = {"transform": axes.transAxes, "ha": "right", "va": "baseline", "color": MEASURED}
-            axes.text(0.71, 1.05, self.text("layers.spread"), **place)
-            note = axes.add_artist(Words(1, 1.05, MEASURED, right=True))
-            self.panels.append((bars, over, self.moves(note)))
-        for axes in panels[-1]:
-            axes.set(xlabel=self.text("layers.value"), xticks=(-1, 0, 1))
-        for axes in panels[:, 0]:
-            axes.set_ylabel(self.text("layers.share"))
-
-    def update(self, shares, spreads):
-        """``shares`` (layers, bins) sum to 1 a row; ``spreads`` (layers,) are standard deviations."""
-        middle = (self.edges[1:] + self.edges[:-1]) / 2
-        for (bars, over, note), share, spread in zip(self.panels, shares, spreads, strict=True):
-            bars.set_data(values=share)
-            too_high = middle[share > self.TOP]
-            over.set_data(too_high, np.full(len(too_high), self.TOP))
-            over.set_visible(len(too_high) > 0)  # Matplotlib takes as long over a line without points
-            note.set_text(f"{spread:#.2g}")
-
-
-def layer_histograms(shares, spreads, layers, edges, *, lang: str) -> Figure:
-    """Histograms of the activations of ``layers``; arguments as in ``LayerHistograms``."""
-    return LayerHistograms(layers, edges, lang).still(shares, spreads)
-
-
 def points(second: bool) -> dict:
     return {"color": MEASURED, "ms": 6, "ls": "", "mfc": "white" if second else MEASURED}
 
@@ -200,7 +153,7 @@ def line(second: bool) -> dict:
     return {"color": THEORY, "lw": 1.5, "ls": "--" if second else "-"}
 
 
-def _key(figure, axes, entries: dict, where, loc: str) -> None:
+def key(figure, axes, entries: dict, where, loc: str) -> None:
     """A legend in one row, above the panels, where no value comes. ``entries``: label → how it is drawn."""
     for label, shape in entries.items():
         axes.plot([], [], label=label, **shape)
@@ -208,7 +161,7 @@ def _key(figure, axes, entries: dict, where, loc: str) -> None:
     figure.legend(loc=loc, bbox_to_anchor=where, ncols=len(entries), frameon=False, fontsize=9, **tight)
 
 
-class _ByLayer:
+class ByLayer:
     """Points over layers on a logarithmic axis, and theory's line; what lies beyond is marked at its edge.
 
     ``second``: a second net in the same axes, with hollow points and a dashed line.
@@ -275,8 +228,8 @@ class TrainingAndSignals(Picture):
         self.escaped = self.moves(loss.plot([], [], "^", color=MEASURED, ms=8, clip_on=False)[0])
         self.verdict = self.moves(figure.add_artist(Words(0.04, 0.943, MEASURED, 12)))
         figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
-        self.forward = _ByLayer(self, forward, self.depth, 18, "signal.forward", "o")
-        self.backward = _ByLayer(self, backward, self.depth, 18, "signal.backward", "s")
+        self.forward = ByLayer(self, forward, self.depth, 18, "signal.forward", "o")
+        self.backward = ByLayer(self, backward, self.depth, 18, "signal.backward", "s")
 
     def update(self, name, signals, history, others, predicted=None):
         """``name``: the start chosen; ``others``: the histories of those seen before, by name."""
@@ -311,155 +264,6 @@ class TrainingAndSignals(Picture):
             height -= 0.33
 
 
-class VerdictCard(TrainingAndSignals):
-    """The same, theory over measurement, and below it in words: predicted, measured, trained."""
-
-    HEIGHT, BOTTOM, TALL = 4.7, 0.26, 0.57
-    LEVEL = 100.0  # by how much a signal may change and still count as kept
-
-    def build(self):
-        super().build()
-        rows = (("signal.theory", THEORY, 0.09), ("signal.measured", MEASURED, 0.03))
-        for key, color, height in rows:
-            self.figure.text(0.04, height, self.text(key), color=color, fontsize=11)
-        self.rows = [self.moves(self.figure.add_artist(Words(0.14, h, c, 11))) for _, c, h in rows]
-
-    def update(self, name, signals, history, others, predicted):
-        super().update(name, signals, history, others, predicted)
-        for row, said in zip(self.rows, (predicted, signals), strict=True):
-            words = {}
-            for way, change in changes(said).items():
-                fate = "fades" if change < 1 / self.LEVEL else "kept" if change <= self.LEVEL else "grows"
-                words[way] = self.text(f"fate.{fate}", change=f"{change:.2g}")
-            row.set_text(self.text("fate.passage", **words))
-
-
-def training_and_signals(name, signals, history, others=None, *, names, epochs, lang: str) -> Figure:
-    """Loss curve, forward and backward signal of one start; see ``TrainingAndSignals``."""
-    picture = TrainingAndSignals(names, signals.depth, epochs, lang)
-    return picture.still(name, signals, history, others or {})
-
-
-class UnitsInTraining(Picture):
-    """Where the hidden units' weight vectors go as they train, in a plane; the loss; the rank."""
-
-    REACH = 1.5  # of the plane, to either side; what lies beyond is drawn at its edge
-    TOP = 2.6  # of the loss axis
-    SMALLEST = 0.01  # of the largest singular value: what counts as a direction
-
-    def __init__(self, units: int, steps: int, lang: str):
-        self.units, self.steps = units, steps
-        super().__init__(lang)
-
-    def build(self):
-        figure = self.figure
-        plane, loss, rank = figure.subplots(1, 3)
-        for axes, left, width in ((plane, 0.06, 0.29), (loss, 0.43, 0.225), (rank, 0.745, 0.225)):
-            axes.set_position((left, 0.125, width, 0.69))
-        reach = 1.05 * self.REACH
-        plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=(-1, 0, 1), yticks=(-1, 0, 1))
-        plane.set_title(self.text("symmetry.plane", units=self.units), loc="left")
-        plane.set_xlabel(self.text("symmetry.first"))
-        plane.set_ylabel(self.text("symmetry.second"), labelpad=-2)
-        plane.grid(color=FAINT, lw=0.8)
-        plane.set_axisbelow(True)
-        loss.set(xlim=(0, self.steps), ylim=(0, self.TOP))
-        loss.set_title(self.text("training.title"), loc="left")
-        loss.axhline(np.log(10), color=QUIET, lw=0.8, zorder=0)
-        guess = self.text("training.guessing")  # clear of the mark at step 0
-        loss.text(0.06 * self.steps, np.log(10) + 0.04, guess, va="bottom", color=DIM, fontsize=9)
-        rank.set(xlim=(0, self.steps), ylim=(-0.3, self.units + 0.5), yticks=range(0, self.units + 1, 2))
-        rank.set_title(self.text("symmetry.rank"), loc="left")
-        rank.grid(axis="y", color=FAINT, lw=0.8)
-        for axes in (loss, rank):
-            axes.set_xlabel(self.text("symmetry.step"))
-        note = self.text("symmetry.counted", share=f"{self.SMALLEST:.0%}")
-        figure.text(0.985, 0.955, note, ha="right", va="center", fontsize=9, color=DIM)
-        draw = lambda axes, *shape, **more: self.moves(axes.plot([], [], *shape, color=MEASURED, **more)[0])  # noqa: E731
-        self.paths = draw(plane, "-", lw=0.9, alpha=0.45)
-        self.points = draw(plane, "o", ms=8, alpha=0.6, mew=0, clip_on=False)
-        self.curves = [draw(axes, "-", lw=1.8) for axes in (loss, rank)]
-        self.marks = [draw(axes, "o", ms=8, clip_on=False) for axes in (loss, rank)]
-        self.verdict = self.moves(figure.add_artist(Words(0.04, 0.943, MEASURED, 12)))
-
-    def update(self, places, loss, rank, step):
-        """``places`` (steps + 1, units, 2), ``loss`` and ``rank`` (steps + 1,); ``step``: the one shown."""
-        places = np.clip(places, -self.REACH, self.REACH)
-        gap = np.full((1, self.units, 2), np.nan)  # between one unit's path and the next
-        path = np.concatenate([places[: step + 1], gap]).swapaxes(0, 1).reshape(-1, 2)
-        self.paths.set_data(path[:, 0], path[:, 1])
-        self.points.set_data(places[step, :, 0], places[step, :, 1])
-        for values, curve, mark in zip((loss, rank), self.curves, self.marks, strict=True):
-            values = np.minimum(values, self.TOP) if values is loss else values
-            curve.set_data(np.arange(len(values)), values)
-            mark.set_data([step], [values[step]])
-        self.verdict.set_text(
-            self.text("symmetry.verdict", step=step, loss=f"{loss[step]:.2f}", rank=rank[step])
-        )
-
-
-def units_in_training(places, loss, rank, step, *, lang: str) -> Figure:
-    """Weight vectors, loss and rank at one step; see ``UnitsInTraining``."""
-    return UnitsInTraining(places.shape[1], len(loss) - 1, lang).still(places, loss, rank, step)
-
-
-class ForwardAndBackward(Picture):
-    """The activations' distribution, the signal forward and the gradient backward, over the layers."""
-
-    TOP = 0.5  # share at which the darkest blue is reached
-
-    def __init__(self, most: int, edges, lang: str):
-        self.most, self.edges = most, np.asarray(edges)
-        super().__init__(lang)
-
-    def build(self):
-        figure = self.figure
-        spread, forward, backward = figure.subplots(1, 3)
-        for axes, left, width in ((spread, 0.06, 0.26), (forward, 0.415, 0.25), (backward, 0.735, 0.25)):
-            axes.set_position((left, 0.125, width, 0.69))
-        spread.set_title(self.text("random.spread"), loc="left")
-        spread.set_xlabel(self.text("signal.layer"))
-        spread.set_ylabel(self.text("layers.value"), labelpad=-4)
-        spread.set(yticks=(-1, 0, 1), xticks=range(1, self.most + 1, 1 + self.most // 8))
-        where = (0.5, self.most + 0.5, self.edges[0], self.edges[-1])
-        self.shares = self.moves(
-            spread.imshow(
-                np.zeros((len(self.edges) - 1, self.most)),
-                cmap="Blues", vmin=0, vmax=self.TOP, aspect="auto", origin="lower", extent=where,
-                interpolation="nearest",
-            )
-        )  # fmt: skip
-        self.forward = _ByLayer(self, forward, self.most, 18, "signal.forward", "o")
-        self.backward = _ByLayer(self, backward, self.most, 18, "signal.backward", "s")
-        _key(
-            figure, forward, loc="center", where=(0.56, 0.955),
-            entries={
-                self.text("signal.measured"): {"marker": "o", **points(False)},
-                self.text("signal.theory"): line(False),
-            },
-        )  # fmt: skip
-        figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
-        self.verdict = self.moves(figure.add_artist(Words(0.04, 0.943, MEASURED, 12)))
-
-    def update(self, seen, predicted):
-        """``seen``: measured Signals, with histograms over ``edges``; ``predicted``: theory's."""
-        shares = np.full((self.most, len(self.edges) - 1), np.nan)
-        shares[: seen.depth - 1] = seen.histograms[:-1]  # the last layer is linear
-        self.shares.set_data(np.ma.masked_invalid(shares.T))
-        self.forward.update(seen.q, predicted.q)
-        self.backward.update(seen.grad_var, predicted.grad_var)
-        if seen.overflowed_at is None:
-            ratio = f"{seen.q[-1] / seen.q[0]:.1e}"
-            self.verdict.set_text(self.text("random.verdict", depth=seen.depth, ratio=ratio))
-        else:
-            self.verdict.set_text(self.text("random.overflowed", layer=seen.overflowed_at))
-
-
-def forward_and_backward(seen, predicted, edges, *, lang: str) -> Figure:
-    """Distribution, forward and backward signal of one net, theory over measurement; see the class."""
-    return ForwardAndBackward(seen.depth, edges, lang).still(seen, predicted)
-
-
 class SignalsByLayer(Picture):
     """The signal forward and the gradient backward, of one net or of two, theory over measurement."""
 
@@ -476,11 +280,11 @@ class SignalsByLayer(Picture):
             axes.set_position((left, 0.12, 0.42, 0.66))
         panels = ((forward, "signal.forward", "o"), (backward, "signal.backward", "s"))
         self.series = [
-            [_ByLayer(self, axes, self.most, self.decades, title, shape, k) for axes, title, shape in panels]
+            [ByLayer(self, axes, self.most, self.decades, title, shape, k) for axes, title, shape in panels]
             for k in range(len(self.names))
         ]
         entries = {name: {"marker": "o", **points(k)} for k, name in enumerate(self.names)}
-        _key(
+        key(
             figure, forward, loc="center left", where=(0.055, 0.885),
             entries={**entries, self.text("signal.theory"): line(False)} if self.theory else entries,
         )  # fmt: skip
@@ -538,24 +342,3 @@ def heat_map(rows, *, lang: str) -> Figure:
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
     return figure
-
-
-class PatientCard(SignalsByLayer):
-    """The same of one net, and below it what the doctor says."""
-
-    HEIGHT = 4.6
-
-    def __init__(self, depth: int, lang: str):
-        super().__init__(depth, 18, [text("signal.measured", lang)], lang)
-
-    def build(self):
-        super().build()
-        for axes in self.figure.axes:
-            axes.set_position((axes.get_position().x0, 0.2, 0.42, 0.6))
-        self.figure.text(0.04, 0.035, self.text("patient.diagnosis"), color=DIM, fontsize=11)
-        self.diagnosis = self.moves(self.figure.add_artist(Words(0.14, 0.035, "black", 11)))
-
-    def update(self, seen, predicted, diagnosis, fields):
-        """``seen``: measured Signals; ``predicted``: theory's; ``diagnosis``: a text below ``patient``."""
-        super().update((seen, predicted))
-        self.diagnosis.set_text(self.text(f"patient.{diagnosis}", **fields))

@@ -1,7 +1,7 @@
 """Cut Noto Sans SC down to what the course can need: `make font`.
 
 Keeps the 6,763 Han characters of GB 2312 (every text in everyday Simplified Chinese), Chinese
-punctuation, Latin, Greek, and every character of the text table. The source is the font of Debian's
+punctuation, Latin, Greek, and every character of the words. The source is the font of Debian's
 package fonts-noto-cjk; the licence (SIL OFL 1.1) goes beside the result.
 """
 
@@ -11,8 +11,10 @@ from pathlib import Path
 from fontTools import subset
 from fontTools.ttLib import TTCollection, TTFont
 
+from initkit import words
+
 ROOT = Path(__file__).parents[1]
-FONTS = ROOT / "initkit" / "course" / "fonts"
+FONT = ROOT / "initkit" / "words" / "font"
 SOURCE = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"
 # A name of its own, so that a full Noto Sans on the reader's machine is never mistaken for it.
 FAMILY = "initkit Noto Sans SC"
@@ -35,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", default=SOURCE)
     source = parser.parse_args().source
-    table = (ROOT / "initkit" / "course" / "texts.toml").read_text(encoding="utf-8")
+    table = "".join(file.read_text(encoding="utf-8") for file in words.files())
     latin = {
         chr(c) for start, end in ((0x20, 0x7F), (0xA0, 0x100), (0x391, 0x3CA)) for c in range(start, end)
     }
@@ -51,8 +53,8 @@ def main() -> None:
             record.string = FAMILY
         elif record.nameID == 6:
             record.string = FAMILY.replace(" ", "")
-    FONTS.mkdir(exist_ok=True)
-    target = FONTS / "NotoSansSC-subset.otf"
+    FONT.mkdir(exist_ok=True)
+    target = FONT / "NotoSansSC-subset.otf"
     font.save(target)
     size = f"{target.stat().st_size / 1e6:.2f} MB, {len(font.getBestCmap())} characters"
     print(f"{target.relative_to(ROOT)}: {size}")

@@ -1,20 +1,10 @@
-"""What the course says to its readers: texts, quizzes, checks, a glossary, patients, and fonts."""
+"""What the notebooks ask for: quizzes, checks of exercises, the glossary, lesson 07's patients, texts."""
 
-import importlib
-
-from .texts import LANGUAGES, text
+from ..words import LANGUAGES, text
+from . import lessons  # noqa: F401 - enters every lesson's figures and checks
+from .checks import check
+from .glossaries import glossary
+from .lessons.doctor import patient
+from .quizzes import quiz
 
 __all__ = ["LANGUAGES", "check", "glossary", "patient", "quiz", "text"]
-
-
-def __getattr__(name):
-    # These stand above the plots, which need the texts.
-    if name == "quiz":
-        return importlib.import_module(".quizzes", __name__).quiz
-    if name == "check":
-        return importlib.import_module(".checks", __name__).check
-    if name == "glossary":
-        return importlib.import_module(".glossaries", __name__).glossary
-    if name == "patient":
-        return importlib.import_module(".patients", __name__).patient
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

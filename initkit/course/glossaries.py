@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
-from .texts import LANGUAGES, text
+from ..words import LANGUAGES, text
 
 COLUMNS = ("term", "other", "definition", "lesson")
 STYLE = 'style="text-align: left; vertical-align: top"'  # JupyterLab's own tables stand on the right

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
+from ..words import table, text
 from .checks import Verdict
-from .texts import table, text
 
 
 def choices(name: str) -> dict[str, bool]:

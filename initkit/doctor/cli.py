@@ -8,7 +8,7 @@ import locale
 import os
 import sys
 
-from ..course.texts import LANGUAGES
+from ..words import LANGUAGES
 
 
 def system_language() -> str:

@@ -8,8 +8,8 @@ import math
 import unicodedata
 from dataclasses import dataclass, field
 
-from ..course.texts import text
 from ..signals import Signals
+from ..words import text
 from .identify import Identification
 
 SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import activations, initializers, sampling
-from ..course.texts import text
+from ..words import text
 from .torch_watch import (
     EMBEDDINGS,
     LINEAR,

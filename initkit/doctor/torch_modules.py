@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 
 from .. import activations
-from ..course.texts import text
 from ..fans import fans
 from ..network import MLP
 from ..signals import Signals
 from ..theory import predict, predict_for
+from ..words import text
 from .audit import wrong_by_itself
 from .identify import of_scan
 from .report import Finding, Report, Tensor

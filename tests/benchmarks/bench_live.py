@@ -8,9 +8,7 @@ that shows the new picture. The two take turns, so that a busy machine slows bot
 trained before the clock runs. Prints the medians, their ratios, and the median of these; the aim is at least
 8, and no figure under 4.
 
-A live figure draws what is beside while the hand rests, so "live" is one step of a hand that rested for
-0.7 s, as is all else. "jump" goes further: of a slider by PageUp, to what does not lie ready; of a menu two
-on or more, which does.
+All is measured with a hand that rested for 0.7 s.
 Beside the first figure another widget swaps two pictures that lie ready: what it takes is the browser's and
 the messages', and bounds what a live figure can reach.
 """
@@ -26,8 +24,7 @@ from playwright.sync_api import sync_playwright
 from reading import FLAGS, Lab, Reader, chromium, free_port, lab_arguments
 
 import notebooks as tool
-
-FIGURES = ("taste", "why_initialization", "zero_and_symmetry", "random", "xavier", "he", "choosing", "doctor")
+from initkit.course.registry import FIGURES
 
 LIVE = """
 from initkit import live
@@ -39,7 +36,7 @@ INTERACT = """
 import ipywidgets
 import matplotlib.pyplot as plt
 from initkit import live, plots
-from initkit.course.fonts import style
+from initkit.words.fonts import style
 
 plt.rcParams.update(style("en"))
 
@@ -69,7 +66,7 @@ ipywidgets.interact(draw, value=plain);"""
 
 SWAP = """
 from initkit import live
-from initkit.live.figure import DRAFT
+from initkit.widgets.render import DRAFT
 
 ready = live.taste(lang="en")
 control = ready.controls["sigma_w"]
@@ -111,17 +108,16 @@ WATCH = """
 
 
 CELLS = {"live": LIVE, "swap": SWAP, "interact": INTERACT}
-# From one choice of a menu to another, in turns: "live" goes on one, and "jump" from there.
-CHOICES = {"live": (1, 2), "jump": (3, 0), "swap": (1, 0), "interact": (1, 0)}
+CHOICES = (1, 0)  # of a menu, in turns
 
 
 def measure(reader, kinds, repeats: int) -> dict[str, list[float]]:
     """``kinds``: the cells there are."""
     page = reader.page
-    took = {kind: [] for kind in ("live", "jump", *kinds)}
+    took = {kind: [] for kind in kinds}
     for i in range(repeats):
         for kind in took:
-            area = page.locator(".jp-CodeCell").nth(list(kinds).index("live" if kind == "jump" else kind))
+            area = page.locator(".jp-CodeCell").nth(list(kinds).index(kind))
             area.scroll_into_view_if_needed()
             first = area.locator(".noUi-handle, select").first
             slides = first.evaluate("control => control.tagName") != "SELECT"
@@ -129,10 +125,9 @@ def measure(reader, kinds, repeats: int) -> dict[str, list[float]]:
             page.wait_for_timeout(700)  # all at rest
             area.evaluate(WATCH)
             if slides:
-                up, down = ("PageUp", "PageDown") if kind == "jump" else ("ArrowRight", "ArrowLeft")
-                page.keyboard.press((up, down)[i % 2])
+                page.keyboard.press(("ArrowRight", "ArrowLeft")[i % 2])
             else:
-                area.locator("select").first.select_option(index=CHOICES[kind][i % 2])
+                area.locator("select").first.select_option(index=CHOICES[i % 2])
             milliseconds = page.evaluate("window.__took")
             assert milliseconds is not None, f"{kind}: no new picture within 5 s"
             took[kind].append(milliseconds)
@@ -161,9 +156,9 @@ def bench(reader, folder: Path, name: str, repeats: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--figures", nargs="*", default=FIGURES)
+    parser.add_argument("--figures", nargs="*", default=sorted(FIGURES))
     arguments = parser.parse_args()
-    ratios, jumps = {}, {}
+    ratios = {}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         port = free_port()
         command = [sys.executable, "-m", "jupyterlab", *lab_arguments(port, "bench")]
@@ -175,18 +170,14 @@ def main() -> None:
                 medians = bench(Reader(page, lab), Path(folder), name, arguments.repeats)
                 page.close()
                 ratios[name] = medians["interact"] / medians["live"]
-                jumps[name] = medians["interact"] / medians["jump"]
                 if "swap" in medians:
                     bound = medians["interact"] / medians["swap"]
                     print(f"{name:18} {bound:.1f} times faster if the kernel had nothing to do")
         finally:
             lab.stop()
     for name, ratio in ratios.items():
-        print(f"{name:18} {ratio:.1f} times faster (aim: none under 4), a jump {jumps[name]:.1f}")
-    print(
-        f"slider to changed pixels, median: {statistics.median(ratios.values()):.1f} times faster (aim: 8), "
-        f"a jump {statistics.median(jumps.values()):.1f}"
-    )
+        print(f"{name:18} {ratio:.1f} times faster (aim: none under 4)")
+    print(f"slider to changed pixels, median: {statistics.median(ratios.values()):.1f} times faster (aim: 8)")
 
 
 if __name__ == "__main__":

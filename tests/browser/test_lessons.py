@@ -148,14 +148,15 @@ ipywidgets.VBox([button, seen])""".strip()
 def test_live_figures_are_safe_where_the_override_is_not(reader, lang):
     """Widget messages on a second thread, beside cells that draw with pyplot: no error, right pictures."""
     code = f"""
-from initkit import live, plots
+from initkit import live
+from initkit.course.lessons.start_here import LayerHistograms
 figure = live.taste(lang="{lang}")
 figure""".strip()
     busy = """
 import numpy as np
 shares, spreads, edges = np.full((6, 4), 0.2), np.ones(6), np.linspace(-1, 1, 5)
 for i in range(40):
-    plots.layer_histograms(shares * i / 8, spreads, range(1, 7), edges, lang="zh")._repr_png_()
+    LayerHistograms(range(1, 7), edges, "zh").still(shares * i / 8, spreads)._repr_png_()
 print("drawn", figure.error, figure.frames)""".strip()
     write(reader.lab, "threads.ipynb", code, busy)
     page = reader.page

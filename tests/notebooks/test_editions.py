@@ -2,12 +2,14 @@
 
 import copy
 import re
+from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
 
 import notebooks as tool
+from initkit.course import lessons
 
 NAMES = tool.lessons()
 BOTH = [(lang, name) for name in NAMES for lang in ("en", "zh")]
@@ -25,6 +27,22 @@ def test_there_are_lessons():
 @pytest.mark.parametrize("name", NAMES)
 def test_editions_are_in_step(name):
     assert tool.differences(*(tool.read(tool.ROOT / lang / name) for lang in ("en", "zh"))) == []
+
+
+def test_lessons_are_linked_by_their_titles():
+    """From README, from lesson 00's maps, and from the lesson before."""
+    books = {name: {lang: tool.read(tool.ROOT / lang / name) for lang in ("en", "zh")} for name in NAMES}
+    before, readme = copy.deepcopy(books), tool.README.read_text(encoding="utf-8")
+    assert tool.mend_links(books, readme) == readme, "make sync"
+    assert books == before, "make sync"
+
+
+def test_every_lesson_has_a_room_and_its_words():
+    for name in NAMES:
+        room = Path(lessons.__file__).parent / name[3:].removesuffix(".ipynb")
+        assert room.with_suffix(".py").exists(), name
+        (number,) = re.findall(r"^# Lesson (\d\d):", room.with_suffix(".words.toml").read_text("utf-8"))
+        assert number == name[:2]
 
 
 def test_stored_outputs_follow_the_policy(path):
@@ -183,10 +201,90 @@ def test_a_new_cell_waits_for_its_translation(pair):
     en, zh = pair
     en.cells.append(nbformat.v4.new_markdown_cell("Bye", id="z"))
     assert tool.differences(en, zh)[0].startswith("cell ids differ")
-    assert tool.sync(en, zh)
+    assert tool.sync(en, zh) == ["z: waits for its translation"]
+    assert tool.sync(en, zh) == ["z: waits for its translation"]
     assert zh.cells[3].metadata["tags"] == ["stale"]
     zh.cells[3].source = "再见"
     assert tool.sync(en, zh) == []
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """Two lessons, of which the second is English only, and a README, in a folder of their own."""
+    new = nbformat.v4
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    monkeypatch.setattr(tool, "README", tmp_path / "README.md")
+    tool.README.write_text("|---|---|---|\n| 00 | here | 这里 |\n", encoding="utf-8")
+    for lang, name in (("en", tool.FIRST), ("zh", tool.FIRST), ("en", "01_second.ipynb")):
+        texts = {
+            "title": "# 01 · The second (or so)",
+            "map": "|---|---|---|\n| 00 | Start | this |",
+            "end": "End.",
+        }
+        cells = [new.new_markdown_cell(text, id=name) for name, text in texts.items()]
+        cells.insert(1, new.new_code_cell('LANG = "en"', id="p", metadata={"tags": ["parameters"]}))
+        (tmp_path / lang).mkdir(exist_ok=True)
+        tool.write(new.new_notebook(cells=cells, metadata=tool.METADATA), tmp_path / lang / name)
+    in_step = [f"00_start_here:{name}" for name in texts]
+    monkeypatch.setattr("sys.argv", ["notebooks.py", "sync", "--accept", *in_step])
+    return tmp_path
+
+
+def test_a_new_file_waits_for_its_translation_alone(course, capsys):
+    assert tool.main() == 0
+    said = capsys.readouterr().out
+    assert "made notebooks/zh/01_second.ipynb" in said
+    assert "01_second:end: waits for its translation" in said
+    assert "changed" not in said
+    assert tool.read(course / "zh" / "01_second.ipynb").cells[1].source == 'LANG = "zh"'
+    assert tool.main() == 0  # and again
+
+
+def retitled(path, title):
+    book = tool.read(path)
+    book.cells[0].source = f"# 01 · {title}"
+    tool.write(book, path)
+
+
+def test_links_follow_the_titles(course, monkeypatch):
+    en, zh = (course / lang for lang in ("en", "zh"))
+    tool.main()
+    retitled(zh / "01_second.ipynb", "第二（大概）")
+    monkeypatch.setattr("sys.argv", ["notebooks.py", "sync", "--accept", "all"])
+    assert tool.main() == 0
+    end = "End.\n\nNext: [01 · The second (or so)](01_second.ipynb)"
+    assert tool.read(en / tool.FIRST).cells[-1].source == end
+    assert tool.read(en / "01_second.ipynb").cells[-1].source == "End.\n\n" + tool.BACK["en"]
+    row = "| 01 | [第二（大概）](01_second.ipynb) | 待写：要回答的问题 |"
+    assert tool.read(zh / tool.FIRST).cells[2].source.splitlines()[-1] == row
+    readme = tool.README.read_text(encoding="utf-8")
+    links = (
+        "[The second (or so)](notebooks/en/01_second.ipynb) | [第二（大概）](notebooks/zh/01_second.ipynb)"
+    )
+    assert readme.splitlines()[-1] == f"| 01 | {links} |"
+    # A shorter form that somebody chose stays; a title that has changed is followed.
+    tool.README.write_text(readme.replace("第二（大概）", "第二"), encoding="utf-8")
+    retitled(en / "01_second.ipynb", "Another")
+    assert tool.main() == 0
+    readme = tool.README.read_text(encoding="utf-8")
+    assert "[Another](notebooks/en/01_second.ipynb) | [第二](notebooks/zh/01_second.ipynb)" in readme
+    assert tool.read(en / tool.FIRST).cells[-1].source == "End.\n\nNext: [01 · Another](01_second.ipynb)"
+    assert tool.differences(*(tool.read(folder / tool.FIRST) for folder in (en, zh))) == []
+
+
+def test_a_picture_that_looks_the_same_is_not_recorded_anew():
+    def book(color):
+        code = f"from PIL import Image\nImage.new('RGB', (40, 30), ({color}, 0, 0))"
+        cell = nbformat.v4.new_code_cell(code, metadata={"tags": ["static"]})
+        return nbformat.v4.new_notebook(cells=[cell], metadata=tool.METADATA)
+
+    recorded = [book(color) for color in (10, 11, 100)]
+    tool.record(recorded[0], tool.ROOT)
+    kept = copy.deepcopy(recorded[0].cells[0].outputs)
+    for other, same in zip(recorded[1:], (True, False), strict=True):
+        other.cells[0].outputs = copy.deepcopy(kept)
+        tool.record(other, tool.ROOT)
+        assert (other.cells[0].outputs == kept) is same
 
 
 def test_a_moved_or_removed_cell_follows(pair):

@@ -7,9 +7,9 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 from PIL import Image
 
-from initkit import live
+from initkit.course.registry import FIGURES
 
-NAMES = sorted(set(live.__all__) - {"LiveFigure"})
+NAMES = sorted(FIGURES)
 
 # Prints the models' ids, and of each control another value as a front-end would send it.
 SHOW = """
@@ -91,16 +91,18 @@ import time
 from initkit import live
 figure = live.taste(lang="en")
 def respond(sigma_w):
-    with open({path!r}, "a") as file:
-        print(round(sigma_w, 2), file=file)
-    time.sleep(0.3)
+    for step in range(40):
+        with open({path!r}, "a") as file:
+            print(round(sigma_w, 2), file=file)
+        time.sleep(0.1)
+        yield
 figure.respond = respond
 print(figure.controls["sigma_w"].model_id)
 figure"""
 
 
 @pytest.mark.xdist_group("kernel")
-def test_a_message_ends_the_looking_ahead(kernel, tmp_path):
+def test_a_message_ends_long_work(kernel, tmp_path):
     """It needs several turns of the kernel's event loop to get to the control."""
     path = tmp_path / "asked"
     control = printed(kernel, SLOW.format(path=str(path))).strip()
@@ -113,7 +115,7 @@ def test_a_message_ends_the_looking_ahead(kernel, tmp_path):
         return path.read_text(encoding="utf-8").split()
 
     send(kernel, control, {"value": 1.0})
-    assert asked("0.95") == ["1.0", "0.95"]
+    assert set(asked("1.0")) == {"1.0"}
     send(kernel, control, {"value": 2.0})
-    # One more, where the machine is so busy that PAUSE passes within a turn; all were 1.05, 1.0.
-    assert asked("2.0") in (["1.0", "0.95", "2.0"], ["1.0", "0.95", "1.05", "2.0"])
+    # All forty steps, had the message not got through. A busy machine may pass PAUSE within a turn.
+    assert asked("2.0").count("1.0") < 20

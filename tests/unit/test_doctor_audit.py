@@ -11,13 +11,13 @@ import pytest
 from memory import peak_memory
 
 import initkit as ik
-from initkit.course import LANGUAGES
 from initkit.doctor import Identification, Report, audit
 from initkit.doctor.audit import KINDS, wrong_by_itself
 from initkit.doctor.cli import main, system_language
 from initkit.doctor.identify import REASONS
 from initkit.doctor.report import Finding, said
 from initkit.doctor.scan import scan
+from initkit.words import LANGUAGES
 
 
 def weights(**changes) -> dict:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import initkit as ik
-from initkit.course import LANGUAGES
 from initkit.doctor import audit, identify
 from initkit.doctor.company import bias_of, worn
 from initkit.doctor.identify import ALPHA
 from initkit.doctor.report import said
 from initkit.doctor.scan import scan_array
+from initkit.words import LANGUAGES
 
 DIGITS = ik.datasets.digits()
 

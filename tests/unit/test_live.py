@@ -15,7 +15,12 @@ import pytest
 from PIL import Image
 
 from initkit import course, datasets, live, measure, plots
-from initkit.live.figure import ERROR_CLASS
+from initkit.course.lessons import doctor
+from initkit.course.registry import FIGURES
+from initkit.widgets import figure as schedule
+from initkit.widgets.figure import ERROR_CLASS
+from initkit.widgets.render import CRISP
+from initkit.words.fonts import style
 
 
 class Dot(plots.Picture):
@@ -60,16 +65,16 @@ def test_blitting_draws_what_a_whole_redraw_draws(x):
     figure = dot()
     figure.controls["x"].value = x
     whole = Dot("en")
-    whole.figure.set_dpi(100 * live.figure.CRISP.ratio)
-    with matplotlib.rc_context(course.fonts.style("en")):
+    whole.figure.set_dpi(100 * CRISP.ratio)
+    with matplotlib.rc_context(style("en")):
         whole.still(x).canvas.draw()
     assert np.array_equal(pixels(figure), np.asarray(whole.figure.canvas.buffer_rgba())[..., :3])
 
 
 def test_a_draft_while_the_hand_moves_and_sharp_once_it_rests(monkeypatch):
-    draft, crisp = live.figure.DRAFT._replace(format="png", options={}), live.figure.CRISP
-    monkeypatch.setattr(live.figure, "DRAFT", draft)  # to compare pixel by pixel
-    monkeypatch.setattr(live.figure, "REST", 0.01)
+    draft, crisp = schedule.DRAFT._replace(format="png", options={}), CRISP
+    monkeypatch.setattr(schedule, "DRAFT", draft)  # to compare pixel by pixel
+    monkeypatch.setattr(schedule, "REST", 0.01)
     whole = Dot("en")
 
     def drawn(ratio, x=7):
@@ -89,189 +94,10 @@ def test_a_draft_while_the_hand_moves_and_sharp_once_it_rests(monkeypatch):
         assert figure.image.format == "url"
         await asyncio.sleep(0.1)
         assert np.array_equal(pixels(figure), drawn(crisp.ratio))
-        assert figure.image.format == live.figure.CRISP.format
+        assert figure.image.format == CRISP.format
         assert figure.frames == 3
 
     asyncio.run(reader())
-
-
-class Counted(Dot):
-    """And keeps what it was asked for."""
-
-    def build(self):
-        super().build()
-        self.asked = []
-
-    def update(self, x):
-        self.asked.append(round(x, 6))
-        super().update(x)
-
-
-def played(monkeypatch, script):
-    """Run ``script(rested)`` as in a kernel; ``await rested()`` until nothing is left to do."""
-    monkeypatch.setattr(live.figure, "REST", 0.001)
-    monkeypatch.setattr(live.figure, "PAUSE", 0)
-
-    async def run():
-        async def rested():
-            for _ in range(20):
-                await asyncio.sleep(0.001)
-
-        await script(rested)
-
-    asyncio.run(run())
-
-
-def test_the_next_step_lies_ready(monkeypatch):
-    picture = Counted("en")
-
-    async def script(rested):
-        figure = dot(picture=picture, x=widgets.FloatSlider(value=1, min=0, max=10, step=0.1))
-        figure.controls["x"].value = 4
-        await rested()
-        assert picture.asked == [1, 4, 3.9, 4.1, 4]  # what is shown comes last: the picture stands there
-        picture.asked.clear()
-        for x, draws in ((4.1, 0), (4.5, 1), (4.6, 1)):  # a second step in haste has to wait for its own
-            figure.controls["x"].value = x
-            assert figure.image.format == "url"
-            assert len(picture.asked) == draws
-            picture.asked.clear()
-            drawn = figure.image.value
-            picture.update(x)
-            assert figure._packed(live.figure.DRAFT)[1] == drawn
-            picture.asked.clear()
-        figure.controls["x"].value = 4.1
-        await rested()
-        figure.controls["x"].value = 4.2
-        picture.asked.clear()
-        await rested()
-        assert picture.asked[0] == 4.2  # the sharp picture's, as the draft was ready without
-        assert picture.point.get_xdata() == [4.2]
-        assert np.array_equal(pixels(figure), pixels(dot(x=widgets.FloatSlider(value=4.2, max=10))))
-        assert (figure.error, figure.frames) == (None, 7)
-
-    played(monkeypatch, script)
-
-
-@pytest.mark.parametrize("hashable", [True, False])
-def test_values_that_look_alike_are_told_apart(hashable, monkeypatch):
-    class Net:
-        def __init__(self, x):
-            self.x = x
-
-        def __repr__(self):
-            return "Net()"
-
-    if not hashable:
-        Net.__hash__ = None
-    nets, picture = [Net(x) for x in (2, 5, 8)], Dot("en")
-
-    async def script(rested):
-        menu = widgets.Dropdown(options=[(str(net.x), net) for net in nets])
-        figure = dot(lambda net: picture.update(net.x), picture, net=menu)
-        for net in nets[1:]:
-            menu.value = net
-            await rested()
-            assert len(figure._ready) == 2
-        assert np.array_equal(pixels(figure), pixels(dot(x=widgets.FloatSlider(value=8, max=10))))
-
-    played(monkeypatch, script)
-
-
-def test_a_newer_value_ends_the_looking_ahead(monkeypatch):
-    picture = Counted("en")
-
-    async def script(rested):
-        figure = dot(picture=picture, x=widgets.IntSlider(value=1, max=10))
-        figure.controls["x"].value = 4
-        while picture.asked[-1] != 3:
-            await asyncio.sleep(0)
-        figure.controls["x"].value = 8
-        await rested()
-        assert picture.asked == [1, 4, 3, 8, 7, 9, 8]
-
-    played(monkeypatch, script)
-
-
-def test_an_exception_beside_is_shown_when_the_hand_gets_there(monkeypatch):
-    picture = Dot("en")
-
-    def respond(x):
-        if x > 5:
-            raise ValueError("beyond 5")
-        picture.update(x)
-
-    async def script(rested):
-        figure = dot(respond, picture, x=widgets.IntSlider(value=1, max=10))
-        figure.controls["x"].value = 5
-        await rested()
-        assert figure.error is None
-        assert picture.point.get_xdata() == [5]
-        figure.controls["x"].value = 6
-        assert "beyond 5" in str(figure.error)
-        await rested()
-        figure.controls["x"].value = 5
-        assert figure.error is None
-
-    played(monkeypatch, script)
-
-
-def test_long_work_is_not_begun_for_the_steps_beside(monkeypatch):
-    picture, begun = Dot("en"), []
-
-    def respond(x):
-        begun.append(x)
-        picture.update(x)
-        yield
-
-    async def script(rested):
-        figure = dot(respond, picture, x=widgets.IntSlider(value=1, max=10))
-        figure.controls["x"].value = 5
-        await rested()
-        assert begun == [1, 5]
-
-    played(monkeypatch, script)
-
-
-def test_what_lies_ready_is_what_would_be_drawn(monkeypatch):
-    async def script(rested):
-        ahead, drawn = live.random(lang="en"), live.random(lang="en")
-        ahead.controls["sigma"].value = 0.2
-        await rested()
-        for step in live.controls.beside(ahead.controls["sigma"]):
-            values = {**ahead._values(), "sigma": step}
-            drawn._respond(values)
-            assert ahead._ready[live.figure._key(values)] == drawn._packed(live.figure.DRAFT)
-
-    played(monkeypatch, script)
-
-
-def test_the_steps_beside():
-    controls = live.controls
-    for control, expected in (
-        (controls.slider("taste.sigma_w", "en", 0.1, 4.0, 0.05, 0.5), [0.45, 0.55]),
-        (controls.slider("taste.sigma_w", "en", 0.1, 4.0, 0.05, 0.1), [0.15]),
-        (controls.slider("taste.sigma_w", "en", 0.0, 4.0, 0.05, 0.03), [0, 0.08]),
-        (controls.slider("random.depth", "en", 2, 30, 1, 30), [29]),
-        (controls.log_slider("random.sigma", "en", -3, 1, 0.05, 0.1), [10**-1.05, 10**-0.95]),
-        (controls.log_slider("random.sigma", "en", -3, 1, 0.05, 10), [10**0.95]),
-        (controls.steps("random.depth", "en", {"a": 1, "b": 5, "c": 7}, 5), [1, 7]),
-    ):
-        assert controls.beside(control) == pytest.approx(expected)
-    for control, expected in (
-        (
-            controls.choice("start.choice", "en", {"a": "A", "b": "B", "c": "C", "d": "D"}, "b"),
-            ["a", "c", "d"],
-        ),
-        (widgets.Dropdown(options={"P": "p", "Q": "q"}, value="q"), ["p"]),
-        (widgets.Select(options=range(100), value=50), [49, 51, 48, 52, 47]),
-        (widgets.Dropdown(options=["p", "q"], value=None), []),
-        (widgets.SelectMultiple(options=["p", "q"], value=["p"]), []),
-        (widgets.FloatRangeSlider(value=(1, 2)), []),
-        (widgets.BoundedFloatText(min=0, max=10), []),  # its step is None
-        (widgets.Text("no steps"), []),
-    ):
-        assert controls.beside(control) == expected
 
 
 def test_the_frame_is_drawn_once():
@@ -288,7 +114,7 @@ def test_the_frame_is_drawn_once():
 def test_height_is_fixed():
     figure = dot()
     height = int(figure.image.layout.height.removesuffix("px"))
-    assert height == pixels(figure).shape[0] / live.figure.CRISP.ratio
+    assert height == pixels(figure).shape[0] / CRISP.ratio
 
 
 def test_an_exception_is_shown_in_red_and_kept():
@@ -339,9 +165,9 @@ def test_no_draft_is_drawn_before_the_figure_is_on_the_page(monkeypatch):
             yield
 
     figure = dot(respond, picture)
-    assert painted == [live.figure.CRISP]
+    assert painted == [CRISP]
     figure.controls["x"].value = 2
-    assert painted[1:] == [live.figure.DRAFT] * 3 + [live.figure.CRISP]
+    assert painted[1:] == [schedule.DRAFT] * 3 + [CRISP]
 
 
 def test_an_exception_in_the_middle_of_long_work_is_shown():
@@ -440,20 +266,9 @@ def test_threads_never_draw_at_the_same_time():
     assert other.error is None
 
 
-FIGURES = {
-    "choosing": live.choosing,
-    "doctor": live.doctor,
-    "he": live.he,
-    "random": live.random,
-    "taste": live.taste,
-    "why_initialization": live.why_initialization,
-    "xavier": live.xavier,
-    "zero_and_symmetry": live.zero_and_symmetry,
-}
-
-
-def test_every_live_figure_is_tested():
+def test_every_live_figure_is_shown():
     assert set(live.__all__) - {"LiveFigure"} == set(FIGURES)
+    assert all(getattr(live, name) is FIGURES[name] for name in FIGURES)
 
 
 def other_values(control):
@@ -465,11 +280,11 @@ def other_values(control):
 
 
 @pytest.mark.parametrize("lang", course.LANGUAGES)
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", sorted(FIGURES))
 def test_every_control_of_every_figure_in_every_language(name, lang, caplog, monkeypatch):
     """Each control moves the picture; no glyph is missing, neither as a warning nor in the log."""
     for module in ("choosing", "why_initialization"):  # long work, of which the beginning will do
-        monkeypatch.setattr(sys.modules[f"initkit.live.{module}"], "EPOCHS", 1)
+        monkeypatch.setattr(sys.modules[f"initkit.course.lessons.{module}"], "EPOCHS", 1)
     with warnings.catch_warnings(), caplog.at_level(logging.DEBUG, logger="matplotlib"):
         warnings.simplefilter("error")
         figure = FIGURES[name](lang=lang)
@@ -532,7 +347,7 @@ def test_a_still_of_long_work_is_its_end():
             picture.update(place)
             yield
 
-    @live.figure.live_figure
+    @schedule.playable
     def long(*, lang, seed=0):
         return picture, {"x": widgets.FloatSlider(value=1)}, respond
 
@@ -548,7 +363,6 @@ def test_an_unknown_language_is_told():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_doctor_of_lesson_07_is_right(seed):
     figure = live.doctor(lang="en", seed=seed)
-    doctor = sys.modules["initkit.live.doctor"]
     x, y = datasets.digits().x_train[:200], datasets.digits().y_train[:200]
 
     def says(patient, treatment):

@@ -10,8 +10,11 @@ from PIL import Image
 
 import initkit as ik
 from initkit import plots
-from initkit.course.fonts import style
-from initkit.course.texts import text
+from initkit.course.lessons.random import ForwardAndBackward
+from initkit.course.lessons.start_here import LayerHistograms
+from initkit.course.lessons.zero_and_symmetry import UnitsInTraining
+from initkit.words import text
+from initkit.words.fonts import style
 
 NAMES = {"a": "A", "b": "B"}
 
@@ -27,7 +30,7 @@ def signals(q, grad):
 
 
 def test_bars_beyond_the_axis_are_marked_at_its_edge():
-    picture = plots.LayerHistograms((1, 2, 3, 4, 5, 6), [-1, 0, 1], "en")
+    picture = LayerHistograms((1, 2, 3, 4, 5, 6), [-1, 0, 1], "en")
     shares = np.array([[0.1, 0.9], *[[0.2, 0.2]] * 5])
     picture.still(shares, np.ones(6))
     bars, over, note = picture.panels[0]
@@ -93,9 +96,7 @@ def test_labels_of_equal_curves_do_not_cover_each_other():
 
 
 def test_a_figure_shows_itself_as_png_at_its_size():
-    figure = plots.layer_histograms(
-        np.full((6, 2), 0.1), np.ones(6), layers=range(1, 7), edges=[-1, 0, 1], lang="zh"
-    )
+    figure = LayerHistograms(range(1, 7), [-1, 0, 1], "zh").still(np.full((6, 2), 0.1), np.ones(6))
     png, size = figure._repr_png_()
     shown = Image.open(io.BytesIO(png))
     assert shown.size == (2 * size["width"], 2 * size["height"])
@@ -111,17 +112,10 @@ def test_a_figure_has_whole_pixels_at_every_dpi():
         assert [int(100 * inches) for inches in figure.get_size_inches()] == [pixels] * 2
 
 
-def test_training_and_signals_as_a_figure():
-    figure = plots.training_and_signals(
-        "a", signals([1], [1]), history([2, 1]), names=NAMES, epochs=1, lang="en"
-    )
-    assert isinstance(figure, plots.Figure)
-
-
 def test_units_in_training_shows_the_step_it_is_told():
     places = np.zeros((4, 2, 2))
     places[:, 0, 0], places[:, 1, 1] = [0, 0.5, 1, 9], [0, -0.5, -1, -9]
-    picture = plots.UnitsInTraining(2, 3, "en")
+    picture = UnitsInTraining(2, 3, "en")
     picture.still(places, np.array([9.0, 2, 1, 0.5]), np.array([1, 1, 2, 2]), 2)
     np.testing.assert_array_equal(picture.points.get_xydata(), [[1, 0], [0, -1]])
     assert len(picture.paths.get_xdata()) == 2 * (3 + 1)  # both paths as far as step 2, and a gap after each
@@ -137,7 +131,7 @@ def test_forward_and_backward_lays_theory_over_measurement():
     edges = np.linspace(-1, 1, 11)
     net = ik.MLP([5, 20, 20, 3], "tanh", rng=0)
     seen, predicted = ik.measure(net, x, y, edges), ik.predict_for(net, x, y)
-    picture = plots.ForwardAndBackward(6, edges, "en")
+    picture = ForwardAndBackward(6, edges, "en")
     picture.still(seen, predicted)
     np.testing.assert_array_equal(picture.forward.points.get_xydata(), np.c_[[1, 2, 3], seen.q])
     np.testing.assert_array_equal(picture.forward.line.get_xydata(), np.c_[[1, 2, 3], predicted.q])

@@ -1,19 +1,23 @@
 """Quizzes and checks: a right answer passes, a near miss gets its own hint, an absurd one does no harm."""
 
+import doctest
+import inspect
 import re
+import sys
 
 import numpy as np
 import pytest
 
 import initkit as ik
 import notebooks as tool
-from initkit import course
-from initkit.course import checks, texts
+from initkit import course, words
+from initkit.course import checks
+from initkit.course.lessons.zero_and_symmetry import first_step_that_moves_hidden_weights
 from initkit.signals import changes
 
 RNG = np.random.default_rng(0)
 ONES = np.ones((30, 1))
-QUESTIONS = sorted({k.split(".", 1)[1].rsplit(".", 1)[0] for k in texts.table() if k.startswith("quiz.")})
+QUESTIONS = sorted({k.split(".", 1)[1].rsplit(".", 1)[0] for k in words.table() if k.startswith("quiz.")})
 
 
 def patient_e(layers=(4, 9, 13), draw=ik.he_normal, seed=0, **params):
@@ -231,11 +235,18 @@ ANSWERS = {
 }
 
 
+def examples(name):
+    """What a check's docstring shows that it returns: keys and fields."""
+    check = checks.CHECKS[name]
+    shown = doctest.DocTestParser().get_examples(inspect.getdoc(check))
+    return [eval(example.source, vars(sys.modules[check.__module__])) for example in shown]
+
+
 def test_every_exercise_is_tested_with_right_near_and_absurd_answers():
-    assert set(ANSWERS) == set(checks.CHECKS)
-    for name, answers in ANSWERS.items():
-        said = {key for _, key in answers}
-        known = {k.rsplit(".", 1)[1] for k in texts.table() if k.startswith(f"check.{name}.")}
+    """Here, or by the examples in the check's docstring."""
+    for name in checks.CHECKS:
+        said = {key for key, _ in examples(name)} | {key for _, key in ANSWERS.get(name, ())}
+        known = {k.rsplit(".", 1)[1] for k in words.table() if k.startswith(f"check.{name}.")}
         assert known <= said, f"{name}: never said: {known - said}"
         assert "type" in said
 
@@ -249,13 +260,22 @@ def test_the_check_says(name, answer, key, monkeypatch):
     for lang in course.LANGUAGES:
         verdict = course.check(name, answer, lang=lang)
         assert verdict.ok is (key == "right")
-        wanted = texts.table()["check.type" if key == "type" else f"check.{name}.{key}"][lang]
+        wanted = words.table()["check.type" if key == "type" else f"check.{name}.{key}"][lang]
         pattern = re.sub(r"\\{\w+\\}", ".*", re.escape(wanted))
         assert re.fullmatch(pattern, verdict.message)
         assert str(verdict)[0] == ("✓" if verdict.ok else "✗")
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("lang", course.LANGUAGES)
+def test_what_the_examples_return_has_words(lang):
+    for name in checks.CHECKS:
+        for key, fields in examples(name):
+            assert "{" not in words.text(
+                f"check.{key}" if key == "type" else f"check.{name}.{key}", lang, **fields
+            )
+
+
+@pytest.mark.parametrize("name", sorted(checks.CHECKS))
 @pytest.mark.parametrize("answer", [..., None])
 def test_an_untouched_exercise_is_not_wrong(name, answer):
     verdict = course.check(name, answer, lang="zh")
@@ -309,9 +329,9 @@ def test_lessons_and_practice_fit_each_other():
 
 
 def test_the_zero_output_layer_is_run_not_remembered():
-    assert checks.first_step_that_moves_hidden_weights(0.0) == 2
-    assert checks.first_step_that_moves_hidden_weights(0.1) in (1, 2)
-    assert checks.first_step_that_moves_hidden_weights(np.random.default_rng(0).normal(size=(10, 30))) == 1
+    assert first_step_that_moves_hidden_weights(0.0) == 2
+    assert first_step_that_moves_hidden_weights(0.1) in (1, 2)
+    assert first_step_that_moves_hidden_weights(np.random.default_rng(0).normal(size=(10, 30))) == 1
 
 
 def test_the_patients_have_what_the_lesson_says():

@@ -7,10 +7,10 @@ from importlib import resources
 import pytest
 from matplotlib import ft2font
 
-from initkit import course
-from initkit.course import fonts, texts
+from initkit import course, words
+from initkit.words import fonts
 
-TABLE = texts.table()
+TABLE = words.table()
 HAN = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -34,6 +34,8 @@ def test_chinese_texts_are_chinese_and_english_ones_are_not():
     names = {
         "start.xavier",
         "start.he",
+        "he.he",
+        "he.xavier",
         "function.tanh",
         "function.relu",
         "function.sigmoid",
@@ -72,7 +74,7 @@ def test_font_lacks_what_it_should_lack():
 
 
 def test_font_carries_its_licence():
-    licence = resources.files(fonts.__package__).joinpath("fonts/OFL.txt").read_text(encoding="utf-8")
+    licence = resources.files(fonts.__package__).joinpath("font/OFL.txt").read_text(encoding="utf-8")
     assert "SIL OPEN FONT LICENSE Version 1.1" in licence
     assert "Adobe" in licence
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from importlib import resources
 
-FILE = "fonts/NotoSansSC-subset.otf"
+FILE = "font/NotoSansSC-subset.otf"
 FAMILY = "initkit Noto Sans SC"
 
 

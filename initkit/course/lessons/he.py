@@ -6,12 +6,13 @@ import functools
 
 import numpy as np
 
-from .. import activations, datasets, initializers, plots
-from ..course.texts import text
-from ..network import MLP, scaled
-from ..theory import seen_and_predicted
-from . import controls
-from .figure import live_figure
+from ... import activations, datasets, initializers, plots
+from ...network import MLP, scaled
+from ...theory import seen_and_predicted
+from ...widgets import controls
+from ...words import text
+from .. import answers
+from ..registry import exercise, live_figure
 
 NARROW, WIDE, MOST = 60, 180, 40
 MODES = ("fan_in", "fan_out")
@@ -22,7 +23,7 @@ def he(*, lang: str, seed: int = 0):
     """Leaky ReLU layers that widen from 60 to 180 units, fed 40 digits: He's variance beside Xavier's."""
     data = datasets.digits()
     x, y = data.x_train[:40], data.y_train[:40]
-    names = [text("start.he", lang), text("start.xavier", lang)]
+    names = [text("he.he", lang), text("he.xavier", lang)]
     picture = plots.SignalsByLayer(MOST, 12, names, lang)
 
     @functools.lru_cache(maxsize=8)
@@ -46,7 +47,42 @@ def he(*, lang: str, seed: int = 0):
 
     moved = {
         "slope": controls.slider("he.slope", lang, 0.0, 1.0, 0.05, 0.0),
-        "depth": controls.slider("random.depth", lang, 3, MOST, 1, 30),
+        "depth": controls.slider("network.depth", lang, 3, MOST, 1, 30),
         "mode": controls.choice("he.mode", lang, {m: text(f"he.{m}", lang) for m in MODES}, "fan_in"),
     }
     return picture, moved, respond
+
+
+@exercise("05.1")
+def _he_std(answer):
+    """√(2/((1 + 0.2²)·300))."""
+    n, a = 300, 0.2
+    known = {
+        "right": (2 / ((1 + a**2) * n)) ** 0.5,
+        "variance": 2 / ((1 + a**2) * n),
+        "relu": (2 / n) ** 0.5,
+        "bound": (6 / ((1 + a**2) * n)) ** 0.5,
+    }
+    key, fields = answers.nearest(answer, known, rel=0.005)
+    if key == "other" and "sum" in (
+        answers.nearest(answer, {"sum": (2 / (mistaken * n)) ** 0.5}, rel=0.005)[0]
+        for mistaken in (1.2, 1.44)
+    ):
+        return "sum", {}
+    return key, fields
+
+
+@exercise("05.2")
+def _gain_of_a_square(answer):
+    """1/√(½·E[z⁴]) = √(2/3)."""
+    second = 3 / 2
+    return answers.nearest(
+        answer,
+        {
+            "right": second**-0.5,
+            "relu": 2**0.5,
+            "inverse": second**0.5,
+            "square": 1 / second,
+            "centred": (second - 1 / 4) ** -0.5,
+        },
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 
-from .. import datasets, initializers, plots
-from ..course.texts import text
-from ..network import MLP
-from ..signals import measure
-from ..training import iterate
-from . import controls
-from .figure import live_figure
+from ... import datasets, initializers, plots
+from ...network import MLP
+from ...signals import measure
+from ...training import iterate
+from ...widgets import controls
+from ...words import text
+from .. import answers
+from ..registry import exercise, live_figure
 
 STARTS = {
     "zeros": "zeros",
@@ -50,3 +51,31 @@ def why_initialization(*, lang: str, seed: int = 0):
 
     start = controls.choice("start.choice", lang, names, "zeros")
     return picture, {"start": start}, respond
+
+
+@exercise("01.1")
+def _factor_to_the_depth(answer):
+    """0.8⁴⁰."""
+    return answers.nearest(
+        answer,
+        {"right": 0.8**40, "sum": 0.8 * 40, "lost": 0.2**40, "root": 0.8 ** (1 / 40), "inverse": 0.8**-40},
+        rel=0.05,
+    )
+
+
+@exercise("01.2")
+def _level_relu(answer):
+    """A σ that keeps q within a factor of ten over ten hidden ReLU layers, found by measuring."""
+    sigma, refused = answers.between(answer, 0, 1e3)
+    if refused:
+        return refused
+    net = MLP([64, *[100] * 10, 10], "relu", functools.partial(initializers.normal, std=sigma), rng=0)
+    q = measure(net, datasets.digits().x_train).q
+    ratio = q[10] / q[0]
+    if 0.1 <= ratio <= 10:
+        key = "right"
+    elif 0.015 <= sigma <= 0.025:
+        key = "variance"
+    else:
+        key = "small" if ratio < 0.1 else "large"
+    return key, {"ratio": f"{ratio:.1e}"}

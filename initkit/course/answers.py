@@ -1,0 +1,83 @@
+"""What the checks of exercises ask of an answer, whatever the reader has put there.
+
+Where an answer is not what it should be, each returns what a check returns: a key and fields.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import datasets
+from ..network import MLP
+from ..signals import changes, measure
+
+LEVEL = 100.0  # by what factor a signal may grow or shrink in all and still count as kept
+
+Said = tuple[str, dict]  # the key of a text, and the fields to fill in
+
+
+def numbers(answer) -> np.ndarray | None:
+    """The answer as an array of real numbers, or None."""
+    try:
+        array = np.asarray(answer, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array if not isinstance(answer, (str, bytes)) else None
+
+
+def number(answer) -> float | None:
+    """The answer as one real number, or None."""
+    array = numbers(answer)
+    return None if array is None or array.ndim else float(array)
+
+
+def between(answer, low: float, high: float) -> tuple[float, None] | tuple[None, Said]:
+    """The answer as a number inside (low, high), and None; or None, and "type" or "range"."""
+    found = number(answer)
+    if found is None:
+        return None, ("type", {"wanted": "float", "came": type(answer).__name__})
+    return (found, None) if low < found < high else (None, ("range", {}))
+
+
+def weights(answer, shape: tuple[int, int]) -> tuple[np.ndarray, None] | tuple[None, Said]:
+    """The answer as finite weights of ``shape``, and None; or None, and what is wrong with it.
+
+    That is one of "type", "transposed", "shape" (with ``shape``), "finite".
+    """
+    w = numbers(answer)
+    if w is None:
+        return None, ("type", {"wanted": "array", "came": type(answer).__name__})
+    if w.shape != shape:
+        return None, ("transposed" if w.shape == shape[::-1] else "shape", {"shape": w.shape})
+    return (w, None) if np.isfinite(w).all() else (None, ("finite", {}))
+
+
+def nearest(answer, known: dict[str, float], rel: float = 0.01) -> Said:
+    """The key of the first number of ``known`` that the answer is, to within ``rel``.
+
+    "other" where it is none of them, "type" where it is no number.
+    """
+    found = number(answer)
+    if found is None:
+        return "type", {"wanted": "float", "came": type(answer).__name__}
+    for key, value in known.items():
+        if abs(found - value) <= rel * abs(value):
+            return key, {}
+    return "other", {}
+
+
+def kept(net: MLP, squared: bool) -> Said:
+    """Whether signal and gradient stay within a factor ``LEVEL`` from the first hidden layer to the last.
+
+    "right", "small" or "large", or "variance" where ``squared`` says that the answer looks like the square of
+    a right one. The fields are the factors, ``forward`` and ``backward``.
+    """
+    data = datasets.digits()
+    seen = measure(net, data.x_train[:200], data.y_train[:200])
+    forward, backward = changes(seen).values()
+    fields = {"forward": f"{forward:.1e}", "backward": f"{backward:.1e}"}
+    if all(1 / LEVEL <= change <= LEVEL for change in (forward, backward)):
+        return "right", fields
+    if squared:
+        return "variance", fields
+    return ("small" if forward < 1 / LEVEL else "large"), fields

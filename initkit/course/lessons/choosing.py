@@ -1,0 +1,122 @@
+"""Lesson 06: one net, any start: what theory says, what is measured, and what training makes of it."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from ... import activations, datasets, initializers, plots
+from ...network import MLP
+from ...signals import changes, measure
+from ...theory import seen_and_predicted
+from ...training import iterate
+from ...widgets import controls
+from ...words import text
+from .. import answers
+from ..registry import exercise, live_figure
+
+WIDTH, EPOCHS, LR = 64, 6, 0.001
+ACTIVATIONS = ("relu", "tanh", "gelu", "sigmoid")
+DEPTHS = (3, 10, 20, 30, 40)
+SCHEMES = {  # from the activation's name to an initializer
+    "torch": lambda f: initializers.torch_default,
+    "lecun": lambda f: initializers.lecun_normal,
+    "xavier": lambda f: initializers.xavier_normal,
+    "he": lambda f: initializers.he_normal,
+    "exact": lambda f: functools.partial(initializers.he_normal, activation=f),
+    "orthogonal": lambda f: functools.partial(initializers.orthogonal, gain=activations.gain(f)),
+}
+
+
+class VerdictCard(plots.TrainingAndSignals):
+    """The same, theory over measurement, and below it in words: predicted, measured, trained."""
+
+    HEIGHT, BOTTOM, TALL = 4.7, 0.26, 0.57
+
+    def build(self):
+        super().build()
+        rows = (("signal.theory", plots.THEORY, 0.09), ("signal.measured", plots.MEASURED, 0.03))
+        for key, color, height in rows:
+            self.figure.text(0.04, height, self.text(key), color=color, fontsize=11)
+        self.rows = [self.moves(self.figure.add_artist(plots.Words(0.14, h, c, 11))) for _, c, h in rows]
+
+    def update(self, name, signals, history, others, predicted):
+        super().update(name, signals, history, others, predicted)
+        for row, said in zip(self.rows, (predicted, signals), strict=True):
+            words = {}
+            for way, change in changes(said).items():
+                kept = "kept" if change <= answers.LEVEL else "grows"
+                fate = "fades" if change < 1 / answers.LEVEL else kept
+                words[way] = self.text(f"fate.{fate}", change=f"{change:.2g}")
+            row.set_text(self.text("fate.passage", **words))
+
+
+@live_figure
+def choosing(*, lang: str, seed: int = 0):
+    """Layers of 64 units on the digits; Adam, lr 0.001, batches of 64, 6 epochs.
+
+    Starts that were seen with the same activation and depth stay in the picture as grey curves.
+    """
+    data = datasets.digits()
+    # As many as the lesson measures: where GELU has no stable level, a few images make up nearly all of q.
+    x, y = data.x_train[:200], data.y_train[:200]
+    names = {name: text(f"choosing.{name}", lang) for name in SCHEMES}
+    picture = VerdictCard(names, max(DEPTHS), EPOCHS, lang)
+    starts, done = {}, {(f, depth): {} for f in ACTIVATIONS for depth in DEPTHS}
+
+    def respond(activation, depth, scheme):
+        seen = done[activation, depth]
+        if scheme not in seen:
+            return training(activation, depth, scheme, seen)
+        before, predicted = starts[activation, depth, scheme]
+        picture.update(scheme, before, seen[scheme], seen, predicted)
+
+    def training(activation, depth, scheme, seen):
+        net = MLP([64, *[WIDTH] * (depth - 1), 10], activation, SCHEMES[scheme](activation), rng=seed)
+        before, predicted = starts[activation, depth, scheme] = seen_and_predicted(net, x, y)
+        for history in iterate(net, data, lr=LR, epochs=EPOCHS, optimizer="adam", rng=seed):
+            picture.update(scheme, before, history, seen, predicted)
+            yield
+        seen[scheme] = history
+
+    moved = {
+        "activation": controls.function(lang, ACTIVATIONS, "relu"),
+        "depth": controls.steps("network.depth", lang, {str(d): d for d in DEPTHS}, 20),
+        "scheme": controls.choice("choosing.scheme", lang, names, "torch"),
+    }
+    return picture, moved, respond
+
+
+@exercise("06.1")
+def _on_the_hilltop(answer):
+    """A gain that keeps signal and gradient within a factor of 100 over 40 GELU layers, in 7 nets of 10."""
+    g, refused = answers.between(answer, 0, 10)
+    if refused:
+        return refused
+    data, draw = datasets.digits(), functools.partial(initializers.he_normal, gain=g)
+    passed = []  # changes of signal and gradient, a row a net
+    for seed in range(10):
+        net = MLP([64, *[100] * 39, 10], "gelu", draw, rng=seed)
+        seen = measure(net, data.x_train[:200], data.y_train[:200])
+        passed.append([*changes(seen).values()])
+    # 0/0 where all is lost, inf − inf where all has overflowed.
+    passed = np.nan_to_num(passed, nan=0 if g < 1 else np.inf)
+    lost, grown = passed < 1 / answers.LEVEL, passed > answers.LEVEL
+    kept = ~(lost | grown)
+    fields = {"kept": kept.all(axis=1).sum(), "signal": kept[:, 0].sum(), "gradient": kept[:, 1].sum()}
+    if fields["kept"] >= 7:
+        return "right", fields
+    if 2 <= g <= 2.4:
+        return "variance", fields
+    if lost.sum() > grown.sum():
+        return "small", fields
+    return ("gradient" if fields["signal"] >= 7 else "large"), fields
+
+
+@exercise("06.2")
+def _torch_under_relu(answer):
+    """⅓·½."""
+    return answers.nearest(
+        answer, {"right": 1 / 6, "third": 1 / 3, "half": 1 / 2, "one": 1, "std": 6**-0.5}, rel=0.05
+    )

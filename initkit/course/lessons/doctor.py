@@ -1,0 +1,182 @@
+"""Lesson 07: four patients, four treatments: how far signal and gradient get, and what the doctor says."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ... import datasets, initializers, plots
+from ...doctor.audit import audit, wrong_by_itself
+from ...doctor.identify import identify
+from ...doctor.scan import scan_array
+from ...network import MLP, lsuv
+from ...signals import Signals, changes
+from ...theory import seen_and_predicted
+from ...widgets import controls
+from ...words import text
+from .. import answers
+from ..registry import exercise, live_figure
+
+WIDTHS = [64, *[64] * 19, 10]
+PATIENTS = {  # activation, and what all weights are drawn by, before ``patient`` does its mischief
+    "A": ("relu", "torch_default"),
+    "B": ("relu", "he_normal"),
+    "C": ("tanh", functools.partial(initializers.normal, std=1.0)),
+    "D": ("relu", "he_normal"),
+    "E": ("relu", "he_uniform"),
+}
+# C is chaotic: it makes a rounding grow a millionfold on the way to its last layer, so that in float32 two
+# CPUs see two nets.
+DTYPES = {"C": np.float64}
+
+
+def patient(name: str, *, rng=None) -> MLP:
+    """Patient "A", "B", "C" or "D" of lesson 07, or "E" of its exercise. What they have is for you to find.
+
+    All are float32 but C, which is float64.
+
+    >>> patient("A", rng=0).depth
+    20
+    """
+    if name not in PATIENTS:
+        raise KeyError(f"no patient is called {name!r}; there are {', '.join(PATIENTS)}")
+    net = MLP(WIDTHS, *PATIENTS[name], rng=rng, dtype=DTYPES.get(name, np.float32))
+    if name == "B":
+        for weight in net.weights[:-1]:
+            weight[:] = 1 / weight.shape[1]
+    elif name == "E":
+        net.weights[3][:] = net.weights[3][0]
+        net.weights[8] *= net.dtype.type(0.05)
+        net.weights[12][:20] = 0
+    return net
+
+
+TREATMENTS = ("none", "xavier", "he", "lsuv")
+
+
+class PatientCard(plots.SignalsByLayer):
+    """The same of one net, and below it what the doctor says."""
+
+    HEIGHT = 4.6
+
+    def __init__(self, depth: int, lang: str):
+        super().__init__(depth, 18, [text("signal.measured", lang)], lang)
+
+    def build(self):
+        super().build()
+        for axes in self.figure.axes:
+            axes.set_position((axes.get_position().x0, 0.2, 0.42, 0.6))
+        self.figure.text(0.04, 0.035, self.text("patient.diagnosis"), color=plots.DIM, fontsize=11)
+        self.diagnosis = self.moves(self.figure.add_artist(plots.Words(0.14, 0.035, "black", 11)))
+
+    def update(self, seen, predicted, diagnosis, fields):
+        """``seen``: measured Signals; ``predicted``: theory's; ``diagnosis``: a text below ``patient``."""
+        super().update((seen, predicted))
+        self.diagnosis.set_text(self.text(f"patient.{diagnosis}", **fields))
+
+
+@live_figure
+def doctor(*, lang: str, seed: int = 0):
+    """Four nets of twenty layers on 200 digits, as they come or with all their weights drawn anew."""
+    data = datasets.digits()
+    x, y = data.x_train[:200], data.y_train[:200]
+    picture = PatientCard(len(WIDTHS) - 1, lang)
+
+    @functools.cache
+    def examined(patient, treatment):
+        net = treated(patient, treatment, x, seed)
+        seen, predicted = seen_and_predicted(net, x, y)
+        return seen, predicted, *diagnosis(net, seen)
+
+    def respond(patient, treatment):
+        picture.update(*examined(patient, treatment))
+
+    names = {name: text(f"patient.{name}", lang) for name in "ABCD"}
+    treatments = {name: text(f"patient.{name}", lang) for name in TREATMENTS}
+    moved = {
+        "patient": controls.choice("patient.choice", lang, names, "A"),
+        "treatment": controls.choice("patient.treatment", lang, treatments, "none"),
+    }
+    return picture, moved, respond
+
+
+def treated(name: str, treatment: str, x, seed: int) -> MLP:
+    if treatment == "none":
+        return patient(name, rng=seed)
+    scheme = initializers.xavier_normal if treatment == "xavier" else initializers.he_normal
+    net = MLP(WIDTHS, PATIENTS[name][0], scheme, rng=seed)
+    return lsuv(net, x, rng=seed) if treatment == "lsuv" else net
+
+
+def diagnosis(net: MLP, seen: Signals) -> tuple[str, dict]:
+    """The key of what the doctor says, below ``patient``, and the fields to fill in."""
+    alike = sum(
+        any(
+            finding.kind == "symmetric_rows"
+            for finding in wrong_by_itself("", weight.shape, scan_array(weight))
+        )
+        for weight in net.weights
+    )
+    if alike:
+        return "symmetric", {"layers": alike}
+    steps = seen.depth - 2
+    passed = dict(zip(("signal", "gradient"), changes(seen).values(), strict=True))
+    each = {way: f"{change ** (1 / steps):.2g}" for way, change in passed.items()}
+    if min(passed.values()) < 1 / answers.LEVEL:
+        return "vanishing", each
+    return ("exploding", each) if max(passed.values()) > answers.LEVEL else ("healthy", {})
+
+
+@exercise("07.1")
+def _mended(answer):
+    """Patient E with nothing to find in its file, the signal kept, and the sound layers as they were."""
+    if not isinstance(answer, MLP):
+        return "type", {"wanted": "ik.MLP", "came": type(answer).__name__}
+    ill = patient("E", rng=0)
+    if [w.shape for w in answer.weights] != [w.shape for w in ill.weights]:
+        return "shape", {}
+    with tempfile.TemporaryDirectory() as folder:
+        reports = [_audited(net, folder) for net in (ill, answer)]
+    ailing, left = ({finding.tensor for finding in report.findings} for report in reports)
+    if left:
+        return "findings", {"count": len(left), "tensor": min(left, key=lambda name: (len(name), name))}
+    sound = [k for k in range(ill.depth) if f"layer{k + 1}" not in ailing]
+    touched = sum(not np.array_equal(ill.weights[k], answer.weights[k]) for k in sound)
+    if touched:
+        return "touched", {"count": touched}
+    return answers.kept(answer, squared=False)
+
+
+@exercise("07.2")
+def _taken_for_xavier(answer):
+    """Weights (100, 400) that ``identify`` takes for xavier_normal."""
+    w, refused = answers.weights(answer, (100, 400))
+    if refused:
+        return refused
+    found = identify(w)
+    schemes = {match.scheme for match in found.matches}
+    if schemes == {"xavier_normal"}:
+        return "right", {"p": f"{found.matches[0].p_value:.2g}"}
+    if schemes == {"xavier_uniform"}:
+        return "uniform", {}
+    std = w.std()
+    known = {
+        "variance": 2 / 500,
+        "fan_in": 400**-0.5,
+        "fan_out": 100**-0.5,
+        "sum": 500**-0.5,
+        "he": 200**-0.5,
+    }
+    for key, value in known.items():
+        if abs(std / value - 1) < 0.03:
+            return key, {}
+    return "other", {"std": f"{std:.3g}"}
+
+
+def _audited(net: MLP, folder: str):
+    path = Path(folder) / "net.npz"
+    np.savez(path, **{f"layer{k}": w for k, w in enumerate(net.weights, 1)})
+    return audit(path, activation=net.activation)

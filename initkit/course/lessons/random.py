@@ -1,0 +1,133 @@
+"""Lesson 03: how large random weights should be, by layer, theory over measurement."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from ... import datasets, initializers, plots
+from ...network import MLP, scaled
+from ...plots import DIM, MEASURED
+from ...theory import seen_and_predicted
+from ...widgets import controls
+from ...words import text
+from .. import answers
+from ..registry import exercise, live_figure
+
+WIDTH, MOST = 100, 30
+EDGES = np.linspace(-1, 1, 42)
+ACTIVATIONS = ("tanh", "relu", "sigmoid")
+DISTRIBUTIONS = ("normal", "uniform")
+
+
+class ForwardAndBackward(plots.Picture):
+    """The activations' distribution, the signal forward and the gradient backward, over the layers."""
+
+    TOP = 0.5  # share at which the darkest blue is reached
+
+    def __init__(self, most: int, edges, lang: str):
+        self.most, self.edges = most, np.asarray(edges)
+        super().__init__(lang)
+
+    def build(self):
+        figure = self.figure
+        spread, forward, backward = figure.subplots(1, 3)
+        for axes, left, width in ((spread, 0.06, 0.26), (forward, 0.415, 0.25), (backward, 0.735, 0.25)):
+            axes.set_position((left, 0.125, width, 0.69))
+        spread.set_title(self.text("random.spread"), loc="left")
+        spread.set_xlabel(self.text("signal.layer"))
+        spread.set_ylabel(self.text("layers.value"), labelpad=-4)
+        spread.set(yticks=(-1, 0, 1), xticks=range(1, self.most + 1, 1 + self.most // 8))
+        where = (0.5, self.most + 0.5, self.edges[0], self.edges[-1])
+        self.shares = self.moves(
+            spread.imshow(
+                np.zeros((len(self.edges) - 1, self.most)),
+                cmap="Blues", vmin=0, vmax=self.TOP, aspect="auto", origin="lower", extent=where,
+                interpolation="nearest",
+            )
+        )  # fmt: skip
+        self.forward = plots.ByLayer(self, forward, self.most, 18, "signal.forward", "o")
+        self.backward = plots.ByLayer(self, backward, self.most, 18, "signal.backward", "s")
+        plots.key(
+            figure, forward, loc="center", where=(0.56, 0.955),
+            entries={
+                self.text("signal.measured"): {"marker": "o", **plots.points(False)},
+                self.text("signal.theory"): plots.line(False),
+            },
+        )  # fmt: skip
+        figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
+        self.verdict = self.moves(figure.add_artist(plots.Words(0.04, 0.943, MEASURED, 12)))
+
+    def update(self, seen, predicted):
+        """``seen``: measured Signals, with histograms over ``edges``; ``predicted``: theory's."""
+        shares = np.full((self.most, len(self.edges) - 1), np.nan)
+        shares[: seen.depth - 1] = seen.histograms[:-1]  # the last layer is linear
+        self.shares.set_data(np.ma.masked_invalid(shares.T))
+        self.forward.update(seen.q, predicted.q)
+        self.backward.update(seen.grad_var, predicted.grad_var)
+        if seen.overflowed_at is None:
+            ratio = f"{seen.q[-1] / seen.q[0]:.1e}"
+            self.verdict.set_text(self.text("random.verdict", depth=seen.depth, ratio=ratio))
+        else:
+            self.verdict.set_text(self.text("random.overflowed", layer=seen.overflowed_at))
+
+
+@live_figure
+def random(*, lang: str, seed: int = 0):
+    """Weights of standard deviation σ in nets of 100 units a layer, fed 100 digits, before training.
+
+    Points are measured; the line is what theory predicts for an infinitely wide net.
+    """
+    data = datasets.digits()
+    x, y = data.x_train[:100], data.y_train[:100]
+    picture = ForwardAndBackward(MOST, EDGES, lang)
+
+    @functools.lru_cache(maxsize=16)
+    def drawn(depth, distribution):
+        """One draw of variance 1: σ scales it, so that the picture moves with the hand alone."""
+        scheme = initializers.normal if distribution == "normal" else initializers.uniform
+        spread = {"std": 1.0} if distribution == "normal" else {"low": -(3**0.5), "high": 3**0.5}
+        widths = [64, *[WIDTH] * (depth - 1), 10]
+        return MLP(widths, "tanh", functools.partial(scheme, **spread), rng=seed)
+
+    def respond(sigma, depth, distribution, activation):
+        net = scaled(drawn(depth, distribution), sigma, activation)
+        picture.update(*seen_and_predicted(net, x, y, EDGES))
+
+    moved = {
+        "sigma": controls.log_slider("random.sigma", lang, -3, 1, 0.05, 0.1),
+        "depth": controls.slider("network.depth", lang, 2, MOST, 1, 10),
+        "distribution": controls.choice(
+            "random.distribution", lang, {d: text(f"random.{d}", lang) for d in DISTRIBUTIONS}, "normal"
+        ),
+        "activation": controls.function(lang, ACTIVATIONS, "tanh"),
+    }
+    return picture, moved, respond
+
+
+@exercise("03.1")
+def _level_signal(answer):
+    """A σ that keeps signal and gradient within a factor of 100 over 20 tanh layers, found by measuring."""
+    sigma, refused = answers.between(answer, 0, 1e3)
+    if refused:
+        return refused
+    net = MLP([64, *[100] * 19, 10], "tanh", functools.partial(initializers.normal, std=sigma), rng=0)
+    level = np.array([0.1, 0.12])  # the two that the lesson names, σ_w = 1 and 1.2
+
+    def mistaken_for(values):
+        return (np.abs(sigma / values - 1) < 0.02).any()
+
+    key, fields = answers.kept(net, squared=mistaken_for(level**2))
+    return ("scale" if mistaken_for(level * 100**0.5) else key), fields
+
+
+@exercise("03.2")
+def _uniform_bound(answer):
+    """√(3/300) = 0.1: the variance of U[−b, b] is b²/3."""
+    number = answers.number(answer)
+    if number is not None and not 0 < number < np.inf:
+        return "range", {}
+    known = {"std": 300**-0.5, "variance": 1 / 300, "width": 0.2, "six": 0.02**0.5, "squared": 0.01}
+    key, fields = answers.nearest(answer, {"right": 0.1, **known})
+    return key, {"variance": f"{300 * number**2 / 3:.3g}"} if key == "other" else fields

@@ -1,0 +1,81 @@
+"""Lesson 04: which variance keeps the signal, forward and backward, where the layers' widths differ."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from ... import datasets, initializers, plots
+from ...activations import gain
+from ...network import MLP
+from ...theory import seen_and_predicted
+from ...widgets import controls
+from ...words import text
+from .. import answers
+from ..registry import exercise, live_figure
+
+DEPTH = 21  # twenty hidden layers
+MODES = ("fan_in", "fan_avg", "fan_out")
+ACTIVATIONS = ("tanh", "identity", "sigmoid", "relu")
+
+
+@live_figure
+def xavier(*, lang: str, seed: int = 0):
+    """Twenty hidden layers of n, m, n, m, … units, fed 50 digits, before training.
+
+    Var[W] = 1/fan_in, 1/fan_out, or Xavier's 2/(fan_in + fan_out), normal; biases zero.
+    """
+    data = datasets.digits()
+    x, y = data.x_train[:50], data.y_train[:50]
+    picture = plots.SignalsByLayer(DEPTH, 6, [text("signal.measured", lang)], lang)
+
+    def respond(n, m, mode, activation):
+        init = functools.partial(initializers.variance_scaling, mode=mode, distribution="normal")
+        widths = [64, *[n, m] * (DEPTH // 2), 10]
+        net = MLP(widths, activation, init, rng=seed)
+        picture.update(seen_and_predicted(net, x, y))
+
+    moved = {
+        "n": controls.slider("xavier.n", lang, 20, 200, 10, 100),
+        "m": controls.slider("xavier.m", lang, 20, 200, 10, 100),
+        "mode": controls.choice(
+            "xavier.mode", lang, {m: text(f"xavier.{m}", lang) for m in MODES}, "fan_avg"
+        ),
+        "activation": controls.function(lang, ACTIVATIONS, "tanh"),
+    }
+    return picture, moved, respond
+
+
+@exercise("04.1")
+def _xavier_uniform(answer):
+    """Weights (50, 200) from U[−b, b], b² = 6/250. Of 10,000 draws the variance is known to 1 %."""
+    w, refused = answers.weights(answer, (50, 200))
+    if refused:
+        return refused
+    if len(np.unique(w, axis=0)) < 50:
+        return "equal", {}
+    ratio, furthest = w.var() / (2 / 250), np.abs(w).max()
+    if abs(w.mean()) > 0.05 * w.std():  # 0 but for a chance of 6e-7
+        return "mean", {}
+    usual = {"three": 1 / 2, "std": 1 / 3, "lecun": 250 / 400}
+    for key, value in usual.items():
+        if abs(ratio / value - 1) < 0.06:
+            return key, {}
+    if abs(furthest / (6 / 250) - 1) < 0.02:
+        return "root", {}
+    if ratio < 0.02:
+        return "variance", {}
+    if abs(ratio - 1) > 0.06:
+        return "other", {"ratio": f"{ratio:.2g}"}
+    # The bound is 0.1549, which a reader may round; of 10,000 normal weights some reach 0.3.
+    if furthest > 0.17:
+        return "normal", {"furthest": f"{furthest:.3g}"}
+    return "right", {}
+
+
+@exercise("04.2")
+def _gain_of_a_slope(answer):
+    """1/f'(0) = 2 for f(z) = 2 tanh(z/4)."""
+    exact = gain(lambda z: 2 * np.tanh(z / 4))
+    return answers.nearest(answer, {"right": 2, "variance": 4, "inverse": 0.5, "one": 1, "exact": exact})

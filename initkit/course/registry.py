@@ -1,0 +1,38 @@
+"""What the lessons' rooms offer, by name: their live figures, and the checks of their exercises.
+
+A room enters what it has by the decorators here. ``live`` shows the figures, ``checks`` asks the checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..widgets.figure import LiveFigure, playable
+
+FIGURES: dict[str, Callable[..., LiveFigure]] = {}
+CHECKS: dict[str, Callable] = {}
+
+
+def live_figure(make: Callable) -> Callable[..., LiveFigure]:
+    """Enter a function as ``live.<its name>``: ``make(*, lang, seed)`` → picture, controls, ``respond``.
+
+    ``widgets.figure.LiveFigure`` says what these three are.
+    """
+    return _entered(FIGURES, make.__name__, playable(make))
+
+
+def exercise(name: str) -> Callable:
+    """Enter a check of the answers to exercise ``name``, "02.1" for one.
+
+    The check gets the answer and returns a key and fields: the text to say is ``check.<name>.<key>`` of the
+    words, filled with the fields. The key "right" is the only one that means right; "type", whose fields are
+    ``wanted`` and ``came``, is said by all exercises alike.
+    """
+    return lambda check: _entered(CHECKS, name, check)
+
+
+def _entered(table: dict, name: str, made: Callable) -> Callable:
+    if name in table:
+        raise ValueError(f"{name!r} is entered twice: in {table[name].__module__} and in {made.__module__}")
+    table[name] = made
+    return made

@@ -1,0 +1,178 @@
+"""A live figure: controls, a picture, and when it is drawn."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import inspect
+import itertools
+import traceback
+from collections.abc import Callable, Iterator
+
+import ipywidgets as widgets
+
+from ..plots import Figure, Picture
+from ..words import text
+from .render import CRISP, DRAFT, Quality, Renderer, at_work
+
+ERROR_CLASS = "initkit-error"
+REST = 0.15  # seconds without a newer value before the crisp picture is drawn
+PAUSE = 0.005  # seconds in which a newer value gets through: that takes several turns of the event loop
+
+
+def responses(respond: Callable, values: dict) -> Iterator:
+    """Call ``respond``; stop wherever its picture is to be shown."""
+    steps = respond(**values)
+    if inspect.isgenerator(steps):
+        yield from steps
+    else:
+        yield
+
+
+class LiveFigure(widgets.VBox):
+    """``picture``, redrawn in an Image whenever one of ``controls`` changes.
+
+    ``respond(**values)`` gets the controls' values by name and calls ``picture.update``; nothing else changes
+    the picture. Where ``respond`` returns a generator, every ``yield`` shows the picture as it then stands,
+    and the kernel looks at its messages before the work goes on: long work shows its progress, and a newer
+    value ends it. A value that comes while an older one waits replaces it.
+
+    A picture is shown as a quick draft at once, and sharp when the hand rests. An exception in ``respond`` is
+    shown in red below the picture and kept in ``error``. ``frames`` counts the pictures that were shown.
+    The Image's height is fixed, so that nothing on the page jumps.
+    """
+
+    def __init__(
+        self, picture: Picture, controls: dict[str, widgets.Widget], respond: Callable, *, lang: str
+    ):
+        self.picture, self.controls, self.respond, self.lang = picture, controls, respond, lang
+        self.error: Exception | None = None
+        self.frames = 0
+        self._renderer = Renderer(picture)
+        self._tickets = itertools.count(1)  # every value gets one; only the newest is drawn
+        self._newest = 0
+        width, height = (int(100 * inches) for inches in picture.figure.get_size_inches())
+        self.image = widgets.Image(
+            format="png",
+            layout=widgets.Layout(
+                width=f"{width}px", max_width="100%", height=f"{height}px", object_fit="contain"
+            ),
+        )
+        self.message = widgets.HTML(layout=widgets.Layout(display="none"))
+        row = widgets.HBox(
+            list(controls.values()), layout=widgets.Layout(flex_flow="row wrap", grid_gap="2px 16px")
+        )
+        super().__init__([row, self.image, self.message])
+        for control in controls.values():
+            control.observe(self._changed, "value")
+        # The first picture is complete, for a notebook that nobody reads as it runs, and has no draft, as
+        # nothing is on the page yet.
+        self._show_all(self._ticket(), drafts=False)
+
+    def _ticket(self) -> int:
+        self._newest = next(self._tickets)
+        return self._newest
+
+    def _changed(self, change) -> None:
+        ticket = self._ticket()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no kernel, so no message to look at in between
+            self._show_all(ticket)
+        else:
+            self._show_next(self._frames_of(ticket), ticket, loop)
+
+    def _show_all(self, ticket: int, drafts: bool = True) -> None:
+        for _ in self._frames_of(ticket, drafts):
+            pass
+        self._sharpen(ticket)
+
+    def _show_next(self, frames: Iterator[int], ticket: int, loop) -> None:
+        """Show the next frame now, and leave those after it to the kernel's event loop."""
+        if next(frames, None) is None:
+            loop.call_later(REST, self._sharpen, ticket)
+        else:
+            loop.call_later(PAUSE, self._show_next, frames, ticket, loop)
+
+    def _frames_of(self, ticket: int, drafts: bool = True) -> Iterator[int]:
+        """Show ``respond``'s frames one by one, until a newer ticket is given out or an exception comes."""
+        steps = responses(self.respond, {name: control.value for name, control in self.controls.items()})
+        try:
+            while True:
+                with at_work():
+                    if ticket != self._newest or next(steps, self) is self:
+                        return
+                    if drafts:
+                        self._paint(DRAFT)
+                    self._shown()
+                yield self.frames
+        except Exception as error:
+            self._fail(error)
+        finally:
+            steps.close()
+
+    def _sharpen(self, ticket: int) -> None:
+        with at_work():
+            if ticket != self._newest or self.error is not None:
+                return
+            try:
+                self._paint(CRISP)
+                self._renderer.draw(DRAFT)  # now, so that matplotlib's caches are filled when the hand moves
+            except Exception as error:
+                self._fail(error)
+
+    def _paint(self, quality: Quality) -> None:
+        form, data = self._renderer.file(quality)
+        with self.image.hold_sync():
+            self.image.format, self.image.value = form, data
+
+    def _shown(self) -> None:
+        self.frames += 1
+        if self.error is not None:
+            self.error = None
+            self.message.value, self.message.layout.display = "", "none"
+
+    def _fail(self, error: Exception) -> None:
+        self.error = error
+        trace = "".join(traceback.format_exception(error))
+        self.message.value = (
+            f'<div class="{ERROR_CLASS}" role="alert" style="color: #b00020; line-height: 1.4">'
+            f"<b>{text('error.heading', self.lang)}</b> · "
+            f"{html.escape(type(error).__name__)}: {html.escape(str(error))}"
+            f"<details><summary>{text('error.details', self.lang)}</summary>"
+            f"<pre>{html.escape(trace)}</pre></details></div>"
+        )
+        self.message.layout.display = None
+
+
+def playable(make: Callable) -> Callable[..., LiveFigure]:
+    """From ``make(lang=…, seed=…)``, which returns picture, controls and ``respond``: the live figure.
+
+    The result has a ``still``, the same picture as a Figure.
+    """
+
+    def live(*, lang: str, seed: int = 0) -> LiveFigure:
+        return LiveFigure(*make(lang=lang, seed=seed), lang=lang)
+
+    def still(*, lang: str, seed: int = 0, **values) -> Figure:
+        """The whole picture as a Figure, for a page that nobody can touch.
+
+        The controls that ``values`` names stand there, the others as they begin. Raises TypeError for a
+        control that is not there.
+        """
+        picture, controls, respond = make(lang=lang, seed=seed)
+        if unknown := set(values) - set(controls):
+            raise TypeError(
+                f"no control is called {', '.join(sorted(unknown))}; there are {', '.join(controls)}"
+            )
+        with at_work():
+            for _ in responses(respond, {name: control.value for name, control in controls.items()} | values):
+                pass
+        return picture.figure
+
+    for function in (live, still):
+        function.__module__, function.__doc__ = make.__module__, function.__doc__ or make.__doc__
+    live.__name__ = live.__qualname__ = make.__name__
+    still.__qualname__ = f"{make.__name__}.still"
+    live.still = still
+    return live

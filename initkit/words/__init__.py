@@ -1,0 +1,59 @@
+"""Every text that a reader sees, by name and language.
+
+The texts stand beside the code that shows them, in files whose names end in ``words.toml``:
+``doctor/words.toml``, ``plots.words.toml``, ``course/lessons/random.words.toml``. They are one table.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+LANGUAGES = ("zh", "en")
+
+
+def files(folder: Traversable | None = None) -> Iterator[Traversable]:
+    """The files of texts in ``folder`` and below it; without one, all of initkit's."""
+    folder = folder or resources.files(__package__.partition(".")[0])
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from files(entry)
+        elif entry.name.endswith("words.toml"):
+            yield entry
+
+
+@functools.cache
+def table() -> dict[str, dict[str, str]]:
+    """All texts: ``{"layers.title": {"zh": "第 {layer} 层", "en": "Layer {layer}"}, …}``.
+
+    Raises ValueError where two files have a section of the same name.
+    """
+    sections: dict[str, dict] = {}
+    for file in files():
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+        if twice := set(found) & set(sections):
+            raise ValueError(f"{file.name}: another file has the section {', '.join(sorted(twice))}, too")
+        sections |= found
+    return {
+        f"{section}.{name}": texts for section, entries in sections.items() for name, texts in entries.items()
+    }
+
+
+def text(key: str, lang: str, **fields) -> str:
+    """The text of that name in that language, its {braces} filled with ``fields``.
+
+    Raises ValueError for a language that the course does not speak, KeyError for an unknown name.
+
+    >>> text("layers.title", "en", layer=3)
+    'Layer 3'
+    """
+    if lang not in LANGUAGES:
+        raise ValueError(f"lang must be one of {', '.join(LANGUAGES)}, not {lang!r}")
+    if key not in table():
+        close = difflib.get_close_matches(key, table(), n=3)
+        raise KeyError(f"no text is called {key!r}" + (f"; close: {', '.join(close)}" if close else ""))
+    return table()[key][lang].format(**fields)
