@@ -24,7 +24,7 @@ from PIL import Image
 
 from .course.fonts import style
 from .course.texts import text
-from .signals import changes
+from .signals import fate
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 THEORY, MEASURED = "#D55E00", "#0072B2"
@@ -310,11 +310,19 @@ class TrainingAndSignals(Picture):
             height -= 0.33
 
 
+FATES = {"vanishes": "fades", "kept": "kept", "explodes": "grows"}  # by verdict, what the card calls it
+
+
+def _passages(signals) -> dict:
+    """What becomes of the signal and of the gradient, by the names that they have in the texts."""
+    found = fate(signals)
+    return {"forward": found.signal, "backward": found.gradient}
+
+
 class VerdictCard(TrainingAndSignals):
     """The same, theory over measurement, and below it in words: predicted, measured, trained."""
 
     HEIGHT, BOTTOM, TALL = 4.7, 0.26, 0.57
-    LEVEL = 100.0  # by how much a signal may change and still count as kept
 
     def build(self):
         super().build()
@@ -326,10 +334,10 @@ class VerdictCard(TrainingAndSignals):
     def update(self, name, signals, history, others, predicted):
         super().update(name, signals, history, others, predicted)
         for row, said in zip(self.rows, (predicted, signals), strict=True):
-            words = {}
-            for way, change in changes(said).items():
-                fate = "fades" if change < 1 / self.LEVEL else "kept" if change <= self.LEVEL else "grows"
-                words[way] = self.text(f"fate.{fate}", change=f"{change:.2g}")
+            words = {
+                way: self.text(f"fate.{FATES[passage.verdict]}", change=f"{passage.change:.2g}")
+                for way, passage in _passages(said).items()
+            }
             row.set_text(self.text("fate.passage", **words))
 
 
@@ -493,7 +501,7 @@ class SignalsByLayer(Picture):
             for panel, quantity in zip(series, ("q", "grad_var"), strict=True):
                 values = (getattr(s, quantity, None) for s in (seen, predicted))
                 panel.update(*(() if v is None else v for v in values))
-            passed = {way: f"{change:.2g}" for way, change in changes(seen).items()}
+            passed = {way: f"{passage.change:.2g}" for way, passage in _passages(seen).items()}
             said.append(self.text("signal.passage", name=name, **passed))
         self.verdict.set_text(self.text("signal.through", nets=self.text("signal.and").join(said)))
 

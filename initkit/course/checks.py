@@ -19,7 +19,7 @@ from .. import datasets, initializers
 from ..activations import gain
 from ..doctor import audit, identify
 from ..network import MLP
-from ..signals import changes, measure
+from ..signals import fate, measure
 from ..training import iterate
 from .patients import patient
 from .texts import text
@@ -174,14 +174,13 @@ def _kept(net: MLP, squared: bool):
     ``squared``: whether the answer looks like the square of the right one.
     """
     data = datasets.digits()
-    seen = measure(net, data.x_train[:200], data.y_train[:200])
-    forward, backward = changes(seen).values()
-    fields = {"forward": f"{forward:.1e}", "backward": f"{backward:.1e}"}
-    if 0.01 <= forward <= 100 and 0.01 <= backward <= 100:
+    found = fate(measure(net, data.x_train[:200], data.y_train[:200]))
+    fields = {"forward": f"{found.signal.change:.1e}", "backward": f"{found.gradient.change:.1e}"}
+    if found.kept:
         return "right", fields
     if squared:
         return "variance", fields
-    return ("small" if forward < 0.01 else "large"), fields
+    return ("small" if found.signal.verdict == "vanishes" else "large"), fields
 
 
 @_of("03.1")
@@ -314,15 +313,13 @@ def _on_the_hilltop(answer):
     if refused:
         return refused
     data, draw = datasets.digits(), functools.partial(initializers.he_normal, gain=g)
-    passed = []  # changes of signal and gradient, a row a net
+    verdicts = []  # on signal and gradient, a row a net
     for seed in range(10):
         net = MLP([64, *[100] * 39, 10], "gelu", draw, rng=seed)
-        seen = measure(net, data.x_train[:200], data.y_train[:200])
-        passed.append([*changes(seen).values()])
-    # 0/0 where all is lost, inf − inf where all has overflowed.
-    passed = np.nan_to_num(passed, nan=0 if g < 1 else np.inf)
-    lost, grown = passed < 0.01, passed > 100
-    kept = ~(lost | grown)
+        found = fate(measure(net, data.x_train[:200], data.y_train[:200]))
+        verdicts.append((found.signal.verdict, found.gradient.verdict))
+    verdicts = np.array(verdicts)
+    kept, lost, grown = (verdicts == verdict for verdict in ("kept", "vanishes", "explodes"))
     fields = {"kept": kept.all(axis=1).sum(), "signal": kept[:, 0].sum(), "gradient": kept[:, 1].sum()}
     if fields["kept"] >= 7:
         return "right", fields

@@ -13,7 +13,7 @@ from .. import activations
 from ..course.texts import text
 from ..fans import fans
 from ..network import MLP
-from ..signals import Signals
+from ..signals import Signals, fate, passage
 from ..theory import predict, predict_for
 from .audit import wrong_by_itself
 from .identify import of_scan
@@ -40,7 +40,6 @@ from .torch_watch import (
 
 __all__ = ["Applied", "apply", "diagnose"]
 
-LEVEL = 100.0  # a signal that changes by less, in mean square, counts as kept
 HALF = 0.5  # of the units dead, or of the outputs saturated
 OFF = 1.2  # by so much a gain may be off
 DEEP = 4  # layers, below which that does no harm
@@ -214,13 +213,14 @@ def _runs(layers, size):
 
 
 def _of_passage(what, run, values, layers, table, follows) -> list[Finding]:
-    """Does the signal, or the gradient on its way back, change by more than LEVEL between a run's ends?"""
+    """Does the signal, or the gradient on its way back, survive between a run's ends?"""
     way = np.array(values if what == "signal" else values[::-1])
     if len(run) < 2 or not np.isfinite(way).all() or not way[0]:
         return []
-    if 1 / LEVEL <= way[-1] / way[0] <= LEVEL:
+    verdict = passage(way[0], way[-1], len(way) - 1).verdict
+    if verdict == "kept":
         return []
-    vanishes = way[-1] < way[0]
+    vanishes = verdict == "vanishes"
     begin = int(np.argmax(way[:-1]) if vanishes else np.argmin(way[:-1]))
     levels = np.log(np.maximum(way[begin:], np.finfo(float).tiny))
     steps, change = np.diff(levels), levels[-1] - levels[0]
@@ -242,7 +242,7 @@ def _of_passage(what, run, values, layers, table, follows) -> list[Finding]:
         "scheme": scheme,
         "better": _better(before.activation, len(run)),
     }
-    kind = f"{what}_{'vanishes' if vanishes else 'explodes'}"
+    kind = f"{what}_{verdict}"
     where = _weight(cause) if one else _span(sorted(passed[begin:], key=layers.index))
     return [Finding(kind, where, fields, _remedy(run, follows))]
 
@@ -305,9 +305,7 @@ def _better(function, depth: int) -> str:
 def _keeps(function, depth: int) -> bool:
     """Does theory say that what ``apply`` draws keeps signal and gradient through so many layers?"""
     sigma_w = activations.gain(function) if scheme_for(function)[0] == "he_normal" else 1.0
-    said = predict(depth + 1, 100, function, sigma_w)
-    changes = said.q[-2] / said.q[0], said.grad_var[-2] / said.grad_var[0]
-    return all(1 / LEVEL <= change <= LEVEL for change in changes)
+    return fate(predict(depth + 1, 100, function, sigma_w)).kept
 
 
 def _remedy(run, follows) -> str | None:
