@@ -12,8 +12,8 @@ import scipy
 
 from .. import activations
 from ..fans import fans
+from .checkpoints import Source, sources
 from .company import RECURRENT, bias_of, worn
-from .files import Source, sources
 from .identify import Identification, hidden_sizes, of_scan
 from .report import Finding, Report, Tensor
 from .scan import PRODUCTS, SIDE, Scan
