@@ -1,7 +1,7 @@
-"""The doctor: how was this model initialized, does its signal survive, and what would mend it?
+"""The doctor: how a model was initialized, whether its signal survives, and what would mend it.
 
-``identify(array)`` names the initializer that a tensor is a sample of, ``audit(path)`` reads a checkpoint,
-``diagnose(module, batch)`` runs a PyTorch module, ``apply(module)`` initializes one.
+``identify(array)`` names the initializer that a tensor is a sample of; ``audit(path)`` reads a checkpoint;
+``diagnose(module, batch)`` runs a PyTorch module; ``apply(module)`` initializes one.
 """
 
 import importlib

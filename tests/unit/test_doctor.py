@@ -9,8 +9,9 @@ import pytest
 
 import initkit as ik
 from initkit.doctor import identify, scan
-from initkit.doctor.audit import alike, wrong_by_itself
+from initkit.doctor.audit import wrong_by_itself
 from initkit.doctor.identify import ALPHA, REASONS
+from initkit.doctor.symmetry import multiples
 
 DRAWN = [
     ("he_normal", {}, "fan_in"),
@@ -237,14 +238,14 @@ def test_alike_lines():
     rng = np.random.default_rng(0)
     w = rng.standard_normal((50, 20))
     lines = lambda w: scan.scan_array(w).by_row  # noqa: E731
-    assert alike(lines(w), 20) is None
+    assert multiples(lines(w), 20) is None
     w[[7, 31]] = w[3], -2.5 * w[3]
-    count, first, second = alike(lines(w.astype(np.float32)), 20)
+    count, first, second = multiples(lines(w.astype(np.float32)), 20)
     assert count == 3
     assert {first, second} < {3, 7, 31}
-    assert alike(lines(np.ones((4, 6))), 6)[0] == 4
-    assert alike(lines(rng.standard_normal((1000, 2))), 2) is None  # in a plane directions are soon alike
-    assert alike(lines(np.zeros((4, 6))), 6) is None
+    assert multiples(lines(np.ones((4, 6))), 6)[0] == 4
+    assert multiples(lines(rng.standard_normal((1000, 2))), 2) is None  # in a plane directions are soon alike
+    assert multiples(lines(np.zeros((4, 6))), 6) is None
 
 
 @pytest.mark.parametrize("rounded", [to_bfloat16, np.float16], ids=["bfloat16", "float16"])

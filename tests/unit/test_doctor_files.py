@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from memory import peak_memory
 
 from initkit.doctor import checkpoints, scan
-from initkit.doctor.checkpoints import Unreadable, keras, raw, sources
+from initkit.doctor.checkpoints import Unreadable, keras, opened, raw
+from initkit.doctor.checkpoints.protocol import Bytes
 
 W = np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32)
 KERNEL = np.random.default_rng(1).standard_normal((4, 3, 2, 5)).astype(np.float32)
@@ -55,7 +56,8 @@ def assert_same(found, array, units_last=False):
 
 
 def scans(path) -> dict:
-    return {source.name: source.scan() for source in sources(path)}
+    with opened(path) as sources:
+        return {source.name: source.scan() for source in sources}
 
 
 def refused(path) -> str:
@@ -76,13 +78,13 @@ def test_every_format_gives_back_what_it_was_given(suffix, block, tmp_path, monk
     monkeypatch.setattr(scan, "BLOCK", block)  # rows cut, rows together, all at once
     tensors = {"w": W} if suffix == ".npy" else {"w": W, "k": KERNEL, "b": W[0]}
     save(tmp_path / f"w{suffix}", tensors)
-    keras = suffix == ".weights.h5"
-    found = {source.name: source for source in sources(tmp_path / f"w{suffix}")}
-    assert found.keys() == tensors.keys()
-    for source in sources(tmp_path / f"w{suffix}"):
-        assert source.shape == tensors[source.name].shape
-        assert source.units_last == (keras and len(source.shape) > 1)
-        assert_same(source.scan(), tensors[source.name], source.units_last)
+    is_keras = suffix == ".weights.h5"
+    with opened(tmp_path / f"w{suffix}") as sources:
+        assert {source.name for source in sources} == tensors.keys()
+        for source in sources:
+            assert source.shape == tensors[source.name].shape
+            assert source.units_last == (is_keras and len(source.shape) > 1)
+            assert_same(source.scan(), tensors[source.name], source.units_last)
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8"])
@@ -263,7 +265,8 @@ def test_only_what_a_format_needs_is_imported(tmp_path):
     code = f"""if True:
         import sys
         from initkit.doctor import checkpoints
-        print([s.scan().n for s in checkpoints.sources({str(tmp_path / "w.npz")!r})])
+        with checkpoints.opened({str(tmp_path / "w.npz")!r}) as sources:
+            print([s.scan().n for s in sources])
         print({{"torch", "h5py", "safetensors"}} & set(sys.modules))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout == "[600]\nset()\n"
@@ -368,10 +371,8 @@ def test_what_only_unix_has_is_not_a_file(tmp_path):
 def test_a_file_closes_when_its_tensors_were_read(tmp_path):
     for suffix in (".npy", ".npz", ".safetensors"):
         save(tmp_path / f"w{suffix}", {"w": W})
-        found = sources(tmp_path / f"w{suffix}")
-        source = next(found)
-        assert source.scan().n == W.size
-        found.close()
+        with opened(tmp_path / f"w{suffix}") as (source,):
+            assert source.scan().n == W.size
         with pytest.raises(Unreadable):
             source.scan()
     gc.collect()  # a file that was left open warns here
@@ -613,8 +614,8 @@ def test_names_of_keras_can_be_printed(tmp_path):
 def test_a_sparse_file_of_ten_gigabytes(tmp_path, monkeypatch):
     """Of which a ten-thousandth is read, in as many reads as there are blocks."""
     monkeypatch.setattr(scan, "LOOKED_AT", 2**24)
-    reads, read = [], raw.Bytes.read
-    monkeypatch.setattr(raw.Bytes, "read", lambda self, *part: reads.append(part[1]) or read(self, *part))
+    reads, read = [], Bytes.read
+    monkeypatch.setattr(Bytes, "read", lambda self, *part: reads.append(part[1]) or read(self, *part))
     with open(tmp_path / "w.npy", "wb") as f:
         f.write(npy((25 * 10**4, 10**4)))
         f.truncate(f.tell() + 10**10)
@@ -702,8 +703,7 @@ def fuzz(tmp_path, suffix, examples, **more):
         path.write_bytes(edited(good, changes))
         try:
             with np.errstate(all="ignore"):
-                for source in sources(path):
-                    source.scan()
+                scans(path)
         except Unreadable as e:
             said.append(e.message)
 

@@ -1,6 +1,6 @@
 """Checkpoint files, read as if a stranger had sent them: nothing in them is run, and no lie costs memory.
 
-``sources(path)`` opens a file and lists its tensors; each is then read in the blocks that ``scan`` asks for.
+``opened(path)`` lists the tensors of a file; each is then read in the blocks that ``scan`` asks for.
 Blocks are read, not memory-mapped: mapped pages count as this process's memory once they were touched, and a
 mapped file that shrinks meanwhile kills the process. A format is a module of this package that registers a
 reader (``protocol.register``); importing the package imports them all.
@@ -14,13 +14,12 @@ import os
 import pkgutil
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .protocol import READERS, Source, Unreadable, format_names, one_line
-from .raw import Bytes
+from .protocol import READERS, Bytes, Source, Unreadable, format_names, one_line
 
-__all__ = ["Source", "Unreadable", "format_names", "sources"]
+__all__ = ["Source", "Unreadable", "format_names", "opened"]
 
 LARGEST = 2**38  # elements of a tensor
 EXPANSION, FREE = 100, 2**30  # a file stands for so many times its size at most, or for a GiB
@@ -30,8 +29,9 @@ for _module in pkgutil.iter_modules(__path__):
         importlib.import_module(f".{_module.name}", __name__)
 
 
-def sources(path: str | os.PathLike) -> Iterator[Source]:
-    """The floating-point tensors of a checkpoint, in the file's order, to be scanned one after the other.
+@contextmanager
+def opened(path: str | os.PathLike) -> Iterator[list[Source]]:
+    """A context with the floating-point tensors of a checkpoint, in the file's order, ready to be scanned.
 
     Integers, booleans, strings and complex numbers are passed over. PyTorch's sparse and quantized tensors
     are listed, and cannot be read.
@@ -39,16 +39,16 @@ def sources(path: str | os.PathLike) -> Iterator[Source]:
     Parameters
     ----------
     path : str or path-like
-        A file of one of ``format_names()``. It stays open until the iterator ends.
+        A file of one of ``format_names()``. It stays open as long as the context.
 
     Yields
     ------
-    Source
+    list of Source
 
     Raises
     ------
     Unreadable
-        Here or in ``Source.scan``, for whatever cannot be read.
+        On entry or by ``Source.scan``, for whatever cannot be read.
     """
     with ExitStack() as stack:
         with one_line("cannot be read"):
@@ -66,7 +66,7 @@ def sources(path: str | os.PathLike) -> Iterator[Source]:
         with one_line(f"{path.name} is not a readable {suffix} file"):
             found = READERS[suffix](path, Bytes(file, 0, size), stack)
             _check(path, found, size)
-        yield from found
+        yield found
 
 
 def _check(path: Path, found: list[Source], size: int) -> None:

@@ -6,8 +6,8 @@ import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from .protocol import HEADER, TENSORS, Unreadable, printable
-from .raw import Bytes, Deflated
+from .protocol import HEADER, TENSORS, Bytes, Unreadable, printable
+from .raw import Deflated
 
 EXPANSION = 1032  # bytes that one byte of DEFLATE can stand for
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from ..scan import LOOKED_AT, evenly
-from .protocol import Block, Source, Unreadable, cannot_load, missing, printable, register
-from .raw import Bytes, Numbers, blocks_of_array, tensor
+from .protocol import Block, Bytes, Source, Unreadable, cannot_load, missing, printable, register
+from .raw import Numbers, blocks_of_array, tensor
 
 SECONDS = 120  # for one answer of the process
 

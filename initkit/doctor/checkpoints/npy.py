@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .archive import archive_in, member
-from .protocol import Source, Unreadable, printable, register
-from .raw import Bytes, Deflated, Numbers, c_strides, tensor
+from .protocol import Bytes, Source, Unreadable, printable, register
+from .raw import Deflated, Numbers, c_strides, tensor
 
 
 @register(".npy")

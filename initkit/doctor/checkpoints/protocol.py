@@ -6,7 +6,7 @@ A format is one module of this package::
     def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
         ...
 
-``path`` says how to name the file in messages, and ``data`` (see ``raw.Bytes``) reads its bytes. ``stack``
+``path`` says how to name the file in messages, and ``data`` reads its bytes. ``stack``
 closes, once all tensors have been looked at, whatever is pushed onto it. The function reads names, shapes and
 places, never the entries: those are read later, a block at a time, by ``Source.scan``. ``raw.tensor`` makes a
 ``Source`` of entries that lie in ``data`` as they are. Whatever the function raises reaches the reader as one
@@ -15,22 +15,21 @@ line; ``Unreadable`` reaches it in its own words.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ..scan import Scan, matrix_shape, scan
 
-if TYPE_CHECKING:
-    from .raw import Bytes
-
 TENSORS = 2**17  # in a file
 HEADER = 2**24  # bytes of names and shapes in a file
+CUT = "cut short: it ends before its tensors do"
 
 
 class Unreadable(ValueError):
@@ -48,6 +47,36 @@ def printable(name: object) -> str:
     if name.isprintable():  # nearly always, and a file may have many
         return name
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+class Bytes:
+    """``size`` bytes of a file, from ``start`` on. ``forward_only``: whether reading backwards is slow."""
+
+    forward_only = False
+
+    def __init__(self, file: io.RawIOBase, start: int, size: int):
+        self.file, self.start, self.size = file, start, size
+
+    def read(self, at: int, count: int) -> bytearray:
+        """``count`` bytes from ``at`` on, counted from ``start``; Unreadable beyond the end."""
+        self.file.seek(self.part(at, count).start)
+        data = bytearray(count)
+        view = memoryview(data)
+        while view:
+            got = self.file.readinto(view)
+            if not got:
+                raise Unreadable(CUT)
+            view = view[got:]
+        return data
+
+    def part(self, start: int, size: int) -> Bytes:
+        """``size`` of these bytes, from ``start`` on."""
+        if start < 0 or start + size > self.size:
+            raise Unreadable(CUT)
+        return Bytes(self.file, self.start + start, size)
+
+    def close(self) -> None:
+        """Nothing is left open: the file is closed by whoever opened it."""
 
 
 class Block(NamedTuple):

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from .archive import archive_in, member
-from .protocol import HEADER, TENSORS, Source, Unreadable, needed, printable, register
-from .raw import NUMBERS, Bytes, Numbers, blocks_of_array, tensor
+from .protocol import HEADER, TENSORS, Bytes, Source, Unreadable, needed, printable, register
+from .raw import NUMBERS, Numbers, blocks_of_array, tensor
 
 LEGACY = 2**28  # bytes of a PyTorch file from before 2020: it can only be read whole
 STEPS = 2**21  # of a pickle

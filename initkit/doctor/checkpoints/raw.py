@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -11,40 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..scan import BLOCK, pieces
-from .protocol import Block, Source, Unreadable
+from .protocol import CUT, Block, Bytes, Source, Unreadable
 
 WHOLE = 2**27  # bytes that are read at once where it cannot be done in blocks
-CUT = "cut short: it ends before its tensors do"
-
-
-class Bytes:
-    """``size`` bytes of a file, from ``start`` on. ``forward_only``: whether reading backwards is slow."""
-
-    forward_only = False
-
-    def __init__(self, file: io.RawIOBase, start: int, size: int):
-        self.file, self.start, self.size = file, start, size
-
-    def read(self, at: int, count: int) -> bytearray:
-        """``count`` bytes from ``at`` on, counted from ``start``; Unreadable beyond the end."""
-        self.file.seek(self.part(at, count).start)
-        data = bytearray(count)
-        view = memoryview(data)
-        while view:
-            got = self.file.readinto(view)
-            if not got:
-                raise Unreadable(CUT)
-            view = view[got:]
-        return data
-
-    def part(self, start: int, size: int) -> Bytes:
-        """``size`` of these bytes, from ``start`` on."""
-        if start < 0 or start + size > self.size:
-            raise Unreadable(CUT)
-        return Bytes(self.file, self.start + start, size)
-
-    def close(self) -> None:
-        """Nothing is left open: the file is closed by whoever opened it."""
 
 
 class Deflated:

@@ -6,8 +6,8 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from .protocol import HEADER, Source, Unreadable, needed, printable, register
-from .raw import NUMBERS, Bytes, tensor
+from .protocol import HEADER, Bytes, Source, Unreadable, needed, printable, register
+from .raw import NUMBERS, tensor
 
 
 @register(".safetensors")
