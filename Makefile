@@ -80,6 +80,7 @@ record: $(VENV)/installed ## run the notebooks and store the outputs that are co
 	$(BIN)/python tools/notebooks.py record
 
 sync: $(VENV)/installed ## copy code from English to Chinese, mark stale cells (ACCEPT="lesson:cell …")
+	$(BIN)/python tools/formats.py
 	$(BIN)/python tools/notebooks.py sync --accept $(ACCEPT)
 
 lock: $(VENV)/installed ## write constraints.txt anew from pyproject.toml

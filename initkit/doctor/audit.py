@@ -50,7 +50,7 @@ def audit(
     Parameters
     ----------
     path : str or path-like
-        A .npy, .npz, .pt, .pth, .safetensors or .weights.h5 (Keras) file.
+        A file in one of the formats that ``checkpoints.format_names()`` lists.
     activation : str, tuple, Activation or callable, optional
         Of the hidden layers, as ``gain`` takes it. Then the gains of fresh hidden layers are held to it.
     lang : {"en", "zh"}

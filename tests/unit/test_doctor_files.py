@@ -12,6 +12,7 @@ import sys
 import tracemalloc
 import zipfile
 
+import formats
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,8 +20,9 @@ from hypothesis import strategies as st
 from memory import peak_memory
 
 from initkit.doctor import checkpoints, scan
-from initkit.doctor.checkpoints import Unreadable, keras, opened, raw
+from initkit.doctor.checkpoints import Unreadable, format_names, keras, opened, protocol, raw
 from initkit.doctor.checkpoints.protocol import Bytes
+from initkit.doctor.cli import main
 
 W = np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32)
 KERNEL = np.random.default_rng(1).standard_normal((4, 3, 2, 5)).astype(np.float32)
@@ -67,6 +69,25 @@ def refused(path) -> str:
     assert e.value.message == str(e.value)
     assert len(e.value.message) < 700
     return e.value.message
+
+
+def test_every_list_of_formats_is_the_registrys(tmp_path, capsys):
+    """To name a new one in README and lesson 07: ``make sync``."""
+    assert sorted(FORMATS) == format_names()
+    (tmp_path / "w.txt").write_bytes(b"w")
+    assert refused(tmp_path / "w.txt") == f"w.txt: none of {', '.join(format_names())}"
+    with pytest.raises(SystemExit):
+        main(["audit", "--help"])
+    assert ", ".join(format_names()) in " ".join(capsys.readouterr().out.split())
+    for path in (formats.ROOT / name for name in formats.LISTS):
+        texts = formats.prose(path)
+        assert any(all(f"`{name}`" in text for name in format_names()) for text in texts), path
+        assert texts == [formats.with_formats(text) for text in texts], path
+
+
+def test_a_suffix_has_one_format():
+    with pytest.raises(ValueError, match=r"\.npz: another format has this suffix"):
+        protocol.register(".npz")(lambda path, data, stack: [])
 
 
 # What is read is what was saved --------------------------------------------------------------------
