@@ -16,10 +16,9 @@ from .scan import Scan
 
 SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2
 
-# Every kind of finding, the gravest first. A layer that is all zero comes after broken symmetry, as it may be
-# meant: an output layer may start at 0.
+# Every kind of finding, the gravest first.
 KINDS = (
-    "non_finite", "overflow", "symmetric_rows", "all_zero", "signal_vanishes", "signal_explodes",
+    "non_finite", "overflow", "all_zero", "symmetric_rows", "signal_vanishes", "signal_explodes",
     "gradient_vanishes", "gradient_explodes", "dead_units", "dead_rows", "saturated_outputs",
     "scheme_activation_mismatch", "scale_outlier", "transposed_fans",
 )  # fmt: skip
