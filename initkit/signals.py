@@ -87,6 +87,8 @@ def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.nd
 
 KEPT = 100.0  # a mean square that changes by at most this factor, up or down, counts as kept
 
+Verdict = Literal["kept", "vanishes", "explodes", "unknown"]
+
 
 @dataclass(frozen=True)
 class Passage:
@@ -106,7 +108,7 @@ class Passage:
 
     change: float
     a_layer: float
-    verdict: Literal["kept", "vanishes", "explodes", "unknown"]
+    verdict: Verdict
 
     @property
     def kept(self) -> bool:
@@ -157,7 +159,7 @@ def passage(first: float, last: float, layers: int) -> Passage:
     with np.errstate(all="ignore"):  # 0/0 and inf/inf are not numbers
         change = float(np.float64(last) / first)
     lost = change < 1 / KEPT or last == 0
-    verdict = "vanishes" if lost else "kept" if change <= KEPT else "explodes"  # NaN is an overflow
+    verdict: Verdict = "vanishes" if lost else "kept" if change <= KEPT else "explodes"  # NaN is an overflow
     return Passage(change, change ** (1 / max(layers, 1)), verdict)
 
 

@@ -13,7 +13,7 @@ from .report import Finding, Report, Tensor
 __all__ = ["Finding", "Identification", "Match", "Report", "Tensor", "apply", "audit", "diagnose", "identify"]
 
 
-def __getattr__(name):
+def __getattr__(name: str):
     if name in ("apply", "diagnose"):  # these need torch
         return getattr(importlib.import_module(".torch_modules", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -184,7 +184,8 @@ def wrong_by_itself(
     if table or not s.whole:
         return
     if alike := units_alike(s, units_last):
-        yield Finding("symmetric_rows", name, alike._asdict())
+        fields = {"count": alike.units, "first": alike.first, "second": alike.second}
+        yield Finding("symmetric_rows", name, fields)
     if s.has_lines:
         dead = np.flatnonzero((s.by_column if units_last else s.by_row).squares == 0)
         if dead.size:

@@ -191,9 +191,9 @@ def _structure(s: Scan, fourth: float) -> dict[str, float]:
     found = {}
     variance = s.mean_square
     tests = []
-    for products, count in s.neighbours:
-        if count > 50:
-            tests.append(_two_sided(products / math.sqrt(count) / variance))
+    for products, pairs in s.neighbours:
+        if pairs > 50:
+            tests.append(_two_sided(products / math.sqrt(pairs) / variance))
     if tests:
         found["neighbours"] = min(1.0, len(tests) * min(tests))
     if s.has_lines and s.whole:

@@ -78,7 +78,7 @@ class Neighbours(NamedTuple):
     """Pairs of entries at a fixed distance: the sum of their products, and how many there are."""
 
     products: float
-    count: int
+    pairs: int
 
 
 class Scan:
@@ -156,9 +156,9 @@ class Scan:
             self.squares += float(flat @ flat)
             for k, distance in enumerate((1, self.last, self.shape[1])):
                 if distance < flat.size and (k == 0 or distance > 1):
-                    products, count = self.neighbours[k]
+                    products, pairs = self.neighbours[k]
                     products += float(flat[:-distance] @ flat[distance:])
-                    self.neighbours[k] = Neighbours(products, count + flat.size - distance)
+                    self.neighbours[k] = Neighbours(products, pairs + flat.size - distance)
             if self.has_lines:
                 square, zero = np.square(w), w == 0
                 across, down = self.across[:, columns] @ w.T, self.down[:, rows] @ w

@@ -21,7 +21,7 @@ CHANCE = 1e-6  # expected pairs that are alike by chance, above which nothing is
 class Alike(NamedTuple):
     """How many units are a multiple of another unit, and two of them that are of each other."""
 
-    count: int
+    units: int
     first: int
     second: int
 

@@ -31,7 +31,9 @@ def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     return [_dataset(path, i, data, **dataset) for i, dataset in enumerate(found)]
 
 
-def _dataset(path: Path, i: int, data: Bytes, name: str, shape: list, dtype: str, at: int | None, rows=None):
+def _dataset(
+    path: Path, i: int, data: Bytes, name: str, shape: list[int], dtype: str, at: int | None, rows: int = 1
+) -> Source:
     """The Source of dataset ``i``: read from ``data`` where it lies there ``at`` a place, else by HDF5.
 
     ``rows``: how many rows of its first axis HDF5 is to be asked for at once.

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -172,7 +173,7 @@ def format_names() -> list[str]:
 
 
 @contextmanager
-def one_line(what: str):
+def one_line(what: str) -> Iterator[None]:
     """Turn whatever a parser raises on damaged or forged bytes into an Unreadable of one line."""
     try:
         yield
@@ -183,7 +184,7 @@ def one_line(what: str):
         raise Unreadable(f"{what}: {said.splitlines()[0]}") from e
 
 
-def needed(package: str, extra: str):
+def needed(package: str, extra: str) -> ModuleType:
     """The imported ``package``; Unreadable, with what to install, where it is missing or does not load."""
     try:
         return __import__(package)
