@@ -502,7 +502,7 @@ def identify(
     layer_fans = () if fan_in is None else (fan_in,)
     units_last = False
     if array.ndim > 1:
-        fans(array.shape, **axes)  # says so where they do not fit
+        fans(array.shape, **axes)  # raises where the axes do not fit
         units_last = out_axis % array.ndim == array.ndim - 1
         if not units_last and out_axis % array.ndim:
             return of_scan(scan_array(np.moveaxis(array, out_axis, 0)), array.shape, axes, layer_fans)
@@ -534,7 +534,7 @@ def of_scan(
     for c in _candidates(shape, axes, layer_fans):
         ratio = s.mean_square / c.std**2
         if abs(ratio - 1) * math.sqrt(s.n / (c.law.fourth - 1)) > 6 + 100 / math.sqrt(s.n):
-            continue  # far off in scale, before anything that takes time
+            continue  # so far off in scale that the slower tests are not needed
         p = _combined(_tests(s, c.law, c.std, structure[c.law], fitted=False))
         if p >= ALPHA:
             likelihood = s.n * (c.law.log_likelihood(ratio) - math.log(c.std))

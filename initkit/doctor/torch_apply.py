@@ -101,7 +101,7 @@ def apply(
         For an unknown scheme, parameters without values, and shapes that the scheme cannot fill. Then nothing
         is written.
     """
-    text("doctor.clean", lang)
+    text("doctor.clean", lang)  # raises ValueError for an unknown language
     checked(module)
     if scheme != "auto" and (not isinstance(scheme, str) or scheme not in initializers.REGISTRY):
         names = ", ".join(("auto", *initializers.REGISTRY))

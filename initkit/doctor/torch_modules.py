@@ -99,10 +99,10 @@ def diagnose(
     Report
         ``signals`` has an entry for every Linear, Conv, Embedding, MultiheadAttention and normalization
         layer, in order of execution: ``q`` of its output, and ``grad_var``, of one example's loss with
-        respect to it. What is said of the activation is NaN unless the output goes into just one activation,
-        as a module or as a function; its mean and variance are then those of the output. ``predicted`` is
-        theory's, where the layers are a chain of Linear with one activation; else None. Recurrent and unknown
-        layers are in the table only.
+        respect to it. Where the output goes into exactly one activation, a module or a function, the entries
+        on activations are that one's; else they are NaN, and their mean and variance the output's own.
+        ``predicted`` is theory's, where the layers are a chain of Linear with one activation; else None.
+        Recurrent and unknown layers are in the table only.
 
     Raises
     ------
@@ -113,8 +113,8 @@ def diagnose(
     Exception
         Whatever the module raises.
     """
-    text("doctor.clean", lang)  # says so where it is no language of ours
-    with torch.inference_mode(False):  # as the pass below
+    text("doctor.clean", lang)  # raises ValueError for an unknown language
+    with torch.inference_mode(False):  # the pass below runs outside of inference mode as well
         checked(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise TypeError("module must be written in Python; one of TorchScript cannot be watched")
@@ -125,7 +125,7 @@ def diagnose(
             output = module(*inputs)
         layers = watch.ran()
         gradients(layers, output, loss, len(inputs[0]))
-    with as_it_was(module):  # to read a parametrized weight is to run what it is made by: spectral_norm
+    with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
         return _report(module, layers, lang)
 
 
@@ -204,7 +204,7 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
         if layer.activation is None or not np.isfinite(layer.stats[0]):
             continue
         saturated, dead = layer.stats[4:]
-        # A batch of one input leaves half of the units off: dead are more, by three standard deviations.
+        # One input alone leaves half of the units off, ± 0.5/√units: three standard deviations more are dead.
         if layer.activation.name == "relu":
             if dead > HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis]):
                 crowds.setdefault(("dead_units", layer.activation), []).append((dead, layer))
