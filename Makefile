@@ -104,6 +104,7 @@ lesson: $(VENV)/installed ## make a lesson's skeleton (NAME=09_orthogonal EN="Or
 	$(BIN)/python tools/lesson.py "$(NAME)" --en "$(EN)" --zh "$(ZH)"
 
 sync: $(VENV)/installed ## copy code from English to Chinese, mark stale cells, mend links (ACCEPT="lesson:cell …")
+	$(BIN)/python tools/formats.py
 	$(BIN)/python tools/notebooks.py sync --accept $(ACCEPT)
 
 lock: $(VENV)/installed ## write constraints.txt anew from pyproject.toml

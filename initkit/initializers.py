@@ -25,6 +25,8 @@ import contextlib
 import difflib
 import functools
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -689,19 +691,79 @@ def sparse(
 glorot_uniform, glorot_normal = xavier_uniform, xavier_normal
 kaiming_uniform, kaiming_normal = he_uniform, he_normal
 
-REGISTRY = {
-    f.__name__: f
-    for f in (
-        zeros, ones, constant, uniform, normal, truncated_normal, variance_scaling, xavier_uniform,
-        xavier_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, torch_default, orthogonal,
-        delta_orthogonal, identity, dirac, sparse,
-    )
-} | {
-    "glorot_uniform": glorot_uniform,
-    "glorot_normal": glorot_normal,
-    "kaiming_uniform": kaiming_uniform,
-    "kaiming_normal": kaiming_normal,
-}  # fmt: skip
+
+class Drawn(NamedTuple):
+    """What an initializer called with ``params`` draws: independent entries, mean 0, Var[W] = scale/fan."""
+
+    distribution: str  # one of DISTRIBUTIONS
+    scale: float
+    fan: str  # one of MODES
+    params: dict = {}  # noqa: RUF012 - never written to
+
+
+class Scheme(NamedTuple):
+    """An initializer, the laws by which the doctor recognizes its samples, and its other name, if any."""
+
+    initializer: Callable
+    laws: tuple[Drawn, ...] = ()
+    alias: str | None = None
+
+
+# Every initializer: ``get`` finds it by its name, and ``doctor.identify`` names it by its laws.
+SCHEMES = (
+    Scheme(zeros),
+    Scheme(ones),
+    Scheme(constant),
+    Scheme(uniform),
+    Scheme(normal),
+    Scheme(truncated_normal),
+    Scheme(
+        variance_scaling,
+        (
+            # Keras' and JAX's he_normal, glorot_normal and lecun_normal are truncated.
+            *(
+                Drawn("truncated_normal", scale, fan, {"scale": scale, "mode": fan})
+                for scale, fan in ((2.0, "fan_in"), (1.0, "fan_avg"), (1.0, "fan_in"), (2.0, "fan_out"))
+            ),
+            # LeCun's and PyTorch's, of weights that were transposed after the draw.
+            *(
+                Drawn(law, scale, "fan_out", {"scale": scale, "mode": "fan_out", "distribution": law})
+                for law, scale in (("normal", 1.0), ("uniform", 1.0), ("uniform", 1 / 3))
+            ),
+        ),
+    ),
+    Scheme(
+        xavier_uniform,
+        (
+            Drawn("uniform", 1.0, "fan_avg"),
+            # PyTorch's calculate_gain("relu") and calculate_gain("tanh").
+            *(Drawn("uniform", gain**2, "fan_avg", {"gain": gain}) for gain in (math.sqrt(2), 5 / 3)),
+        ),
+        "glorot_uniform",
+    ),
+    Scheme(xavier_normal, (Drawn("normal", 1.0, "fan_avg"),), "glorot_normal"),
+    Scheme(
+        he_uniform,
+        (Drawn("uniform", 2.0, "fan_in"), Drawn("uniform", 2.0, "fan_out", {"mode": "fan_out"})),
+        "kaiming_uniform",
+    ),
+    Scheme(
+        he_normal,
+        (Drawn("normal", 2.0, "fan_in"), Drawn("normal", 2.0, "fan_out", {"mode": "fan_out"})),
+        "kaiming_normal",
+    ),
+    Scheme(lecun_uniform, (Drawn("uniform", 1.0, "fan_in"),)),
+    Scheme(lecun_normal, (Drawn("normal", 1.0, "fan_in"),)),
+    Scheme(torch_default, (Drawn("uniform", 1 / 3, "fan_in"),)),
+    Scheme(orthogonal),
+    Scheme(delta_orthogonal),
+    Scheme(identity),
+    Scheme(dirac),
+    Scheme(sparse),
+)
+
+REGISTRY = {scheme.initializer.__name__: scheme.initializer for scheme in SCHEMES}
+REGISTRY |= {scheme.alias: scheme.initializer for scheme in SCHEMES if scheme.alias}
 
 
 def get(name):

@@ -22,7 +22,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
-from .signals import changes
+from .signals import fate
 from .words import text
 from .words.fonts import style
 
@@ -264,6 +264,12 @@ class TrainingAndSignals(Picture):
             height -= 0.33
 
 
+def passages(signals) -> dict:
+    """What becomes of the signal and of the gradient, by the names that they have in the texts."""
+    found = fate(signals)
+    return {"forward": found.signal, "backward": found.gradient}
+
+
 class SignalsByLayer(Picture):
     """The signal forward and the gradient backward, of one net or of two, theory over measurement."""
 
@@ -298,7 +304,7 @@ class SignalsByLayer(Picture):
             for panel, quantity in zip(series, ("q", "grad_var"), strict=True):
                 values = (getattr(s, quantity, None) for s in (seen, predicted))
                 panel.update(*(() if v is None else v for v in values))
-            passed = {way: f"{change:.2g}" for way, change in changes(seen).items()}
+            passed = {way: f"{passage.change:.2g}" for way, passage in passages(seen).items()}
             said.append(self.text("signal.passage", name=name, **passed))
         self.verdict.set_text(self.text("signal.through", nets=self.text("signal.and").join(said)))
 

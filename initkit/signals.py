@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -84,12 +85,108 @@ def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.nd
     return loss, grad
 
 
-def changes(signals: Signals) -> dict[str, float]:
-    """By how much signal and gradient change between the first and the last hidden layer, each on its way."""
+KEPT = 100.0  # a mean square that changes by at most this factor, up or down, counts as kept
+
+Verdict = Literal["kept", "vanishes", "explodes", "unknown"]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What becomes of one mean square between the two ends of its way through the layers.
+
+    Attributes
+    ----------
+    change : float
+        The mean square at the end of the way over that at its beginning. NaN where both are 0 or both
+        overflowed, and where nothing was measured.
+    a_layer : float
+        The factor that, once a layer, makes up ``change``: its geometric mean.
+    verdict : {"kept", "vanishes", "explodes", "unknown"}
+        "kept" where 1/``KEPT`` ≤ ``change`` ≤ ``KEPT``. A signal that is 0 at its end vanishes, one that
+        overflowed explodes; "unknown" is the gradient of a measurement without a loss.
+    """
+
+    change: float
+    a_layer: float
+    verdict: Verdict
+
+    @property
+    def kept(self) -> bool:
+        """Whether the verdict is "kept"."""
+        return self.verdict == "kept"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What the signal does on its way forward, and the gradient on its way back.
+
+    Attributes
+    ----------
+    signal : Passage
+        Of ``Signals.q``, from the first hidden layer to the last.
+    gradient : Passage
+        Of ``Signals.grad_var``, from the last hidden layer to the first.
+    """
+
+    signal: Passage
+    gradient: Passage
+
+    @property
+    def kept(self) -> bool:
+        """Whether the signal is kept, and the gradient too where there is one."""
+        return self.signal.kept and self.gradient.verdict in ("kept", "unknown")
+
+
+def passage(first: float, last: float, layers: int) -> Passage:
+    """The ``Passage`` of a mean square that is ``first``, and ``last`` that many ``layers`` on.
+
+    Parameters
+    ----------
+    first, last : float
+        Mean squares, at least 0; inf or NaN where they overflowed.
+    layers : int
+        From the one to the other; at least 0.
+
+    Returns
+    -------
+    Passage
+
+    Examples
+    --------
+    >>> passage(1.0, 0.5**10, 10)
+    Passage(change=0.0009765625, a_layer=0.5, verdict='vanishes')
+    """
+    with np.errstate(all="ignore"):  # 0/0 and inf/inf are not numbers
+        change = float(np.float64(last) / first)
+    lost = change < 1 / KEPT or last == 0
+    verdict: Verdict = "vanishes" if lost else "kept" if change <= KEPT else "explodes"  # NaN is an overflow
+    return Passage(change, change ** (1 / max(layers, 1)), verdict)
+
+
+def fate(signals: Signals) -> Fate:
+    """The one verdict on what signal and gradient do between the first hidden layer and the last.
+
+    Parameters
+    ----------
+    signals : Signals
+        Measured or predicted.
+
+    Returns
+    -------
+    Fate
+        Both end to end and a layer, and whether each is kept, vanishes or explodes.
+
+    Examples
+    --------
+    >>> net = MLP([64, *[64] * 20, 10], init="xavier_normal", rng=0)  # under ReLU half the signal a layer
+    >>> found = fate(measure(net, np.random.default_rng(0).standard_normal((100, 64))))
+    >>> found.signal.verdict, round(found.signal.a_layer, 1), found.kept
+    ('vanishes', 0.5, False)
+    """
     last = max(signals.depth - 2, 0)
-    back = np.full(signals.depth, np.nan) if signals.grad_var is None else signals.grad_var
-    with np.errstate(all="ignore"):  # what overflowed, or is 0 on both sides, is not a number
-        return {"forward": signals.q[last] / signals.q[0], "backward": back[0] / back[last]}
+    back = signals.grad_var
+    gradient = Passage(np.nan, np.nan, "unknown") if back is None else passage(back[last], back[0], last)
+    return Fate(passage(signals.q[0], signals.q[last], last), gradient)
 
 
 FLAT = 0.05  # of the largest slope: below it a unit is called saturated

@@ -9,9 +9,7 @@ import numpy as np
 
 from .. import datasets
 from ..network import MLP
-from ..signals import changes, measure
-
-LEVEL = 100.0  # by what factor a signal may grow or shrink in all and still count as kept
+from ..signals import fate, measure
 
 Said = tuple[str, dict]  # the key of a text, and the fields to fill in
 
@@ -67,17 +65,16 @@ def nearest(answer, known: dict[str, float], rel: float = 0.01) -> Said:
 
 
 def kept(net: MLP, squared: bool) -> Said:
-    """Whether signal and gradient stay within a factor ``LEVEL`` from the first hidden layer to the last.
+    """Whether ``signals.fate`` calls signal and gradient kept.
 
     "right", "small" or "large", or "variance" where ``squared`` says that the answer looks like the square of
     a right one. The fields are the factors, ``forward`` and ``backward``.
     """
     data = datasets.digits()
-    seen = measure(net, data.x_train[:200], data.y_train[:200])
-    forward, backward = changes(seen).values()
-    fields = {"forward": f"{forward:.1e}", "backward": f"{backward:.1e}"}
-    if all(1 / LEVEL <= change <= LEVEL for change in (forward, backward)):
+    found = fate(measure(net, data.x_train[:200], data.y_train[:200]))
+    fields = {"forward": f"{found.signal.change:.1e}", "backward": f"{found.gradient.change:.1e}"}
+    if found.kept:
         return "right", fields
     if squared:
         return "variance", fields
-    return ("small" if forward < 1 / LEVEL else "large"), fields
+    return ("small" if found.signal.verdict == "vanishes" else "large"), fields

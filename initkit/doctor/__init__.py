@@ -1,7 +1,7 @@
-"""The doctor: how was this model initialized, does its signal survive, and what would mend it?
+"""The doctor: how a model was initialized, whether its signal survives, and what would mend it.
 
-``identify(array)`` names the initializer that a tensor is a sample of, ``audit(path)`` reads a checkpoint,
-``diagnose(module, batch)`` runs a PyTorch module, ``apply(module)`` initializes one.
+``identify(array)`` names the initializer that a tensor is a sample of; ``audit(path)`` reads a checkpoint;
+``diagnose(module, batch)`` runs a PyTorch module; ``apply(module)`` initializes one.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from .report import Finding, Report, Tensor
 __all__ = ["Finding", "Identification", "Match", "Report", "Tensor", "apply", "audit", "diagnose", "identify"]
 
 
-def __getattr__(name):
+def __getattr__(name: str):
     if name in ("apply", "diagnose"):  # these need torch
         return getattr(importlib.import_module(".torch_modules", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ import os
 import sys
 
 from ..words import LANGUAGES
+from .checkpoints import format_names
 
 
 def system_language() -> str:
@@ -23,7 +24,14 @@ def system_language() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 nothing is wrong, 1 something is, 2 the file not read, or the report not written."""
+    """Run the command with these arguments; with those of the command line, where there are none.
+
+    Returns
+    -------
+    int
+        The exit status: 0 where nothing is wrong, 1 for findings, 2 where the file could not be read or the
+        report not written.
+    """
     parser = argparse.ArgumentParser(prog="initkit", description="Neural-network parameter initialization.")
     commands = parser.add_subparsers(dest="command", required=True)
     ask = commands.add_parser(
@@ -31,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="say how a checkpoint's tensors were initialized, and what is wrong with them",
         epilog="Exit status: 0 nothing wrong, 1 findings, 2 the file not read, or the report not written.",
     )
-    ask.add_argument("model", help=".safetensors, .npz, .npy, .pt, .pth or .weights.h5")
+    ask.add_argument("model", help=f"a checkpoint: {', '.join(format_names())}")
     ask.add_argument("--json", action="store_true", help="for programs; schema 1")
     ask.add_argument(
         "--lang", choices=LANGUAGES, default=system_language(), help="of the report (default: the system's)"
@@ -51,9 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         print(report.to_json() if asked.json else report, flush=True)
     except OSError as error:
-        # What is left in the buffer goes: it would be written, and fail, once more at the end.
+        # Send stdout to the null device: Python's flush at exit would write what is left, and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        # As of ``| head -1``: who reads has enough. Windows calls that an invalid argument.
+        # A reader such as ``head -1`` closed the pipe, which is no error. Windows says EINVAL of that.
         if error.errno not in (errno.EPIPE, errno.EINVAL):
             print(f"initkit: the report cannot be written: {error.strerror}", file=sys.stderr)
             return 2

@@ -1,23 +1,30 @@
-"""Which initializer is this tensor a sample of? Or is it none: trained, pruned, broken?"""
+"""Which initializer a tensor is a sample of, or none: one that was trained, pruned or damaged.
+
+Each law that could have drawn it is a hypothesis; goodness-of-fit tests reject or keep it.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy
+from numpy.typing import ArrayLike
 
 from ..arguments import is_number
 from ..fans import fans
-from ..initializers import truncated_std
-from .scan import Scan, scan_array
+from ..initializers import SCHEMES, truncated_std
+from .scan import Lines, Scan, scan_array
 
-# A fresh tensor is called not fresh at most so often: every p-value is Bonferroni's over its tests.
+# The largest share of fresh tensors that are called not fresh. Every p-value is corrected, by Bonferroni's
+# rule, for the number of tests that it is the smallest of.
 ALPHA = 1e-3
-# Of two laws that both pass, one this many times less likely is not named: e^7.
+# A law that passes is not named where the log-likelihood of another is larger by more than this.
 LESS_LIKELY = 7.0
 
+# Why a tensor is not fresh: what ``identify`` tests, then what ``audit`` concludes from a layer's bias.
 REASONS = (
     "non_finite", "too_large", "drifted_mean", "scale", "tails", "shape",
     "rows", "columns", "low_rank", "neighbours", "biases", "bias",
@@ -26,7 +33,19 @@ REASONS = (
 
 @dataclass(frozen=True)
 class Match:
-    """``ik.get(scheme)(shape, **params)`` draws such a tensor. ``fan``: fan_in, fan_out, fan_avg or None."""
+    """An initializer that could have drawn the tensor: ``ik.get(scheme)(shape, **params)`` does so again.
+
+    Attributes
+    ----------
+    scheme : str
+        A name of the registry, as ``ik.get`` takes it.
+    params : dict
+        Its arguments.
+    fan : {"fan_in", "fan_out", "fan_avg", None}
+        The fan that the variance is divided by, if any.
+    p_value : float
+        The chance that a true sample fits this law no better than the tensor does.
+    """
 
     scheme: str
     params: dict
@@ -42,12 +61,21 @@ class Match:
 
 @dataclass(frozen=True)
 class Identification:
-    """``verdict``    "fresh" or "not_fresh"
-    ``matches``    what the tensor may be a sample of, the likeliest first; empty where it is not fresh
-    ``ambiguous``  more than one scheme explains the tensor as well: which one it was cannot be known
-    ``reason``     where it is not fresh, what speaks against it: one of ``REASONS``; else None. Two are
-                   ``audit``'s: "biases", of a bias that passes as fresh, but not beside the file's others;
-                   "bias", of a weight that passes, but whose own layer's bias does not
+    """What ``identify`` says about a tensor.
+
+    Attributes
+    ----------
+    verdict : {"fresh", "not_fresh"}
+        "fresh" where at least one known initializer explains the tensor.
+    matches : tuple of Match
+        What it may be a sample of, the likeliest first; empty where it is not fresh.
+    ambiguous : bool
+        Whether several matches explain it, so that the one that drew it cannot be known.
+    reason : str or None
+        Where it is not fresh, what speaks against it: one of ``REASONS``. In a report of ``audit``, "biases"
+        is said of a bias that passes by itself and not beside the file's other biases, and "bias" of a weight
+        that passes while its layer's bias does not. "empty", "sparse" and "quantized" tensors have no entries
+        that could be looked at.
     """
 
     verdict: str
@@ -63,20 +91,21 @@ class Identification:
 
 # The laws, each with standard deviation 1 ----------------------------------------------------------
 
-_CUT = 2.0  # truncation, in units of the underlying std
-_MASS = math.erf(_CUT / math.sqrt(2))
-_CUT_STD = truncated_std(_CUT)
+_CUT = 2.0  # where a truncated normal ends, in units of the std of the normal before truncation
+_MASS = math.erf(_CUT / math.sqrt(2))  # the share of that normal that lies within
+_CUT_STD = truncated_std(_CUT)  # its std after truncation, in the same units
 
 
 @dataclass(frozen=True)
 class Law:
-    """A symmetric distribution of mean 0 and variance 1. ``bound``: no entry is further from 0."""
+    """A symmetric distribution with mean 0 and variance 1, on [−``bound``, ``bound``]."""
 
     name: str
     bound: float
     fourth: float  # E[x⁴]
 
-    def cdf(self, x):
+    def cdf(self, x: np.ndarray | float) -> np.ndarray | float:
+        """P(X ≤ x)."""
         if self.name == "uniform":
             return np.clip((x / self.bound + 1) / 2, 0, 1)
         if self.name == "normal":
@@ -85,7 +114,7 @@ class Law:
         return (scipy.special.ndtr(x) - scipy.special.ndtr(-_CUT)) / _MASS
 
     def log_likelihood(self, mean_square: float) -> float:
-        """Mean log density of entries within the bound whose mean square is that."""
+        """Mean log density over entries that lie within the bound and have this mean square."""
         if self.name == "uniform":
             return -math.log(2 * self.bound)
         narrow = _CUT_STD if self.name == "truncated_normal" else 1.0
@@ -102,37 +131,45 @@ def _fourth_of_truncated() -> float:
 NORMAL = Law("normal", math.inf, 3.0)
 UNIFORM = Law("uniform", math.sqrt(3), 9 / 5)
 TRUNCATED = Law("truncated_normal", _CUT / _CUT_STD, _fourth_of_truncated())
-LAWS = (NORMAL, UNIFORM, TRUNCATED)
+LAWS = {law.name: law for law in (NORMAL, UNIFORM, TRUNCATED)}
 
 
 def _two_sided(z: float) -> float:
+    """P(|Z| ≥ |z|) of a standard normal Z."""
     return float(2 * scipy.special.ndtr(-abs(z)))
 
 
 # Tests of a fully known law ------------------------------------------------------------------------
 
 
-def _sums_p(lines: np.ndarray, length: float, variance: float) -> float:
-    """Are the sums over lines as spread as those of independent entries? χ² of as many degrees."""
-    sums = lines[0]
-    return float(scipy.special.chdtrc(len(sums), float(sums @ sums) / (length * variance)))
+def _sums_p(lines: Lines, length: int, variance: float) -> float:
+    """p-value of: the sums over lines spread no wider than sums of independent entries do.
+
+    The sum of their squares, over length·variance, is χ² with one degree of freedom a line.
+    """
+    return float(scipy.special.chdtrc(len(lines.sums), float(lines.sums @ lines.sums) / (length * variance)))
 
 
-def _powers_p(lines: np.ndarray, length: float, fourth: float) -> float:
-    """Have the lines the same mean square, but for chance? z² of each, their sum normalized."""
-    share = lines[1] / length
+def _powers_p(lines: Lines, length: int, fourth: float) -> float:
+    """p-value of: all lines have the same mean square, but for chance.
+
+    The cube root of a line's mean square is nearly normal (Wilson & Hilferty 1931), so the squared deviations
+    of all lines add up to χ². ``fourth``: E[x⁴] of the law with variance 1.
+    """
+    share = lines.squares / length
     level = share.mean()
     if level == 0:
         return 1.0
     spread = (fourth - 1) / (9 * length)
-    z = (np.cbrt(share / level) - (1 - spread)) / math.sqrt(spread)  # Wilson and Hilferty 1931
+    z = (np.cbrt(share / level) - (1 - spread)) / math.sqrt(spread)
     return float(scipy.special.chdtrc(len(z) - 1, float(((z - z.mean()) ** 2).sum())))
 
 
 def _spectrum_p(w: np.ndarray) -> float:
-    """Is the largest singular value that of noise? Tracy and Widom's law, as Johnstone (2001) centres it.
+    """p-value of: the largest singular value of ``w`` is no larger than that of independent entries.
 
-    Its distribution function is taken as a gamma's (Chiani 2014), right to 1e-3 of a p-value's logarithm.
+    Its law is Tracy and Widom's, centred and scaled as Johnstone (2001) does, whose distribution function is
+    approximated by a gamma's (Chiani 2014), to 1e-3 of the p-value's logarithm.
     """
     p, n = sorted(w.shape)
     if p < 8:
@@ -147,14 +184,16 @@ def _spectrum_p(w: np.ndarray) -> float:
 
 
 def _structure(s: Scan, fourth: float) -> dict[str, float]:
-    """p-values of what independent, alike entries cannot have, whatever their scale."""
+    """p-values of what holds for independent, identically distributed entries of any scale, by reason.
+
+    ``fourth``: E[x⁴] of the law with variance 1.
+    """
     found = {}
     variance = s.mean_square
     tests = []
-    for k in range(3):
-        product, count = s.neighbours[:, k]
-        if count > 50:
-            tests.append(_two_sided(product / math.sqrt(count) / variance))
+    for products, pairs in s.neighbours:
+        if pairs > 50:
+            tests.append(_two_sided(products / math.sqrt(pairs) / variance))
     if tests:
         found["neighbours"] = min(1.0, len(tests) * min(tests))
     if s.has_lines and s.whole:
@@ -165,17 +204,18 @@ def _structure(s: Scan, fourth: float) -> dict[str, float]:
     return found
 
 
-def _lines_p(lines, length, variance, fourth) -> float:
+def _lines_p(lines: Lines, length: int, variance: float, fourth: float) -> float:
+    """p-value of: neither sums nor mean squares of the lines vary more than by chance."""
     tests = [_sums_p(lines, length, variance)]
-    if length >= 30 and len(lines[0]) > 1:
+    if length >= 30 and len(lines.sums) > 1:
         tests.append(_powers_p(lines, length, fourth))
     return min(1.0, len(tests) * min(tests))
 
 
 def kolmogorov(ordered: np.ndarray, law: Law, std: float) -> float:
-    """Kolmogorov's test, with Stephens' (1970) correction for small samples."""
+    """p-value of Kolmogorov's test of sorted entries, with Stephens' (1970) correction for small samples."""
     n = len(ordered)
-    step = max(1, n // 2**16)  # of more, every step-th is looked at: the distance grows by at most step/n
+    step = max(1, n // 2**16)  # of more entries, every step-th: that moves the distance by at most step/n
     f = law.cdf(ordered[::step] / std)
     rank = np.arange(0, n, step)
     d = float(max(((rank + 1) / n - f).max(), (f - rank / n).max()))
@@ -184,13 +224,16 @@ def kolmogorov(ordered: np.ndarray, law: Law, std: float) -> float:
 
 
 def _all_within(law: Law, x: float, n: int) -> float:
-    """P(no one of n entries is further from 0 than x)."""
+    """P(none of n entries is further from 0 than x)."""
     outside = float(law.cdf(-x) + 1 - law.cdf(x)) if law is not NORMAL else float(2 * scipy.special.ndtr(-x))
     return math.exp(n * math.log1p(-outside)) if 0 <= outside < 1 else 0.0
 
 
 def _tests(s: Scan, law: Law, std: float, structure: dict[str, float], fitted: bool) -> dict[str, float]:
-    """p-values by what they speak of."""
+    """p-values of "a sample of ``law`` with this ``std``", by the reason that a small one gives.
+
+    ``fitted``: whether ``std`` was computed from the sample, so that the scale says nothing.
+    """
     n = s.n
     found = dict(structure)
     found["drifted_mean"] = _two_sided(s.mean * math.sqrt(n) / std)
@@ -205,7 +248,7 @@ def _tests(s: Scan, law: Law, std: float, structure: dict[str, float], fitted: b
     if furthest > law.bound * (1 + s.epsilon) * (1 + 1e-6):
         found["tails"] = 0.0
     elif not (fitted and law is UNIFORM):
-        # Rounding may have moved the furthest entry either way.
+        # Rounding may have moved the furthest entry by epsilon, up or down.
         below = _all_within(law, furthest * (1 + s.epsilon), n)
         above = 1 - _all_within(law, furthest * (1 - s.epsilon), n)
         found["tails"] = 2 * min(below, above, 0.5)
@@ -214,11 +257,12 @@ def _tests(s: Scan, law: Law, std: float, structure: dict[str, float], fitted: b
 
 
 def _combined(tests: dict[str, float]) -> float:
+    """One p-value of all tests together (Bonferroni)."""
     return min(1.0, len(tests) * min(tests.values()))
 
 
 def p_value(s: Scan, law: Law, std: float) -> float:
-    """Is it a sample of that law, with that standard deviation?"""
+    """p-value of: the tensor is a sample of ``law`` with standard deviation ``std``."""
     return _combined(_tests(s, law, std, _structure(s, law.fourth), fitted=False))
 
 
@@ -227,6 +271,8 @@ def p_value(s: Scan, law: Law, std: float) -> float:
 
 @dataclass(frozen=True)
 class _Candidate:
+    """A law with its scale, and the call that draws by it."""
+
     scheme: str
     params: dict
     fan: str | None
@@ -234,35 +280,32 @@ class _Candidate:
     std: float
 
 
-# (scheme, its parameters, law, scale, fan): Var[W] = scale/fan. The usual ones first.
-_SCALED = (
-    ("he_normal", {}, NORMAL, 2.0, "fan_in"),
-    ("he_uniform", {}, UNIFORM, 2.0, "fan_in"),
-    ("xavier_normal", {}, NORMAL, 1.0, "fan_avg"),
-    ("xavier_uniform", {}, UNIFORM, 1.0, "fan_avg"),
-    ("lecun_normal", {}, NORMAL, 1.0, "fan_in"),
-    ("lecun_uniform", {}, UNIFORM, 1.0, "fan_in"),
-    ("torch_default", {}, UNIFORM, 1 / 3, "fan_in"),
-    *(("variance_scaling", {"scale": scale, "mode": mode}, TRUNCATED, scale, mode)  # Keras, JAX
-      for scale, mode in ((2.0, "fan_in"), (1.0, "fan_avg"), (1.0, "fan_in"))),
-    ("he_normal", {"mode": "fan_out"}, NORMAL, 2.0, "fan_out"),
-    ("he_uniform", {"mode": "fan_out"}, UNIFORM, 2.0, "fan_out"),
-    ("variance_scaling", {"scale": 2.0, "mode": "fan_out"}, TRUNCATED, 2.0, "fan_out"),
-    *(("variance_scaling", {"scale": scale, "mode": "fan_out", "distribution": law.name},
-       law, scale, "fan_out")
-      for law, scale in ((NORMAL, 1.0), (UNIFORM, 1.0), (UNIFORM, 1 / 3))),  # LeCun, PyTorch: transposed
-    # As PyTorch's documentation writes it, calculate_gain("relu") and ("tanh").
-    *(("xavier_uniform", {"gain": gain}, UNIFORM, gain**2, "fan_avg") for gain in (math.sqrt(2), 5 / 3)),
-)  # fmt: skip
-_USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 1.0)  # a std, or a bound, that people write
+# Var[W] = scale/fan, of every initializer that says so. Of laws that explain a tensor equally well, the first
+# is named first: a call without arguments, then one with another mode, then one with a gain.
+_SCALED = sorted(
+    ((scheme.initializer.__name__, law) for scheme in SCHEMES for law in scheme.laws),
+    key=lambda pair: (bool(pair[1].params), "gain" in pair[1].params),
+)
+_USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 1.0)  # a std, or a bound, as people write them
+
+# Recognized by every entry, not by a law: if one of these is named, no entry has been trained.
+EXACT = {"zeros", "ones", "constant", "identity", "dirac", "delta_orthogonal", "orthogonal"}
+
+
+# GPT-2's projections back into the residual stream: 0.02/√(2·layers).
+_GPT2 = tuple(0.02 / math.sqrt(2 * layers) for layers in (6, 12, 24, 36, 48))
 
 
 def hidden_sizes(rows: int) -> tuple[int, ...]:
-    """Of PyTorch's LSTM, GRU and RNN whose weights and biases have so many rows: as many for every gate."""
+    """What the hidden size of a recurrent layer may be whose weights have so many rows.
+
+    PyTorch stacks the gates along the first axis: four in an LSTM, three in a GRU, one in an RNN.
+    """
     return tuple(rows // gates for gates in (4, 3, 1) if rows and rows % gates == 0)
 
 
 def _candidates(shape, axes: dict, layer_fans) -> list[_Candidate]:
+    """The laws that may have drawn a tensor of this shape. ``layer_fans``: what its layer's fan_in may be."""
     n_in, n_out = fans(shape, **axes) if len(shape) > 1 else (None, None)
     found = [
         _Candidate("torch_default", {"fan_in": fan}, "fan_in", UNIFORM, (3 * fan) ** -0.5)
@@ -270,27 +313,38 @@ def _candidates(shape, axes: dict, layer_fans) -> list[_Candidate]:
         if fan != n_in
     ]
     if n_in:
-        by_name = {"fan_in": n_in, "fan_out": n_out, "fan_avg": (n_in + n_out) / 2}
+        average = (n_in + n_out) / 2
+        by_name = {
+            "fan_in": n_in,
+            "fan_out": n_out,
+            "fan_avg": average,
+            "fan_geo_avg": math.sqrt(n_in * n_out),
+        }
         found += [
-            _Candidate(scheme, params, fan, law, math.sqrt(scale / by_name[fan]))
-            for scheme, params, law, scale, fan in _SCALED
+            _Candidate(
+                name,
+                dict(law.params),
+                law.fan,
+                LAWS[law.distribution],
+                math.sqrt(law.scale / by_name[law.fan]),
+            )
+            for name, law in _SCALED
         ]
-    # GPT-2's projections back into the residual stream: 0.02/√(2·layers).
-    gpt2 = [0.02 / math.sqrt(2 * layers) for layers in (6, 12, 24, 36, 48)]
-    # PyTorch's LSTM, GRU and RNN, weights and biases: ±1/√hidden.
     rows = n_out if len(shape) == 2 else shape[0] if len(shape) == 1 else 0
-    found += [_Candidate("normal", {"std": std}, None, NORMAL, std) for std in [*_USUAL, *gpt2]]
+    recurrent = [n**-0.5 for n in hidden_sizes(rows)]  # PyTorch draws weights and biases from ±1/√hidden
+    found += [_Candidate("normal", {"std": std}, None, NORMAL, std) for std in (*_USUAL, *_GPT2)]
     found += [_Candidate("truncated_normal", {"std": std}, None, TRUNCATED, std * _CUT_STD) for std in _USUAL]
     found += [
         _Candidate("uniform", {"low": -bound, "high": bound}, None, UNIFORM, bound / math.sqrt(3))
-        for bound in [*_USUAL, *(n**-0.5 for n in hidden_sizes(rows))]
+        for bound in (*_USUAL, *recurrent)
     ]
-    taken = {(c.law, round(c.std, 12)) for c in found if c.fan}  # a fan says more than a number
+    # A fan says more than a number: of two equal laws the one with a fan stays.
+    taken = {(c.law, round(c.std, 12)) for c in found if c.fan}
     return [c for c in found if c.fan or (c.law, round(c.std, 12)) not in taken]
 
 
 def _exact(s: Scan, shape, units_last: bool) -> tuple[str, dict] | None:
-    """The schemes that leave no doubt: (name, parameters)."""
+    """(name, parameters) of the scheme of ``EXACT`` whose entries the tensor has, if any."""
     if s.low == s.high:
         return {0.0: ("zeros", {}), 1.0: ("ones", {})}.get(s.low, ("constant", {"value": s.low}))
     if not (s.has_lines and s.whole):
@@ -309,9 +363,10 @@ def _exact(s: Scan, shape, units_last: bool) -> tuple[str, dict] | None:
                 channel = np.arange(rows) % (rows // groups)
                 if _passes_on(s, np.where(channel < shape[1], channel * size + centre, columns), 1.0):
                     return "dirac", {} if groups == 1 else {"groups": groups}
-        lower = int(np.ravel_multi_index([(n - 1) // 2 for n in kernel], kernel))  # of an even kernel, JAX's
+        # JAX's centre of an even kernel is the lower of the two in the middle.
+        lower = int(np.ravel_multi_index([(n - 1) // 2 for n in kernel], kernel))
         for at, params in ((centre, {}), (lower, {"centre": "lower"})):
-            norms = s.by_column[1].reshape(-1, size)[:, at]
+            norms = s.by_column.squares.reshape(-1, size)[:, at]
             if size > 1 and few <= rows * shape[1]:
                 off_centre = s.squares - norms.sum()
                 if abs(off_centre) < 1e-9 * s.squares and np.ptp(norms) < 1e-3 * norms.mean():
@@ -325,21 +380,25 @@ def _exact(s: Scan, shape, units_last: bool) -> tuple[str, dict] | None:
 
 
 def _gain(gain: float) -> dict:
+    """The arguments that say this gain: none for 1, and √2 and 5/3 exactly where it is close to them."""
     known = [g for g in (1.0, math.sqrt(2), 5 / 3) if abs(gain / g - 1) < 1e-3]
     return {"gain": known[0] if known else gain} if known != [1.0] else {}
 
 
 def _passes_on(s: Scan, target: np.ndarray, gain: float) -> bool:
-    """Is row i 0 but for ``gain`` in column target[i], and all 0 where that is none?"""
+    """Whether row i is 0 but for ``gain`` in column target[i], or all 0 where there is no such column.
+
+    Then its product with the random vector is the gain times that vector's entry there.
+    """
     across = np.append(s.across[0], np.zeros(max(0, int(target.max()) + 1 - s.shape[1])))
-    return bool(np.allclose(s.by_row[2], gain * across[target], rtol=1e-5, atol=0))
+    return bool(np.allclose(s.by_row.product_0, gain * across[target], rtol=1e-5, atol=0))
 
 
 def _sparse(s: Scan, shape, units_last: bool) -> Match | None:
-    """As many zeros among every unit's weights, or every input's, and normal entries elsewhere."""
+    """The Match of ``sparse``: equally many zeros in every unit, or from every input, the rest normal."""
     if len(shape) != 2 or not (s.has_lines and s.whole) or not 0 < s.zeros < s.n:
         return None
-    of_units, of_inputs = (s.by_column[4], s.by_row[4])[:: 1 if units_last else -1]
+    of_units, of_inputs = (s.by_column.zeros, s.by_row.zeros)[:: 1 if units_last else -1]
     if not np.ptp(of_units):
         params = {"sparsity": _sparsity(int(of_units[0]), len(of_inputs))}
     elif not np.ptp(of_inputs):
@@ -370,28 +429,56 @@ def _sparsity(zeros: int, n: int) -> float:
     return zeros / n
 
 
-def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None = None) -> Identification:
-    """Which known initializer ``array`` is a sample of; or "not_fresh", and what speaks against it.
+def identify(
+    array: ArrayLike, *, in_axis: int = 1, out_axis: int = 0, fan_in: float | None = None
+) -> Identification:
+    """Name the known initializers that ``array`` may be a sample of, or say what speaks against all of them.
 
-    Looked for: He's, Xavier's and LeCun's Var[W] = scale/fan with every fan, normal, uniform and truncated;
+    Known are He's, Xavier's and LeCun's Var[W] = scale/fan with every fan, normal, uniform and truncated;
     PyTorch's and Keras' defaults; normal, uniform and truncated draws whose std or bound is 0.001, 0.01,
     0.02, 0.05, 0.1 or 1; GPT-2's 0.02/√(2·layers); orthogonal, identity, dirac, delta_orthogonal, sparse and
-    constant tensors. A draw of any other scale is "not_fresh" with reason "scale".
+    constant tensors; and whatever else ``initializers.SCHEMES`` gives a law for. A draw with any other scale
+    is "not_fresh" with reason "scale".
 
-    A law is named where p ≥ 0.001, p being Bonferroni's over tests of its mean, mean square, largest entry
-    and distribution function (Kolmogorov), and of what holds for independent entries whatever the law: sums
-    and powers of rows and columns, products of neighbours, and the largest singular value (Tracy–Widom). So
-    a fresh tensor is called not fresh in at most one of 1,000 cases. Training that moves it little cannot
-    be seen: a change whose singular values stay below std·(rows·columns)^¼ is lost in those of the noise
-    (Benaych-Georges and Nadakuditi 2012). Of a normal start it takes more than of a uniform one, whose edges
-    are sharp. ``audit`` sees more, as it has the layer's bias beside it.
+    Parameters
+    ----------
+    array : array_like
+        Entries of any real dtype. Of more than 2²⁷ entries, so many are read, the same ones every time.
+    in_axis, out_axis : int
+        The axes of inputs and units, as in ``fans``.
+    fan_in : float, optional
+        Where ``array`` is a bias: the fan_in of its layer; of a recurrent layer, the hidden size, by which
+        PyTorch draws.
 
-    ``in_axis``, ``out_axis``: as in ``fans``. ``fan_in``: of the layer, where ``array`` is its bias; where it
-    is a recurrent layer's, the hidden size, as PyTorch draws by that. Entries may be of any real dtype; of
-    more than 2²⁷ so many are looked at, the same ones every time.
-    Raises ValueError for an empty array, or axes or a fan that do not fit; TypeError for entries that are not
-    real numbers, or masked. Lesson 07.
+    Returns
+    -------
+    Identification
 
+    Raises
+    ------
+    ValueError
+        For an empty array, axes that it does not have, or a ``fan_in`` that is not positive and finite.
+    TypeError
+        For entries that are masked or not real numbers.
+
+    Notes
+    -----
+    A law is named where p ≥ 0.001: the smallest p-value, corrected by Bonferroni's rule, of tests of the
+    mean, the mean square, the largest entry and the distribution function (Kolmogorov), and of what holds for
+    independent entries of any law: sums and mean squares of rows and columns, products of neighbours, and the
+    largest singular value (Tracy and Widom). So at most one fresh tensor in 1,000 is called not fresh.
+
+    Training that moves a tensor little cannot be seen: a change whose singular values stay below
+    std·(rows·columns)^¼ is lost in those of the noise [1]_. A normal start hides more than a uniform one,
+    whose edges are sharp. ``audit`` sees more, as it has the layer's bias beside the weight.
+
+    References
+    ----------
+    .. [1] Benaych-Georges and Nadakuditi, The singular values and vectors of low rank perturbations of large
+       rectangular random matrices, 2012.
+
+    Examples
+    --------
     >>> import initkit as ik
     >>> print(identify(ik.he_normal((256, 784), rng=0)))
     he_normal()
@@ -415,15 +502,25 @@ def identify(array, *, in_axis: int = 1, out_axis: int = 0, fan_in: int | None =
     layer_fans = () if fan_in is None else (fan_in,)
     units_last = False
     if array.ndim > 1:
-        fans(array.shape, **axes)  # says so where they do not fit
+        fans(array.shape, **axes)  # raises where the axes do not fit
         units_last = out_axis % array.ndim == array.ndim - 1
         if not units_last and out_axis % array.ndim:
             return of_scan(scan_array(np.moveaxis(array, out_axis, 0)), array.shape, axes, layer_fans)
     return of_scan(scan_array(array, units_last), array.shape, axes, layer_fans, units_last)
 
 
-def of_scan(s: Scan, shape, axes: dict, layer_fans=(), units_last: bool = False) -> Identification:
-    """``identify``, for what has been looked at already. ``layer_fans``: what the layer's fan_in may be."""
+def of_scan(
+    s: Scan,
+    shape: Sequence[int],
+    axes: dict[str, int],
+    layer_fans: Sequence[float] = (),
+    units_last: bool = False,
+) -> Identification:
+    """``identify`` of a tensor that has been scanned already.
+
+    ``axes`` are ``in_axis`` and ``out_axis`` of its ``shape``; ``layer_fans``, of a bias or a recurrent
+    layer: what the layer's fan_in may be.
+    """
     if s.non_finite:
         return Identification("not_fresh", reason="non_finite")
     if not 0 <= s.squares < math.inf or (s.squares < 1e-290 and s.low != s.high):
@@ -432,12 +529,12 @@ def of_scan(s: Scan, shape, axes: dict, layer_fans=(), units_last: bool = False)
         return Identification("fresh", (Match(*exact, None, 1.0),))
     if found := _sparse(s, shape, units_last):
         return Identification("fresh", (found,))
-    structure = {law: _structure(s, law.fourth) for law in LAWS}
+    structure = {law: _structure(s, law.fourth) for law in LAWS.values()}
     passed = []
     for c in _candidates(shape, axes, layer_fans):
         ratio = s.mean_square / c.std**2
         if abs(ratio - 1) * math.sqrt(s.n / (c.law.fourth - 1)) > 6 + 100 / math.sqrt(s.n):
-            continue  # far off in scale, before anything that takes time
+            continue  # so far off in scale that the slower tests are not needed
         p = _combined(_tests(s, c.law, c.std, structure[c.law], fitted=False))
         if p >= ALPHA:
             likelihood = s.n * (c.law.log_likelihood(ratio) - math.log(c.std))
@@ -450,6 +547,6 @@ def of_scan(s: Scan, shape, axes: dict, layer_fans=(), units_last: bool = False)
         matches = tuple(m for _, m in sorted(near, key=lambda pair: pair[0]))
         return Identification("fresh", matches, ambiguous=len(matches) > 1)
     std = math.sqrt(s.mean_square)
-    tests = max((_tests(s, law, std, structure[law], fitted=True) for law in LAWS), key=_combined)
+    tests = max((_tests(s, law, std, structure[law], fitted=True) for law in LAWS.values()), key=_combined)
     reason = "scale" if _combined(tests) >= ALPHA else min(tests, key=tests.get)
     return Identification("not_fresh", reason=reason)

@@ -1,4 +1,4 @@
-"""What the doctor says: a table of tensors, findings in order of weight, and a picture of the signals."""
+"""What the doctor says: a table of tensors, findings in order of gravity, and a picture of the signals."""
 
 from __future__ import annotations
 
@@ -6,18 +6,39 @@ import html
 import json
 import math
 import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..signals import Signals
 from ..words import text
 from .identify import Identification
+from .scan import Scan
 
 SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2
+
+# Every kind of finding, the gravest first.
+KINDS = (
+    "non_finite", "overflow", "all_zero", "symmetric_rows", "signal_vanishes", "signal_explodes",
+    "gradient_vanishes", "gradient_explodes", "dead_units", "dead_rows", "saturated_outputs",
+    "scheme_activation_mismatch", "scale_outlier", "transposed_fans",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Finding:
-    """``kind``: what is wrong; ``tensor``: where; ``fields``: how much; ``code``: a line that mends it."""
+    """Something that is wrong.
+
+    Attributes
+    ----------
+    kind : str
+        What: one of the kinds that ``Report.to_dict`` lists.
+    tensor : str
+        Where: a tensor's name, or the first and the last of several.
+    fields : dict
+        How much: numbers and names that ``message`` fills in.
+    code : str or None
+        A line of PyTorch that mends it, where there is one.
+    """
 
     kind: str
     tensor: str
@@ -25,16 +46,37 @@ class Finding:
     code: str | None = None
 
     def message(self, lang: str = "en") -> str:
+        """What is wrong, in a reader's language."""
         return text(f"doctor.{self.kind}", lang, **self.fields)
 
     def to_dict(self, lang: str = "en") -> dict:
+        """Kind, tensor and message, and code where there is some; see ``Report.to_dict``."""
         found = {"kind": self.kind, "tensor": self.tensor, "message": self.message(lang)}
         return found if self.code is None else {**found, "code": self.code}
 
 
+def gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings in the order of ``KINDS``; those of one kind as they came."""
+    return tuple(sorted(findings, key=lambda finding: KINDS.index(finding.kind)))
+
+
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor as it was found. ``std``, ``gain`` = std·√fan_in: None where there is no such number."""
+    """One tensor of a report.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    fan_in, fan_out : int or None
+        None for fewer than two axes.
+    std : float or None
+        Of the entries; None where some are not finite, or none was read.
+    gain : float or None
+        std·√fan_in; None where either is missing.
+    found : Identification
+        Which initializer it is a sample of.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -44,7 +86,22 @@ class Tensor:
     gain: float | None
     found: Identification
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        shape: Sequence[int],
+        fans: tuple[int | None, int | None],
+        s: Scan | None,
+        found: Identification,
+    ) -> Tensor:
+        """The row of a tensor with these fans and this scan, None where no entry was read."""
+        std = None if s is None or s.non_finite else s.std
+        gain = std * math.sqrt(fans[0]) if fans[0] and std is not None else None
+        return cls(name, tuple(shape), *fans, std, gain, found)
+
     def to_dict(self) -> dict:
+        """As an entry of ``Report.to_dict()["tensors"]``."""
         best = self.found.matches[0] if self.found.matches else None
         return {
             "name": self.name,
@@ -61,12 +118,22 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Report:
-    """Prints as a table, shows itself in a notebook, and is JSON by ``to_json``.
+    """What ``audit`` and ``diagnose`` found. Prints as a table, and shows itself in a notebook.
 
-    ``tensors``, ``findings``   rows of the table; what is wrong, the gravest first
-    ``signals``, ``predicted``  of ``diagnose``: what was measured layer by layer, and what theory says, where
-                                it applies; else None
-    ``layers``                  names of the layers that ``signals`` has entries for
+    Attributes
+    ----------
+    tensors : tuple of Tensor
+        The rows of the table.
+    findings : tuple of Finding
+        What is wrong, the gravest first.
+    signals : Signals or None
+        Of ``diagnose``: what was measured, layer by layer.
+    predicted : Signals or None
+        Of ``diagnose``: what theory says, where it applies.
+    layers : tuple of str
+        The names of the layers that ``signals`` has entries for.
+    lang : {"en", "zh"}
+        The language that it speaks.
     """
 
     tensors: tuple[Tensor, ...]
@@ -79,11 +146,11 @@ class Report:
     def to_dict(self) -> dict:
         """``{"schema": 1, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
 
-        A tensor: name, shape, fan_in, fan_out, std, gain, match, p_value, verdict. The verdict is "fresh", or
-        "not_fresh" where the tensor or, in ``audit``, its layer's bias speaks against it; match and p_value
-        are then null. A finding: kind, tensor, message, and code where one line mends it. Signals: layers, q,
-        grad_var, predicted_q, predicted_grad_var, a number or null a layer. A number that is not finite is
-        null.
+        An entry of "tensors" has name, shape, fan_in, fan_out, std, gain, match, p_value and verdict. The
+        verdict is "fresh", or "not_fresh" where the tensor or, in ``audit``, its layer's bias speaks against
+        it; match and p_value are then null. One of "findings" has kind, tensor and message, and code where
+        one line mends it. "signals" has layers, q, grad_var, predicted_q and predicted_grad_var, with a
+        number or null a layer. In ``to_json`` a number that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
         ``audit``, scale_outlier, transposed_fans; of ``diagnose``, overflow, signal_vanishes,
@@ -103,6 +170,7 @@ class Report:
         return said
 
     def to_json(self) -> str:
+        """``to_dict`` as JSON, in one line."""
         return json.dumps(_finite(self.to_dict()), ensure_ascii=False, allow_nan=False)
 
     def _rows(self) -> list[list[str]]:
@@ -161,7 +229,7 @@ class Report:
 
 
 def said(found: Identification, lang: str) -> str:
-    """The identification in a reader's words."""
+    """The identification in a reader's language."""
     if found.verdict == "not_fresh":
         return text(f"doctor.not_fresh.{found.reason}", lang)
     return text("doctor.or", lang).join(map(str, found.matches[:3])) + (
@@ -170,12 +238,12 @@ def said(found: Identification, lang: str) -> str:
 
 
 def _width(cell: str) -> int:
-    """Columns in a terminal, where a Chinese character takes two."""
+    """How many columns of a terminal it takes; a Chinese character takes two."""
     return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in cell)
 
 
 def _finite(value):
-    """``value`` without what JSON has no word for."""
+    """``value`` with None for every number that JSON cannot say: NaN and the infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

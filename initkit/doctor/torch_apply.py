@@ -23,14 +23,24 @@ from .torch_watch import (
     torch,
 )  # fmt: skip
 
-HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}  # open above
+# Activations without an upper bound, which want He's gain.
+HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}
 
 
 @dataclass(frozen=True)
 class Applied:
-    """``done``    by name of a parameter, what it was drawn by
-    ``left``    names of those that stay as they were, as nothing is known of them
-    ``unseen``  weights after which no activation is registered: they were taken for linear layers
+    """What ``apply`` did. Prints as a line a parameter.
+
+    Attributes
+    ----------
+    done : dict of str
+        By a parameter's name: the call that it was drawn by.
+    left : tuple of str
+        Parameters that stay as they were, as nothing is known of them.
+    unseen : tuple of str
+        Weights after which no activation is registered: they were taken for linear layers.
+    lang : {"en", "zh"}
+        The language that it speaks.
     """
 
     done: dict[str, str]
@@ -49,24 +59,49 @@ class Applied:
     __repr__ = __str__
 
 
-def apply(module, scheme: str = "auto", rng=None, *, lang: str = "en") -> Applied:
-    """Initialize ``module`` in place, each weight by what follows it; returns what was done and what not.
+def apply(
+    module: nn.Module,
+    scheme: str = "auto",
+    rng: int | np.random.SeedSequence | np.random.Generator | None = None,
+    *,
+    lang: str = "en",
+) -> Applied:
+    """Initialize ``module`` in place, each weight by what follows it.
 
-    Linear, Conv, ConvTranspose (its fan_in is on axis 0; strides are not counted): ``he_normal`` with the
-    gain of the activation, where that is open above (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish,
-    Softplus); else, and where none follows, ``xavier_normal``. Attention: ``xavier_normal``, query, key and
-    value each by itself. Recurrent layers, gate by gate: ``xavier_normal`` for the input, ``orthogonal`` for
-    the state. Embeddings N(0, 0.02²), as GPT-2's, with the padding row 0. Norms 1 and 0; biases 0. The rest
-    is left as it is.
+    Linear, Conv and ConvTranspose: ``he_normal`` with the activation's gain, where that has no upper bound
+    (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish, Softplus); else, and where no activation follows,
+    ``xavier_normal``. A ConvTranspose has its fan_in on axis 0, and strides are not counted. Attention:
+    ``xavier_normal``, query, key and value each by itself. Recurrent layers, gate by gate: ``xavier_normal``
+    for the input, ``orthogonal`` for the state. Embeddings: N(0, 0.02²), as GPT-2's, with the padding row 0.
+    Norms: 1 and 0. Biases: 0. The rest is left as it is.
 
     What follows is the module registered next, with at most norms, dropout and pooling between: functions
-    called in ``forward`` cannot be seen without a batch. ``scheme``: a registry name, for every weight of two
-    axes or more instead. ``rng`` as in every initializer; parameters draw from it in the order of
-    ``named_modules``, a tied one once. Nothing is written where one of them cannot be drawn.
-    Raises TypeError for what is no module, ValueError for an unknown scheme or parameters without values, and
-    as the scheme does for shapes that do not suit it. Lesson 07.
+    called in ``forward`` cannot be seen without a batch.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    scheme : str
+        "auto", or a name of the registry, for every weight with two axes or more instead.
+    rng : int, SeedSequence, Generator or None
+        As in every initializer. Parameters draw from it in the order of ``named_modules``, a tied one once.
+    lang : {"en", "zh"}
+        The language that the result speaks.
+
+    Returns
+    -------
+    Applied
+        What was done and what not.
+
+    Raises
+    ------
+    TypeError
+        For what is no module.
+    ValueError
+        For an unknown scheme, parameters without values, and shapes that the scheme cannot fill. Then nothing
+        is written.
     """
-    text("doctor.clean", lang)
+    text("doctor.clean", lang)  # raises ValueError for an unknown language
     checked(module)
     if scheme != "auto" and (not isinstance(scheme, str) or scheme not in initializers.REGISTRY):
         names = ", ".join(("auto", *initializers.REGISTRY))
@@ -103,14 +138,14 @@ def apply(module, scheme: str = "auto", rng=None, *, lang: str = "en") -> Applie
 
 
 def _axes(scheme: str, arguments: dict) -> dict:
-    """Those of the arguments that say where the fans are, if the scheme has fans."""
+    """The arguments that say where the fans lie, if the scheme takes them."""
     takes = inspect.signature(initializers.get(scheme)).parameters
     wanted = ("in_axis", "out_axis", "groups") if "axes" in takes or "in_axis" in takes else ()
     return {k: v for k, v in arguments.items() if k in wanted}
 
 
 def _rule(m, key: str, p, follows) -> tuple[str, dict, int] | None:
-    """(scheme, its arguments, in how many blocks of rows); None for what is not known."""
+    """(scheme, its arguments, into how many blocks of rows the parameter is cut); None for unknown ones."""
     if isinstance(m, NORMS):
         return {"weight": ("ones", {}, 1), "bias": ("zeros", {}, 1)}.get(key)
     if isinstance(m, EMBEDDINGS):
@@ -134,19 +169,21 @@ def _rule(m, key: str, p, follows) -> tuple[str, dict, int] | None:
     return None
 
 
-def scheme_for(function) -> tuple[str, dict]:
-    """He's, with the function's own gain, for those that are open above; Xavier's for the others."""
+def scheme_for(function: activations.Activation) -> tuple[str, dict]:
+    """(name, arguments): He's, with the function's own gain, if it has no upper bound; else Xavier's."""
     if base_name(function) not in HE:
         return "xavier_normal", {}
     return "he_normal", {} if function.name == "relu" else {"activation": function}
 
 
 def call_of(name: str, arguments: dict) -> str:
+    """The call as a reader would write it."""
     said = (
         f"{k}={v.name if isinstance(v, activations.Activation) else repr(v)}" for k, v in arguments.items()
     )
     return f"{name}({', '.join(said)})"
 
 
-def base_name(function) -> str:
+def base_name(function: activations.Activation) -> str:
+    """The name without its parameter: "leaky_relu" of "leaky_relu(0.2)"."""
     return function.name.partition("(")[0]

@@ -1,23 +1,25 @@
-"""The doctor at a PyTorch module: one pass forward and back, what it finds, and the line that mends it."""
+"""A PyTorch module examined: one pass forward and back, what is wrong, and the line of code that mends it."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import activations
 from ..fans import fans
 from ..network import MLP
-from ..signals import Signals
+from ..signals import Signals, fate, passage
 from ..theory import predict, predict_for
 from ..words import text
 from .audit import wrong_by_itself
 from .identify import of_scan
-from .report import Finding, Report, Tensor
+from .report import Finding, Report, Tensor, gravest_first
 from .scan import scan_array
 from .torch_apply import HE, Applied, apply, base_name, call_of, scheme_for
 from .torch_watch import (
@@ -40,14 +42,13 @@ from .torch_watch import (
 
 __all__ = ["Applied", "apply", "diagnose"]
 
-LEVEL = 100.0  # a signal that changes by less, in mean square, counts as kept
-HALF = 0.5  # of the units dead, or of the outputs saturated
-OFF = 1.2  # by so much a gain may be off
-DEEP = 4  # layers, below which that does no harm
+HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
+OFF = 1.2  # the factor by which a gain may be off
+DEEP = 4  # the number of layers with a wrong gain below which it does no harm
 
 
 def _theory(layers: list[Layer], grad_var) -> Signals | None:
-    """Mean-field theory, where the layers are one chain of Linear and a single activation; else None."""
+    """Mean-field theory's Signals; None unless the layers are a chain of Linear with one activation."""
     modules = [layer.module for layer in layers]
     hidden = {layer.activation for layer in layers[:-1]} or {activations.identity}
     x = layers[0].x
@@ -69,27 +70,51 @@ def _theory(layers: list[Layer], grad_var) -> Signals | None:
     return predict_for(net, numbers(x), grad_var=None if grad_var is None else float(grad_var[-1]))
 
 
-def diagnose(module, batch, loss=None, *, lang: str = "en") -> Report:
-    """One pass of ``batch`` through ``module`` and back: what the signal does, and what would mend it.
+def diagnose(
+    module: nn.Module,
+    batch: torch.Tensor | tuple,
+    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
+    *,
+    lang: str = "en",
+) -> Report:
+    """Run one ``batch`` through ``module`` and back: what the signal does, and what would mend it.
 
-    ``batch``: a tensor, or a tuple of the module's inputs; examples lie along the first axis. ``loss``:
-    labels, for softmax cross-entropy; or a function of the output that returns a scalar, taken as a mean over
-    the batch (its gradient is multiplied by the examples); or None: the way back then starts from a random
-    gradient of variance 1, the same one every time.
-
-    In ``signals`` there is an entry for every Linear, Conv, Embedding, MultiheadAttention and normalization
-    layer, in order of execution: ``q`` of its output, ``grad_var`` of one example's loss with respect to it,
-    and what holds for the activation, where one is all that its output goes into, as a module or a function;
-    else NaN (for its mean and variance, the output's own). ``predicted`` is theory's, where the layers are
-    a chain of Linear and one activation; else None. Recurrent and unknown layers are in the table only. The
-    module is run in the mode that it is in; its parameters, buffers, gradients and attributes, and all
+    The module runs in the mode that it is in. Its parameters, buffers, gradients and attributes, and all
     random streams, are afterwards as they were.
 
-    Raises TypeError for what is no module or no batch; ValueError for an empty batch, one that is not finite,
-    a loss that does not fit, parameters without values; and whatever the module raises. Lesson 07.
+    Parameters
+    ----------
+    module : torch.nn.Module
+    batch : torch.Tensor or tuple
+        The module's input, or inputs; examples lie along the first axis.
+    loss : labels, callable or None
+        Labels, for softmax cross-entropy; or a function of the output that returns a scalar, taken as a mean
+        over the batch (so its gradient is multiplied by the number of examples); or None: the way back then
+        starts from a random gradient with variance 1, the same one every time.
+    lang : {"en", "zh"}
+        The language that the report speaks.
+
+    Returns
+    -------
+    Report
+        ``signals`` has an entry for every Linear, Conv, Embedding, MultiheadAttention and normalization
+        layer, in order of execution: ``q`` of its output, and ``grad_var``, of one example's loss with
+        respect to it. Where the output goes into exactly one activation, a module or a function, the entries
+        on activations are that one's; else they are NaN, and their mean and variance the output's own.
+        ``predicted`` is theory's, where the layers are a chain of Linear with one activation; else None.
+        Recurrent and unknown layers are in the table only.
+
+    Raises
+    ------
+    TypeError
+        For what is no module or no batch.
+    ValueError
+        For an empty batch, one that is not finite, a loss that does not fit, or parameters without values.
+    Exception
+        Whatever the module raises.
     """
-    text("doctor.clean", lang)  # says so where it is no language of ours
-    with torch.inference_mode(False):  # as the pass below
+    text("doctor.clean", lang)  # raises ValueError for an unknown language
+    with torch.inference_mode(False):  # the pass below runs outside of inference mode as well
         checked(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise TypeError("module must be written in Python; one of TorchScript cannot be watched")
@@ -100,22 +125,21 @@ def diagnose(module, batch, loss=None, *, lang: str = "en") -> Report:
             output = module(*inputs)
         layers = watch.ran()
         gradients(layers, output, loss, len(inputs[0]))
-    with as_it_was(module):  # to read a parametrized weight is to run what it is made by: spectral_norm
+    with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
         return _report(module, layers, lang)
 
 
 def _report(module, layers: list[Layer], lang: str) -> Report:
     tensors, findings = _table(module, {layer.name: layer.activation for layer in layers})
     if not layers:
-        return Report(tensors, tuple(findings), lang=lang)
+        return Report(tensors, gravest_first(findings), lang=lang)
     q, mean, var, correlation, saturated, dead = np.array([layer.stats for layer in layers], np.float64).T
     back = np.array([layer.grad_var for layer in layers])
     back = None if np.isnan(back).all() and np.isfinite(q).all() else back
     signals = Signals(q, mean, var, correlation, saturated, dead, back)
     findings += _of_signals(module, layers, tensors)
-    findings.sort(key=lambda f: _WEIGHT.index(f.kind))
     names = tuple(layer.name or type(layer.module).__name__ for layer in layers)
-    return Report(tensors, tuple(findings), signals, _theory(layers, back), names, lang)
+    return Report(tensors, gravest_first(findings), signals, _theory(layers, back), names, lang)
 
 
 def _inputs(batch) -> tuple:
@@ -132,14 +156,12 @@ def _inputs(batch) -> tuple:
 
 # What is found -------------------------------------------------------------------------------------
 
-_WEIGHT = (
-    "non_finite", "overflow", "symmetric_rows", "all_zero", "signal_vanishes", "signal_explodes",
-    "gradient_vanishes", "gradient_explodes", "dead_units", "dead_rows", "saturated_outputs",
-    "scheme_activation_mismatch",
-)  # fmt: skip
-
 
 def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]]:
+    """A row a parameter, and what is wrong with each by itself.
+
+    ``followed_by``: by a layer's name, the activation that ran after it.
+    """
     rows, findings = [], []
     for name, m, key, p in each_parameter(module):
         if not p.is_floating_point() or not p.numel():
@@ -148,25 +170,24 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
         w = (w.float() if w.dtype == torch.bfloat16 else w).numpy()
         s = scan_array(w)
         n_in = n_out = None
-        of_layer = ()  # what PyTorch drew it by, where its own shape does not say so
+        of_layer = ()  # the fan_in that PyTorch drew it by, where its own shape does not say so
         if w.ndim > 1:
-            # As PyTorch counts; of a ConvTranspose too, whose first axis is the input.
+            # As PyTorch counts, also for a ConvTranspose, whose first axis is the input.
             n_in, n_out = fans(w.shape)
         elif key == "bias" and isinstance(m, LINEAR) and m.weight.ndim > 1:
             of_layer = (fans(m.weight.shape).fan_in,)
         if isinstance(m, RECURRENT):
             of_layer = (m.hidden_size,)
         found = of_scan(s, w.shape, {"in_axis": 1, "out_axis": 0}, of_layer)
-        std = None if s.non_finite else s.std
-        gain = std * math.sqrt(n_in) if std is not None and n_in else None
-        rows.append(Tensor(name, tuple(w.shape), n_in, n_out, std, gain, found))
+        rows.append(Tensor.of(name, w.shape, (n_in, n_out), s, found))
         code = _line(name, followed_by.get(name.rpartition(".")[0]))
         if s.non_finite or (w.ndim > 1 and not isinstance(m, (*EMBEDDINGS, *NORMS))):
             findings += [replace(finding, code=code) for finding in wrong_by_itself(name, w.shape, s)]
     return tuple(rows), findings
 
 
-def _of_signals(module, layers, tensors) -> list[Finding]:
+def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> list[Finding]:
+    """What is wrong with the signals of one pass."""
     found = []
     broken = next((layer for layer in layers if not np.isfinite(layer.stats[0])), None)
     if broken:
@@ -176,14 +197,14 @@ def _of_signals(module, layers, tensors) -> list[Finding]:
     for run in _runs(layers, lambda layer: None):
         found += _of_passage("signal", run, [layer.stats[0] for layer in run], layers, table, follows)
         found += _of_gains(run, table, follows)
-    for run in _runs(layers, lambda layer: layer.z.shape[2:]):  # a pool would change it by itself
+    for run in _runs(layers, lambda layer: layer.z.shape[2:]):  # pooling changes a gradient by itself
         found += _of_passage("gradient", run, [layer.grad_var for layer in run], layers, table, follows)
-    crowds: dict[tuple, list] = {}  # layers that suffer from the same, together
+    crowds: dict[tuple, list] = {}  # by what is wrong: the layers that share one finding
     for layer in layers:
         if layer.activation is None or not np.isfinite(layer.stats[0]):
             continue
         saturated, dead = layer.stats[4:]
-        # One input leaves half of the units off: so many, and three standard deviations more.
+        # One input alone leaves half of the units off, ± 0.5/√units: three standard deviations more are dead.
         if layer.activation.name == "relu":
             if dead > HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis]):
                 crowds.setdefault(("dead_units", layer.activation), []).append((dead, layer))
@@ -197,9 +218,10 @@ def _of_signals(module, layers, tensors) -> list[Finding]:
 
 
 def _runs(layers, size):
-    """Linear and Conv layers, each fed by the one before alone, with no norm between; without the last layer.
+    """Chains of Linear and Conv layers, each fed by the one before alone, without norms and the last layer.
 
-    What is added up from several layers, as a residual stream, follows other laws.
+    ``size``: what must stay the same along a chain. A residual stream, the sum of several layers' outputs,
+    follows other laws, and is in no chain.
     """
     run = []
     for layer in layers[:-1]:
@@ -213,23 +235,27 @@ def _runs(layers, size):
         yield run
 
 
-def _of_passage(what, run, values, layers, table, follows) -> list[Finding]:
-    """Does the signal, or the gradient on its way back, change by more than LEVEL between a run's ends?"""
+def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> list[Finding]:
+    """Whether the signal, or the gradient, is lost or explodes on its way through a run.
+
+    ``what``: "signal" or "gradient"; ``values``: its mean squares, in the order of ``run``.
+    """
     way = np.array(values if what == "signal" else values[::-1])
     if len(run) < 2 or not np.isfinite(way).all() or not way[0]:
         return []
-    if 1 / LEVEL <= way[-1] / way[0] <= LEVEL:
+    verdict = passage(way[0], way[-1], len(way) - 1).verdict
+    if verdict == "kept":
         return []
-    vanishes = way[-1] < way[0]
+    vanishes = verdict == "vanishes"
     begin = int(np.argmax(way[:-1]) if vanishes else np.argmin(way[:-1]))
     levels = np.log(np.maximum(way[begin:], np.finfo(float).tiny))
     steps, change = np.diff(levels), levels[-1] - levels[0]
     worst = int((np.argmin if vanishes else np.argmax)(steps))
-    # A step, of the signal or of the gradient on its way back, is the work of the later layer's weights.
+    # Between two layers both signal and gradient pass the weights of the later one.
     passed = run if what == "signal" else run[::-1]
     at, later = passed[begin], what == "signal"
     cause, before = passed[begin + worst + later], passed[begin + worst + 1 - later]
-    one = abs(steps[worst]) > abs(change) / 2  # one layer did most of it
+    one = abs(steps[worst]) > abs(change) / 2  # whether one layer did most of it
     tensor = table.get(_weight(cause))
     scheme = "?"
     if tensor and tensor.gain is not None:
@@ -242,13 +268,13 @@ def _of_passage(what, run, values, layers, table, follows) -> list[Finding]:
         "scheme": scheme,
         "better": _better(before.activation, len(run)),
     }
-    kind = f"{what}_{'vanishes' if vanishes else 'explodes'}"
+    kind = f"{what}_{verdict}"
     where = _weight(cause) if one else _span(sorted(passed[begin:], key=layers.index))
     return [Finding(kind, where, fields, _remedy(run, follows))]
 
 
 def _of_gains(run, table, follows) -> list[Finding]:
-    """Layers whose activation wants another gain, together: in a shallow net it does no harm."""
+    """One finding an activation: DEEP or more layers of a run have the wrong gain for it."""
     off: dict[str, list] = {}
     for before, layer in itertools.pairwise(run):  # the first sees data, not an activation
         function, tensor = before.activation, table.get(_weight(layer))
@@ -274,7 +300,10 @@ def _of_gains(run, table, follows) -> list[Finding]:
 
 
 def _wanted(function) -> tuple[float, float]:
-    """From the gain that keeps q = 1 to the one that keeps q small, 1/f'(0); (0, 0) where f(0) is not 0."""
+    """The gains that are right for a function: from the one that keeps q = 1 to that for small q, 1/f'(0).
+
+    (0, 0) where f(0) is not 0, so that no gain keeps a small signal.
+    """
     zero = np.zeros(1)
     if abs(function.f(zero)[0]) > 1e-9:
         return 0.0, 0.0
@@ -285,16 +314,19 @@ def _wanted(function) -> tuple[float, float]:
 
 
 def _weight(layer: Layer) -> str:
+    """The name of the parameter that a finding on the layer points to."""
     key = "out_proj.weight" if isinstance(layer.module, nn.MultiheadAttention) else "weight"
     return f"{layer.name}.{key}" if layer.name else key
 
 
-def _span(layers) -> str:
+def _span(layers: list[Layer]) -> str:
+    """The names of the first and the last weight."""
     first, last = _weight(layers[0]), _weight(layers[-1])
     return first if first == last else f"{first} … {last}"
 
 
-def _better(function, depth: int) -> str:
+def _better(function: activations.Activation | None, depth: int) -> str:
+    """What to draw by, in words: for the function where that keeps the signal, else with another function."""
     if function is None:
         return "std = 1/√(fan_in·E[f(z)²])"
     if _keeps(function, depth):
@@ -302,16 +334,17 @@ def _better(function, depth: int) -> str:
     return "relu + he_normal()" if base_name(function) in HE else "tanh + xavier_normal()"
 
 
-def _keeps(function, depth: int) -> bool:
-    """Does theory say that what ``apply`` draws keeps signal and gradient through so many layers?"""
+def _keeps(function: activations.Activation, depth: int) -> bool:
+    """Whether theory says that what ``apply`` draws keeps signal and gradient through ``depth`` layers."""
     sigma_w = activations.gain(function) if scheme_for(function)[0] == "he_normal" else 1.0
-    said = predict(depth + 1, 100, function, sigma_w)
-    changes = said.q[-2] / said.q[0], said.grad_var[-2] / said.grad_var[0]
-    return all(1 / LEVEL <= change <= LEVEL for change in changes)
+    return fate(predict(depth + 1, 100, function, sigma_w)).kept
 
 
 def _remedy(run, follows) -> str | None:
-    """``apply``, told the scheme where it cannot see the activations that ran; None where none helps."""
+    """The call of ``apply`` that mends a run; None where theory promises nothing.
+
+    It names the scheme where the activations that ran are not the registered ones that ``apply`` goes by.
+    """
     functions = [layer.activation for layer in run]
     if None in functions or not all(_keeps(f, len(run)) for f in set(functions)):
         return None
@@ -321,7 +354,7 @@ def _remedy(run, follows) -> str | None:
 
 
 def _line(name: str, function) -> str:
-    """PyTorch's own line for one tensor."""
+    """PyTorch's own call for one tensor. ``function``: the activation that ran after it, if it is known."""
     tensor = "model" + re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", f".{name}")
     if function is not None and function.name == "relu":
         return f'torch.nn.init.kaiming_normal_({tensor}, nonlinearity="relu")'

@@ -1,4 +1,4 @@
-"""A PyTorch module as it runs: which layers, in which order, what came out, and which function follows."""
+"""Watch a PyTorch module run: which layers, in which order, what came out, and which function follows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, batchnorm._NormBase)
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 LAYERS = (*LINEAR, *NORMS, *EMBEDDINGS, nn.MultiheadAttention)
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
-_DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0}  # of functions called without their parameter
+_DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0}  # parameters of functions that are called without one
 
 
 # Which function follows ----------------------------------------------------------------------------
@@ -36,7 +37,7 @@ _DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0}  # of functions called without thei
 
 @functools.cache
 def _known(name: str, parameter: float | None = None) -> activations.Activation | None:
-    """Ours of that name; always the same object, so that two layers can be compared."""
+    """The library's activation with that name; always the same object, so that layers can be compared."""
     if name in ("leaky_relu", "prelu"):
         return activations.leaky_relu(parameter)
     if name == "elu" and parameter != 1:
@@ -45,14 +46,15 @@ def _known(name: str, parameter: float | None = None) -> activations.Activation 
 
 
 def _called(func, args, kwargs) -> activations.Activation | None:
-    """The activation that this call of a torch function is."""
+    """The activation that a call of a torch function computes; None where it is none."""
     name = getattr(func, "__name__", "").strip("_")
     given = [v for v in (*args[1:2], *kwargs.values()) if not isinstance(v, (bool, str))]
     return _with(name, given[0] if given else _DEFAULTS.get(name))
 
 
 def _with(name: str, parameter) -> activations.Activation | None:
-    if isinstance(parameter, torch.Tensor):  # of PReLU, whose slopes may be as many as its channels
+    """The activation with that name and parameter, a number or a tensor of PReLU's slopes."""
+    if isinstance(parameter, torch.Tensor):  # PReLU may have a slope a channel
         parameter = parameter.item() if parameter.numel() == 1 else math.nan
     if not isinstance(parameter, (float, int, type(None))) or parameter != parameter:
         return None
@@ -60,7 +62,7 @@ def _with(name: str, parameter) -> activations.Activation | None:
 
 
 def _of_module(m: nn.Module) -> activations.Activation | None:
-    """The activation that a module is; ``identity`` for those we have no name for, as Softmax."""
+    """The activation that a module computes; ``identity`` for unknown ones, such as Softmax."""
     if type(m).__module__ != nn.ReLU.__module__ or isinstance(m, nn.MultiheadAttention):
         return None
     given = [getattr(m, key) for key in ("negative_slope", "alpha", "beta", "weight") if hasattr(m, key)]
@@ -68,7 +70,8 @@ def _of_module(m: nn.Module) -> activations.Activation | None:
     return _with(name, given[0] if given else None) or activations.identity
 
 
-def _leaves(module: nn.Module):
+def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+    """The modules without children, and whole attention layers, in the order in which they are registered."""
     children = [m for m in module._modules.values() if m is not None]
     if not children or isinstance(module, nn.MultiheadAttention):
         yield module
@@ -92,7 +95,8 @@ def following(module: nn.Module) -> dict[int, activations.Activation | None]:
     return found
 
 
-def checked(module) -> None:
+def checked(module: nn.Module) -> None:
+    """Raise TypeError for what is no module, ValueError for parameters without values or gradients."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, not {type(module).__name__}")
     for name, t in (*module.named_parameters(), *module.named_buffers()):
@@ -107,8 +111,8 @@ def checked(module) -> None:
             )
 
 
-def each_parameter(module: nn.Module):
-    """(name, its module, its name there, parameter): each once, however often it is used."""
+def each_parameter(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, nn.Parameter]]:
+    """(name, its module, its name there, parameter) of all parameters, tied ones once."""
     seen = set()
     for prefix, m in module.named_modules():
         for key, p in m._parameters.items():
@@ -122,27 +126,29 @@ def each_parameter(module: nn.Module):
 
 @dataclass(eq=False)
 class Layer:
-    """A layer that ran. ``out`` is what the network went on with, ``uses`` the calls it went into."""
+    """A layer that ran."""
 
     name: str
     module: nn.Module
-    x: torch.Tensor | None
-    z: torch.Tensor
-    out: torch.Tensor
-    source: Layer | None  # the layer whose output, or activation, came in as it was
-    origins: frozenset  # all layers whose output had a part in what came in; None stands for the batch
-    stats: list[float]  # as the rows of Signals, q … dead
-    activation: activations.Activation | None = None
-    uses: int = 0
+    x: torch.Tensor | None  # its input
+    z: torch.Tensor  # its output
+    out: torch.Tensor  # a copy of it, which the network went on with
+    source: Layer | None  # the layer whose output, or activation, is the input
+    origins: frozenset  # all layers whose output had a part in the input; None stands for the batch
+    stats: list[float]  # q, activation_mean, activation_var, correlation, saturated, dead, as in Signals
+    activation: activations.Activation | None = None  # what its output goes into, where that is known
+    uses: int = 0  # how many calls its output went into
     grad_var: float = math.nan
 
     @property
     def unit_axis(self) -> int:
+        """The axis of its output that counts the units."""
         if isinstance(self.module, conv._ConvNd):
             return -1 - len(self.module.kernel_size)
         return 1 if isinstance(self.module, (batchnorm._NormBase, nn.GroupNorm)) else -1
 
-    def followed_by(self, function, before, after) -> None:
+    def followed_by(self, function: activations.Activation, before: np.ndarray, after: torch.Tensor) -> None:
+        """Its output, ``before``, went into ``function``, and ``after`` came out."""
         self.activation = function
         flat = np.abs(function.df(before)) < FLAT * steepest_slope(function)
         units = np.moveaxis(flat, self.unit_axis, -1).reshape(-1, flat.shape[self.unit_axis])
@@ -152,10 +158,12 @@ class Layer:
 
 
 def numbers(t: torch.Tensor) -> np.ndarray:
+    """The entries in float64."""
     return t.detach().to("cpu", torch.float64).numpy()
 
 
-def tensors_in(values):
+def tensors_in(values: Iterable) -> Iterator[torch.Tensor]:
+    """The tensors among ``values``, and in the lists, tuples and dicts among them."""
     for v in values:
         if isinstance(v, torch.Tensor):
             yield v
@@ -164,15 +172,19 @@ def tensors_in(values):
 
 
 class Watch(TorchFunctionMode):
-    """Sees layers by hooks, which are gone on exit, and activations by their calls: F.relu as nn.ReLU."""
+    """A context in which ``module`` runs watched: ``layers`` holds a ``Layer`` for every one that ran.
+
+    Hooks, removed on exit, see the layers; overridden torch functions see the activations, so F.relu is seen
+    as nn.ReLU is.
+    """
 
     def __init__(self, module: nn.Module, inputs: tuple):
         super().__init__()
         self.layers: list[Layer] = []
         self.outputs: dict[int, Layer] = {}  # by id of ``out``, which the layer keeps alive
         self.activated: dict[int, Layer] = {}  # by id of what the activation returned
-        self.origins = {id(t): frozenset([None]) for t in tensors_in(inputs)}  # by id of any result
-        self.alive = []  # the results, so that their ids are theirs
+        self.origins = {id(t): frozenset([None]) for t in tensors_in(inputs)}  # by id of a result
+        self.alive = []  # the results: while they live, no other object takes their ids
         self.handles = [
             m.register_forward_hook(functools.partial(self._ran, name))
             for name, m in module.named_modules()
@@ -185,12 +197,13 @@ class Watch(TorchFunctionMode):
         return super().__exit__(*error)
 
     def _ran(self, name, module, inputs, output):
+        """The hook after a layer's forward."""
         z = output[0] if isinstance(output, tuple) else output
         if not isinstance(z, torch.Tensor) or not z.is_floating_point() or not z.numel():
             return None
-        if not z.requires_grad:  # every parameter before it is frozen
+        if not z.requires_grad:  # where every parameter before it is frozen
             z = z.detach().requires_grad_()
-        out = z.clone()  # what comes next may write into it
+        out = z.clone()  # the next module may write into it
         x = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else None
         source = self.activated.get(id(x)) or self.outputs.get(id(x))
         with np.errstate(all="ignore"):
@@ -215,25 +228,25 @@ class Watch(TorchFunctionMode):
         used = {self.outputs[i] for i in given if i in self.outputs}
         layer = self.outputs.get(id(args[0])) if args else None
         function = _called(func, args, kwargs) if layer else None
-        before = None if function is None else np.array(numbers(args[0]))  # it may be written over
+        before = None if function is None else np.array(numbers(args[0]))  # the call may overwrite it
         result = func(*args, **kwargs)
         results = list(tensors_in([result]))
         for t in results:
             self.origins[id(t)] = origins
         self.alive += results
-        if results:  # not its shape
+        if results:  # a call that returns no tensor, such as size(), is no use
             for one in used:
                 one.uses += 1
         if function is not None:
             with np.errstate(all="ignore"):
                 layer.followed_by(function, before, result)
             self.activated[id(result)] = layer
-            if result is layer.out:  # in place: whoever uses it now uses the activation
+            if result is layer.out:  # in place: from now on it is the activation
                 del self.outputs[id(result)]
         return result
 
     def ran(self) -> list[Layer]:
-        """The layers in order. An output that went into two calls is followed by no one activation."""
+        """The layers in order, without the activation of those whose output went into several calls."""
         for layer in self.layers:
             if layer.uses != 1:
                 layer.activation = None
@@ -242,8 +255,8 @@ class Watch(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def as_it_was(module: nn.Module):
-    """Puts back attributes, parameters, buffers and every random stream, whatever ran inside."""
+def as_it_was(module: nn.Module) -> Iterator[None]:
+    """A context after which attributes, parameters, buffers and all random streams are as before."""
     tables = [
         (table, dict(table))
         for m in module.modules()
@@ -256,7 +269,7 @@ def as_it_was(module: nn.Module):
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
         try:
-            # The pass writes to copies: a backward pass still to come may need the buffers as they are.
+            # The module writes to copies: a pending backward pass of the caller may need the buffers.
             for m in module.modules():
                 m._buffers.update({k: copies[id(b)] for k, b in m._buffers.items() if b is not None})
             yield
@@ -269,13 +282,17 @@ def as_it_was(module: nn.Module):
             with torch.no_grad():
                 for p, saved, requires_grad in parameters:
                     p.requires_grad_(requires_grad)
-                    # NaN is not equal to itself; to write it again would spoil a backward pass to come.
+                    # Only what has changed is written: writing spoils a pending backward pass. NaN equals
+                    # NaN.
                     if not torch.equal(p, saved) and not torch.allclose(p, saved, 0, 0, equal_nan=True):
                         p.copy_(saved)
 
 
 def gradients(layers: list[Layer], output, loss, n: int) -> None:
-    """Mean square of the gradient of one example's loss, at every layer's output."""
+    """Set every layer's ``grad_var``: the mean square of the gradient of one example's loss at its output.
+
+    ``loss`` as in ``diagnose``; ``n``: the number of examples.
+    """
     y = next((t for t in tensors_in([output]) if t.is_floating_point()), None)
     start, scale = None, 1.0
     if callable(loss):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import initkit as ik
+from initkit import initializers
 from initkit.doctor import identify, scan
-from initkit.doctor.audit import alike, wrong_by_itself
+from initkit.doctor.audit import wrong_by_itself
 from initkit.doctor.identify import ALPHA, REASONS
+from initkit.doctor.symmetry import multiples
 
 DRAWN = [
     ("he_normal", {}, "fan_in"),
@@ -41,6 +43,17 @@ def test_a_drawn_tensor_is_recognized(scheme, params, fan, shape):
         assert found.verdict == "fresh"
         assert (scheme, params, fan) in [(m.scheme, pytest.approx(m.params), m.fan) for m in found.matches]
         assert found.ambiguous == (len(found.matches) > 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "law"),
+    [(scheme.initializer.__name__, law) for scheme in initializers.SCHEMES for law in scheme.laws],
+    ids=str,
+)
+def test_every_law_of_the_registry_is_named(name, law):
+    """Seed 0: each a false alarm in at most one of 1,000 cases."""
+    found = identify(ik.get(name)((60, 240), rng=0, **law.params))
+    assert (name, law.params, law.fan) in [(m.scheme, m.params, m.fan) for m in found.matches]
 
 
 EXACT = [
@@ -237,14 +250,14 @@ def test_alike_lines():
     rng = np.random.default_rng(0)
     w = rng.standard_normal((50, 20))
     lines = lambda w: scan.scan_array(w).by_row  # noqa: E731
-    assert alike(lines(w), 20) is None
+    assert multiples(lines(w), 20) is None
     w[[7, 31]] = w[3], -2.5 * w[3]
-    count, first, second = alike(lines(w.astype(np.float32)), 20)
+    count, first, second = multiples(lines(w.astype(np.float32)), 20)
     assert count == 3
     assert {first, second} < {3, 7, 31}
-    assert alike(lines(np.ones((4, 6))), 6)[0] == 4
-    assert alike(lines(rng.standard_normal((1000, 2))), 2) is None  # in a plane directions are soon alike
-    assert alike(lines(np.zeros((4, 6))), 6) is None
+    assert multiples(lines(np.ones((4, 6))), 6)[0] == 4
+    assert multiples(lines(rng.standard_normal((1000, 2))), 2) is None  # in a plane directions are soon alike
+    assert multiples(lines(np.zeros((4, 6))), 6) is None
 
 
 @pytest.mark.parametrize("rounded", [to_bfloat16, np.float16], ids=["bfloat16", "float16"])

@@ -12,10 +12,10 @@ from memory import peak_memory
 
 import initkit as ik
 from initkit.doctor import Identification, Report, audit
-from initkit.doctor.audit import KINDS, wrong_by_itself
+from initkit.doctor.audit import wrong_by_itself
 from initkit.doctor.cli import main, system_language
 from initkit.doctor.identify import REASONS
-from initkit.doctor.report import Finding, said
+from initkit.doctor.report import KINDS, Finding, said
 from initkit.doctor.scan import scan
 from initkit.words import LANGUAGES
 
@@ -149,7 +149,8 @@ def test_every_word_exists(lang, tmp_path):
     for reason in (*REASONS, "empty", "sparse", "quantized"):
         assert "{" not in said(Identification("not_fresh", reason=reason), lang)
     fields = dict.fromkeys(["count", "first", "second", "factor", "gain", "median", "match"], "1")
-    fields |= {"activation": "relu", "wanted": "1.41"}
+    fields |= {"activation": "relu", "wanted": "1.41", "scheme": "he_normal()", "better": "he_normal()"}
+    fields["share"] = "60%"
     for kind in KINDS:
         assert "{" not in Finding(kind, "w", fields).message(lang)
     report = audit(saved(tmp_path, **{"2_weight": SICK["dead_rows"]}), lang=lang)

@@ -12,18 +12,22 @@ import sys
 import tracemalloc
 import zipfile
 
+import formats
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory import peak_memory
 
-from initkit.doctor import files, scan
-from initkit.doctor.files import Unreadable, sources
+from initkit.doctor import checkpoints, scan
+from initkit.doctor.checkpoints import Unreadable, format_names, keras, opened, protocol, raw
+from initkit.doctor.checkpoints.protocol import Bytes
+from initkit.doctor.cli import main
 
 W = np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32)
 KERNEL = np.random.default_rng(1).standard_normal((4, 3, 2, 5)).astype(np.float32)
 FORMATS = [".npy", ".npz", ".safetensors", ".pt", ".pth", ".weights.h5"]
+SINGLE = {".npy"}  # of these, the formats of one matrix
 
 
 def save(path, tensors: dict, **more) -> None:
@@ -55,7 +59,8 @@ def assert_same(found, array, units_last=False):
 
 
 def scans(path) -> dict:
-    return {source.name: source.scan() for source in sources(path)}
+    with opened(path) as sources:
+        return {source.name: source.scan() for source in sources}
 
 
 def refused(path) -> str:
@@ -67,6 +72,25 @@ def refused(path) -> str:
     return e.value.message
 
 
+def test_every_list_of_formats_is_the_registrys(tmp_path, capsys):
+    """To name a new one in README and lesson 07: ``make sync``."""
+    assert sorted(FORMATS) == format_names()
+    (tmp_path / "w.txt").write_bytes(b"w")
+    assert refused(tmp_path / "w.txt") == f"w.txt: none of {', '.join(format_names())}"
+    with pytest.raises(SystemExit):
+        main(["audit", "--help"])
+    assert ", ".join(format_names()) in " ".join(capsys.readouterr().out.split())
+    for path in (formats.ROOT / name for name in formats.LISTS):
+        texts = formats.prose(path)
+        assert any(all(f"`{name}`" in text for name in format_names()) for text in texts), path
+        assert texts == [formats.with_formats(text) for text in texts], path
+
+
+def test_a_suffix_has_one_format():
+    with pytest.raises(ValueError, match=r"\.npz: another format has this suffix"):
+        protocol.register(".npz")(lambda path, data, stack: [])
+
+
 # What is read is what was saved --------------------------------------------------------------------
 
 
@@ -74,15 +98,15 @@ def refused(path) -> str:
 @pytest.mark.parametrize("block", [25, 64, scan.BLOCK])
 def test_every_format_gives_back_what_it_was_given(suffix, block, tmp_path, monkeypatch):
     monkeypatch.setattr(scan, "BLOCK", block)  # rows cut, rows together, all at once
-    tensors = {"w": W} if suffix == ".npy" else {"w": W, "k": KERNEL, "b": W[0]}
+    tensors = {"w": W} if suffix in SINGLE else {"w": W, "k": KERNEL, "b": W[0]}
     save(tmp_path / f"w{suffix}", tensors)
-    keras = suffix == ".weights.h5"
-    found = {source.name: source for source in sources(tmp_path / f"w{suffix}")}
-    assert found.keys() == tensors.keys()
-    for source in sources(tmp_path / f"w{suffix}"):
-        assert source.shape == tensors[source.name].shape
-        assert source.units_last == (keras and len(source.shape) > 1)
-        assert_same(source.scan(), tensors[source.name], source.units_last)
+    is_keras = suffix == ".weights.h5"
+    with opened(tmp_path / f"w{suffix}") as sources:
+        assert {source.name for source in sources} == tensors.keys()
+        for source in sources:
+            assert source.shape == tensors[source.name].shape
+            assert source.units_last == (is_keras and len(source.shape) > 1)
+            assert_same(source.scan(), tensors[source.name], source.units_last)
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8"])
@@ -95,9 +119,9 @@ def test_dtypes_of_numpy(dtype, suffix, tmp_path):
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("array", [W, W.T, KERNEL], ids=["tall", "wide", "kernel"])
-@pytest.mark.parametrize("whole", [0, files.WHOLE])
+@pytest.mark.parametrize("whole", [0, raw.WHOLE])
 def test_fortran_order(suffix, compressed, array, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "WHOLE", whole)
+    monkeypatch.setattr(raw, "WHOLE", whole)
     monkeypatch.setattr(scan, "BLOCK", 64)
     save(tmp_path / f"w{suffix}", {"w": np.asfortranarray(array)}, compressed=compressed)
     backwards = suffix == ".npz" and compressed and array is W
@@ -108,10 +132,10 @@ def test_fortran_order(suffix, compressed, array, whole, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("whole", [0, files.WHOLE])
+@pytest.mark.parametrize("whole", [0, raw.WHOLE])
 def test_torch_views(legacy, whole, tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
-    monkeypatch.setattr(files, "WHOLE", whole)
+    monkeypatch.setattr(raw, "WHOLE", whole)
     monkeypatch.setattr(scan, "BLOCK", 64)
     w = torch.tensor(W)
     views = {
@@ -162,7 +186,7 @@ def test_float8_tables_are_those_of_torch():
     codes = np.arange(256, dtype=np.uint8)
     for key, dtype in (("F8_E4M3", torch.float8_e4m3fn), ("F8_E5M2", torch.float8_e5m2)):
         expected = torch.tensor(codes).view(dtype).float().numpy()
-        np.testing.assert_array_equal(files.NUMBERS[key].of(codes).astype(np.float32), expected)
+        np.testing.assert_array_equal(raw.NUMBERS[key].of(codes).astype(np.float32), expected)
 
 
 def test_keras_links_are_not_followed_and_loops_end(tmp_path):
@@ -195,11 +219,11 @@ def test_keras_chunks_and_what_was_never_written(tmp_path):
 
 def test_keras_chunks_are_unpacked_a_part_at_a_time(tmp_path, monkeypatch):
     h5py = pytest.importorskip("h5py")
-    program = files.Path(files.__file__).with_name("_hdf5.py").read_text(encoding="utf-8")
+    program = keras.Path(keras.__file__).with_name("_hdf5.py").read_text(encoding="utf-8")
     (tmp_path / "_hdf5.py").write_text(program.replace("WHOLE = 2**27", "WHOLE = 500"), encoding="utf-8")
-    monkeypatch.setattr(files, "__file__", str(tmp_path / "files.py"))
-    asked, hdf5 = [], files._hdf5
-    monkeypatch.setattr(files, "_hdf5", lambda path, *which: asked.append(which) or hdf5(path, *which))
+    monkeypatch.setattr(keras, "__file__", str(tmp_path / "keras.py"))
+    asked, hdf5 = [], keras.ask_hdf5
+    monkeypatch.setattr(keras, "ask_hdf5", lambda path, *which: asked.append(which) or hdf5(path, *which))
     tensors = {"w": W, "k": KERNEL[:, :2], "b": W.ravel()[:175]}
     with h5py.File(tmp_path / "w.h5", "w") as f:
         for (name, tensor), chunks in zip(tensors.items(), [(5, 3), (1, 1, 2, 5), (50,)], strict=True):
@@ -211,7 +235,7 @@ def test_keras_chunks_are_unpacked_a_part_at_a_time(tmp_path, monkeypatch):
             if hasattr(found[name], sums):
                 expected = getattr(scan.scan_array(np.ascontiguousarray(tensor), units_last=True), sums)
                 np.testing.assert_allclose(getattr(found[name], sums), expected, rtol=1e-9)
-    monkeypatch.setattr(files, "LOOKED_AT", 200)
+    monkeypatch.setattr(keras, "LOOKED_AT", 200)
     assert scans(tmp_path / "w.h5")["w"].n == 200
     with h5py.File(tmp_path / "w.h5", "w") as f:  # each chunk is small, and those beside each other are not
         f.create_dataset("w", data=W, chunks=(30, 1))
@@ -247,7 +271,7 @@ def test_what_is_no_floating_point_number_is_passed_over(tmp_path):
     assert "not floating-point" in refused(tmp_path / "i.npy")
 
 
-@pytest.mark.parametrize("suffix", FORMATS[1:])
+@pytest.mark.parametrize("suffix", [suffix for suffix in FORMATS if suffix not in SINGLE])
 def test_nothing_to_see_and_nan(suffix, tmp_path):
     path = tmp_path / f"w{suffix}"
     tensors = {"none": np.zeros((0, 3), np.float32), "one": np.float32(3) * np.ones(()), "nan": W * np.nan}
@@ -262,8 +286,9 @@ def test_only_what_a_format_needs_is_imported(tmp_path):
     save(tmp_path / "w.npz", {"w": W})
     code = f"""if True:
         import sys
-        from initkit.doctor import files
-        print([s.scan().n for s in files.sources({str(tmp_path / "w.npz")!r})])
+        from initkit.doctor import checkpoints
+        with checkpoints.opened({str(tmp_path / "w.npz")!r}) as sources:
+            print([s.scan().n for s in sources])
         print({{"torch", "h5py", "safetensors"}} & set(sys.modules))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout == "[600]\nset()\n"
@@ -316,7 +341,7 @@ def test_what_libraries_take_of_a_large_machine_is_not_the_files(tmp_path, monke
     (tmp_path / "sitecustomize.py").write_text(taken, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert_same(scans(tmp_path / "w.h5")["w"], W, units_last=True)
-    folder = os.path.dirname(files.__file__)
+    folder = os.path.dirname(keras.__file__)
     code = (
         f"import sys; sys.path.append({folder!r}); import _hdf5; _hdf5._limit(); bytearray(int(sys.argv[1]))"
     )
@@ -329,8 +354,8 @@ def test_a_slow_machine_makes_no_broken_file(tmp_path, monkeypatch):
     pytest.importorskip("h5py")
     save(tmp_path / "w.h5", {"w": W})
     (tmp_path / "_hdf5.py").write_text("import time; time.sleep(600)", encoding="utf-8")
-    monkeypatch.setattr(files, "__file__", str(tmp_path / "files.py"))
-    monkeypatch.setattr(files, "HDF5_SECONDS", 0.1)
+    monkeypatch.setattr(keras, "__file__", str(tmp_path / "keras.py"))
+    monkeypatch.setattr(keras, "SECONDS", 0.1)
     assert refused(tmp_path / "w.h5") == "w.h5 was given up: HDF5 has not read it in 0.1 s"
 
 
@@ -368,10 +393,8 @@ def test_what_only_unix_has_is_not_a_file(tmp_path):
 def test_a_file_closes_when_its_tensors_were_read(tmp_path):
     for suffix in (".npy", ".npz", ".safetensors"):
         save(tmp_path / f"w{suffix}", {"w": W})
-        found = sources(tmp_path / f"w{suffix}")
-        source = next(found)
-        assert source.scan().n == W.size
-        found.close()
+        with opened(tmp_path / f"w{suffix}") as (source,):
+            assert source.scan().n == W.size
         with pytest.raises(Unreadable):
             source.scan()
     gc.collect()  # a file that was left open warns here
@@ -557,7 +580,7 @@ def test_a_torch_shape_larger_than_its_data(tmp_path):
 
 
 def test_zip_bombs(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "FREE", 2**25)
+    monkeypatch.setattr(checkpoints, "FREE", 2**25)
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as z, z.open("w.npy", "w") as f:
         f.write(npy((2**12, 2**12)))
         for _ in range(2**2):
@@ -613,8 +636,8 @@ def test_names_of_keras_can_be_printed(tmp_path):
 def test_a_sparse_file_of_ten_gigabytes(tmp_path, monkeypatch):
     """Of which a ten-thousandth is read, in as many reads as there are blocks."""
     monkeypatch.setattr(scan, "LOOKED_AT", 2**24)
-    reads, read = [], files._Bytes.read
-    monkeypatch.setattr(files._Bytes, "read", lambda self, *part: reads.append(part[1]) or read(self, *part))
+    reads, read = [], Bytes.read
+    monkeypatch.setattr(Bytes, "read", lambda self, *part: reads.append(part[1]) or read(self, *part))
     with open(tmp_path / "w.npy", "wb") as f:
         f.write(npy((25 * 10**4, 10**4)))
         f.truncate(f.tell() + 10**10)
@@ -638,7 +661,7 @@ def test_a_file_that_crashes_hdf5_is_one_line(tmp_path, monkeypatch):
     program = tmp_path / "_hdf5.py"
     crash = "import os, signal; os.write(1, b'loaded\\n'); os.kill(os.getpid(), signal.SIGSEGV)"
     program.write_text(crash, encoding="utf-8")
-    monkeypatch.setattr(files, "__file__", str(tmp_path / "files.py"))
+    monkeypatch.setattr(keras, "__file__", str(tmp_path / "keras.py"))
     assert "crashed" in refused(tmp_path / "w.h5")
 
 
@@ -685,7 +708,7 @@ def edited(good: bytes, changes) -> bytes:
 
 def fuzz(tmp_path, suffix, examples, **more):
     path = tmp_path / f"good{suffix}"
-    save(path, {"w": W[:4, :5]} if suffix == ".npy" else {"w": W[:4, :5], "v": W[:3, 0]}, **more)
+    save(path, {"w": W[:4, :5]} if suffix in SINGLE else {"w": W[:4, :5], "v": W[:3, 0]}, **more)
     good, path = path.read_bytes(), tmp_path / f"broken{suffix}"
 
     said = []
@@ -702,8 +725,7 @@ def fuzz(tmp_path, suffix, examples, **more):
         path.write_bytes(edited(good, changes))
         try:
             with np.errstate(all="ignore"):
-                for source in sources(path):
-                    source.scan()
+                scans(path)
         except Unreadable as e:
             said.append(e.message)
 

@@ -22,8 +22,7 @@ from torch import nn  # noqa: E402
 import initkit as ik  # noqa: E402
 import initkit.doctor  # noqa: E402 - the lines that findings propose name it
 from initkit.doctor import Finding, Report, apply, diagnose  # noqa: E402
-from initkit.doctor.audit import KINDS  # noqa: E402
-from initkit.doctor.torch_modules import _WEIGHT  # noqa: E402
+from initkit.doctor.report import KINDS  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -332,12 +331,12 @@ def test_broken_symmetry_zeros_dead_rows_and_nan():
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_every_kind_has_a_plain_name_words_and_a_place_in_the_schema(lang):
-    assert all(kind.isidentifier() for kind in _WEIGHT)
+    assert all(kind.isidentifier() for kind in KINDS)
     said = re.findall(r"[a-z_]+", Report.to_dict.__doc__.partition("Kinds:")[2])
-    assert {*KINDS, *_WEIGHT} <= set(said)
+    assert set(KINDS) <= set(said)
     fields = dict.fromkeys(["first", "second", "count", "factor", "activation", "scheme", "better"], "1")
-    fields |= {"share": "60%", "gain": "1", "wanted": "1.41"}
-    assert all("{" not in Finding(kind, "w", fields).message(lang) for kind in _WEIGHT)
+    fields |= {"share": "60%", "gain": "1", "wanted": "1.41", "median": "1", "match": "he_normal()"}
+    assert all("{" not in Finding(kind, "w", fields).message(lang) for kind in KINDS)
 
 
 def test_dead_and_saturated_layers():

@@ -156,3 +156,42 @@ def test_equal_bins_are_counted_as_any_bins_are():
         signals._shares(values[1:], uneven).tolist()
         == (np.histogram(np.clip(values[1:], -1, 1), uneven)[0] / 9999).tolist()
     )
+
+
+def _signals(q, grad_var=None):
+    """Of hidden layers with these mean squares; the linear output, the last entry, says nothing."""
+    rest = [np.zeros(len(q) + 1)] * 5
+    back = None if grad_var is None else np.append(grad_var, 1e30)
+    return signals.Signals(np.append(q, 1e30), *rest, back)
+
+
+def test_the_fate_of_a_signal_is_its_change_end_to_end():
+    found = signals.fate(_signals([1.0, 0.1, 0.01], [200.0, 3.0, 1.0]))
+    assert (found.signal.change, found.signal.verdict) == (0.01, "kept")  # by just the factor that may be
+    assert found.signal.a_layer == pytest.approx(0.1)
+    assert (found.gradient.change, found.gradient.verdict) == (200.0, "explodes")
+    assert found.gradient.a_layer == pytest.approx(200**0.5)
+    assert not found.kept
+    assert signals.fate(_signals([1.0, 100.0], [1.0, 50.0])).kept
+    assert signals.fate(_signals([1.0, 0.0099])).signal.verdict == "vanishes"
+
+
+def test_what_was_lost_or_overflowed_has_a_fate_too():
+    def verdicts(q, grad_var):
+        found = signals.fate(_signals(np.array(q), np.array(grad_var)))
+        return found.signal.verdict, found.gradient.verdict
+
+    assert verdicts([0.0, 0.0], [0.0, 0.0]) == ("vanishes", "vanishes")
+    assert verdicts([1.0, np.inf], [np.nan, np.nan]) == ("explodes", "explodes")
+    assert verdicts([np.inf, np.nan], [1e-9, 1.0]) == ("explodes", "vanishes")
+
+
+def test_without_a_loss_the_gradients_fate_is_unknown():
+    found = signals.fate(_signals([1.0, 2.0]))
+    assert (found.gradient.verdict, found.kept) == ("unknown", True)
+
+
+def test_one_layer_has_nothing_to_lose():
+    found = signals.fate(ik.measure(ik.MLP([4, 3], rng=0), X, LABELS))
+    assert found.kept
+    assert found.signal.change == found.signal.a_layer == 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import activations, datasets, initializers, plots
 from ...network import MLP
-from ...signals import changes, measure
+from ...signals import fate, measure
 from ...theory import seen_and_predicted
 from ...training import iterate
 from ...widgets import controls
@@ -29,6 +29,9 @@ SCHEMES = {  # from the activation's name to an initializer
 }
 
 
+FATES = {"vanishes": "fades", "kept": "kept", "explodes": "grows"}  # by verdict, what the card calls it
+
+
 class VerdictCard(plots.TrainingAndSignals):
     """The same, theory over measurement, and below it in words: predicted, measured, trained."""
 
@@ -44,11 +47,10 @@ class VerdictCard(plots.TrainingAndSignals):
     def update(self, name, signals, history, others, predicted):
         super().update(name, signals, history, others, predicted)
         for row, said in zip(self.rows, (predicted, signals), strict=True):
-            words = {}
-            for way, change in changes(said).items():
-                kept = "kept" if change <= answers.LEVEL else "grows"
-                fate = "fades" if change < 1 / answers.LEVEL else kept
-                words[way] = self.text(f"fate.{fate}", change=f"{change:.2g}")
+            words = {
+                way: self.text(f"fate.{FATES[passage.verdict]}", change=f"{passage.change:.2g}")
+                for way, passage in plots.passages(said).items()
+            }
             row.set_text(self.text("fate.passage", **words))
 
 
@@ -95,15 +97,13 @@ def _on_the_hilltop(answer):
     if refused:
         return refused
     data, draw = datasets.digits(), functools.partial(initializers.he_normal, gain=g)
-    passed = []  # changes of signal and gradient, a row a net
+    verdicts = []  # on signal and gradient, a row a net
     for seed in range(10):
         net = MLP([64, *[100] * 39, 10], "gelu", draw, rng=seed)
-        seen = measure(net, data.x_train[:200], data.y_train[:200])
-        passed.append([*changes(seen).values()])
-    # 0/0 where all is lost, inf − inf where all has overflowed.
-    passed = np.nan_to_num(passed, nan=0 if g < 1 else np.inf)
-    lost, grown = passed < 1 / answers.LEVEL, passed > answers.LEVEL
-    kept = ~(lost | grown)
+        found = fate(measure(net, data.x_train[:200], data.y_train[:200]))
+        verdicts.append((found.signal.verdict, found.gradient.verdict))
+    verdicts = np.array(verdicts)
+    kept, lost, grown = (verdicts == verdict for verdict in ("kept", "vanishes", "explodes"))
     fields = {"kept": kept.all(axis=1).sum(), "signal": kept[:, 0].sum(), "gradient": kept[:, 1].sum()}
     if fields["kept"] >= 7:
         return "right", fields

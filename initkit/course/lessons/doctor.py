@@ -13,7 +13,7 @@ from ...doctor.audit import audit, wrong_by_itself
 from ...doctor.identify import identify
 from ...doctor.scan import scan_array
 from ...network import MLP, lsuv
-from ...signals import Signals, changes
+from ...signals import Signals, fate
 from ...theory import seen_and_predicted
 from ...widgets import controls
 from ...words import text
@@ -122,12 +122,12 @@ def diagnosis(net: MLP, seen: Signals) -> tuple[str, dict]:
     )
     if alike:
         return "symmetric", {"layers": alike}
-    steps = seen.depth - 2
-    passed = dict(zip(("signal", "gradient"), changes(seen).values(), strict=True))
-    each = {way: f"{change ** (1 / steps):.2g}" for way, change in passed.items()}
-    if min(passed.values()) < 1 / answers.LEVEL:
-        return "vanishing", each
-    return ("exploding", each) if max(passed.values()) > answers.LEVEL else ("healthy", {})
+    found = fate(seen)
+    if found.kept:
+        return "healthy", {}
+    each = {"signal": f"{found.signal.a_layer:.2g}", "gradient": f"{found.gradient.a_layer:.2g}"}
+    vanishes = "vanishes" in (found.signal.verdict, found.gradient.verdict)
+    return ("vanishing" if vanishes else "exploding"), each
 
 
 @exercise("07.1")

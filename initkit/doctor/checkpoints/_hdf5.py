@@ -1,32 +1,31 @@
-"""Where the tensors of an HDF5 file lie. Run on its own, in a process that may die.
+"""A program that finds the tensors of an HDF5 file, and may die of it. It imports nothing of initkit.
 
-The HDF5 library can be crashed by bytes that were made up: of 5,000 files with a few bytes changed, 11
-crashed HDF5 2.0. This process finds the tensors, ``files`` reads them. ``python -P _hdf5.py FILE`` writes a
-line of JSON for each, ``python -P _hdf5.py FILE 3 0 100`` the bytes of the fourth from 0 to 100 along its
-first axis; either after the line "loaded": where that is missing, h5py could not be loaded and the file was
-not opened. It imports nothing of initkit.
+Bytes that somebody made up can crash the HDF5 library: of 5,000 files with a few bytes changed, 11 crashed
+HDF5 2.0. So ``keras`` runs this file as a process of its own. ``python -P _hdf5.py FILE`` writes one line of
+JSON a tensor; ``python -P _hdf5.py FILE 3 0 100`` writes the bytes of rows 0 to 100 of the fourth tensor. The
+line "loaded" comes before either; without it h5py could not be loaded, and the file was not opened.
 """
 
 import json
 import math
 import sys
 
-TENSORS = 2**17  # in a file, and groups
-WHOLE = 2**27  # bytes that are unpacked together, of a tensor in chunks
-MEMORY, SECONDS = 2**31, 60  # that this process may take for a file
+TENSORS = 2**17  # tensors and groups in a file
+WHOLE = 2**27  # bytes that are unpacked at once, of a tensor in chunks
+MEMORY, SECONDS = 2**31, 60  # bytes, and seconds of computing, that one file may cost
 
 
 def tensors(h5py, path):
     """({name, shape, dtype, at, rows}, dataset) of each tensor.
 
-    ``at``: where it lies. None: only HDF5 knows, and is to be asked for so many ``rows`` of it together.
+    ``at``: where its entries lie in the file; None where only HDF5 can unpack them, ``rows`` rows at a time.
     """
     with h5py.File(path, "r", locking=False) as file:
         seen, waiting, count = set(), [file], 0
         while waiting:
             group = waiting.pop()
             place = h5py.h5o.get_info(group.id).addr
-            if place in seen:  # a group may hold itself
+            if place in seen:  # a group may contain itself
                 continue
             seen.add(place)
             inner = []
@@ -35,7 +34,7 @@ def tensors(h5py, path):
                 if count > TENSORS:
                     raise ValueError(f"it holds more than {TENSORS} objects")
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                    continue  # elsewhere in the file, or in another
+                    continue  # a link, to somewhere in this file or to another file
                 item = group[name]
                 if isinstance(item, h5py.Group):
                     inner.append(item)
@@ -53,8 +52,8 @@ def _described(h5py, item) -> dict:
     written = item.id.get_storage_size() and found["at"] is not None
     if made.get_layout() == h5py.h5d.CONTIGUOUS and written:
         return found
-    # In chunks, or packed: Keras never does so, and what a chunk unpacks to is only known afterwards.
-    # Chunks beside each other are unpacked together, so that each is once.
+    # In chunks, perhaps compressed. Keras never writes so, and how large a chunk is shows only once it is
+    # unpacked. All chunks that share a row are read together, so that each is unpacked once.
     filters = {made.get_filter(i)[0] for i in range(made.get_nfilters())}
     known = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
     tall = min(item.chunks[0], item.shape[0]) if item.chunks else 1
@@ -66,7 +65,7 @@ def _described(h5py, item) -> dict:
 
 
 def _limit() -> None:
-    """For the file alone: what the libraries took already, which grows with the machine, does not count."""
+    """Limit time and memory for the file alone. What the libraries took before, it may take beside that."""
     try:
         import resource
     except ImportError:  # Windows has none
@@ -75,12 +74,13 @@ def _limit() -> None:
     if sys.platform == "linux":
         limits[resource.RLIMIT_AS] = _taken(resource.getpagesize()) + MEMORY
     for limit, most in limits.items():
-        hard = resource.getrlimit(limit)[1]  # of the user, which may be lower and cannot be raised
+        hard = resource.getrlimit(limit)[1]  # the user's own limit may be lower, and cannot be raised
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(limit, (most, most))
 
 
 def _taken(page: int) -> int:
+    """Bytes of addresses that this process has now. ``page``: bytes a page."""
     try:
         with open("/proc/self/statm", encoding="ascii") as sizes:
             return int(sizes.read().split()[0]) * page
@@ -89,6 +89,7 @@ def _taken(page: int) -> int:
 
 
 def main(path, which=None, start=0, stop=0) -> int:
+    """Answer as the module's docstring says; exit status 1, and why on stderr, where that fails."""
     try:
         import h5py
         import numpy as np
@@ -105,7 +106,9 @@ def main(path, which=None, start=0, stop=0) -> int:
             elif i == int(which):
                 part = slice(int(start), int(stop)) if item.shape else ()
                 shape = np.broadcast_to(False, item.shape)[part].shape
-                entries = np.zeros(shape, item.dtype)  # HDF5 may leave alone what was never written
+                entries = np.zeros(
+                    shape, item.dtype
+                )  # HDF5 may leave entries that were never written as they are
                 item.read_direct(entries, part)
                 sys.stdout.buffer.write(entries.tobytes())
     except Exception as e:

@@ -1,7 +1,6 @@
 """What a layer's bias tells of its weight: training that the weight alone does not show."""
 
 import json
-import sys
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -10,10 +9,12 @@ import pytest
 
 import initkit as ik
 from initkit.doctor import audit, identify
-from initkit.doctor.company import bias_of, worn
+from initkit.doctor.bias_evidence import trained_by_bias
+from initkit.doctor.checkpoints import Source
 from initkit.doctor.identify import ALPHA
 from initkit.doctor.report import said
 from initkit.doctor.scan import scan_array
+from initkit.doctor.survey import bias_of
 from initkit.words import LANGUAGES
 
 DIGITS = ik.datasets.digits()
@@ -145,7 +146,7 @@ def alarm(rng) -> bool:
             source = SimpleNamespace(name=name, shape=shapes[name], units_last=False)
             yield source, scan_array(rng.standard_normal(shapes[name], np.float32))
 
-    return bool(worn(biases, read))
+    return bool(trained_by_bias(biases, read))
 
 
 def test_false_alarms_are_as_rare_as_said():
@@ -162,7 +163,7 @@ def test_pytorchs_biases_are_fresh():
     for _ in range(2000):
         fan, n = int(np.exp(rng.uniform(0, 7))), int(rng.integers(2, 300))
         bias = rng.uniform(-(fan**-0.5), fan**-0.5, n).astype(np.float32)
-        alarms += bool(worn({"fc.weight": (scan_array(bias), (fan,))}, lambda names: ()))
+        alarms += bool(trained_by_bias({"fc.weight": (scan_array(bias), (fan,))}, lambda names: ()))
     assert alarms < 9
 
 
@@ -259,14 +260,15 @@ def test_a_bias_that_came_back_through_the_weights(tmp_path, shape, units_last, 
 
 
 def test_weights_are_read_again_only_where_biases_are_drawn(tmp_path, monkeypatch):
-    module, count = sys.modules["initkit.doctor.audit"], []  # the package has a function of that name
-    read = module.sources
-    monkeypatch.setattr(module, "sources", lambda path: count.append(path) or read(path))
+    count, scan = [], Source.scan
+    monkeypatch.setattr(Source, "scan", lambda source: count.append(source.name) or scan(source))
     fresh = ik.MLP([9, 40, 30], rng=0)
     for arrays, times in ((named(fresh), 1), (drawn([9, 40, 30], 0.1, np.random.default_rng(0)), 2)):
         count.clear()
         audit(saved(tmp_path, arrays))
-        assert len(count) == times
+        assert {name: count.count(name) for name in arrays} == {
+            name: times if name.endswith("weight") else 1 for name in arrays
+        }
 
 
 def _forget(net):
@@ -312,7 +314,7 @@ def test_a_rounded_bound_of_a_recurrent_layer():
         bias[0], bias[hidden : 2 * hidden] = hidden**-0.5, 1
         biases[f"rnn{k}.weight_ih_l0"] = scan_array(rounded(bias)), (hidden,)
         assert rounded(bias)[0] > hidden**-0.5
-    assert worn(biases, lambda names: ()) == set()
+    assert trained_by_bias(biases, lambda names: ()) == set()
 
 
 def test_the_coarsest_rounding_of_a_file_counts():
@@ -321,7 +323,7 @@ def test_the_coarsest_rounding_of_a_file_counts():
     gates[40:80] = 1
     biases = {"fc.weight": (scan_array(rounded(np.array([0.3, -0.3]))), ())}
     biases["rnn.weight_ih_l0"] = scan_array(gates), (40,)
-    assert worn(biases, lambda names: ()) == set()
+    assert trained_by_bias(biases, lambda names: ()) == set()
 
 
 def test_a_recurrent_bias_before_its_weight(tmp_path):

@@ -1,0 +1,210 @@
+"""What a checkpoint format is: a function from an open file to its tensors, registered by suffix.
+
+A format is one module of this package::
+
+    @register(".toy")
+    def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
+        ...
+
+``path`` says how to name the file in messages, and ``data`` reads its bytes. ``stack``
+closes, once all tensors have been looked at, whatever is pushed onto it. The function reads names, shapes and
+places, never the entries: those are read later, a block at a time, by ``Source.scan``. ``raw.tensor`` makes a
+``Source`` of entries that lie in ``data`` as they are. Whatever the function raises reaches the reader as one
+line; ``Unreadable`` reaches it in its own words.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ..scan import Scan, matrix_shape, scan
+
+TENSORS = 2**17  # in a file
+HEADER = 2**24  # bytes of names and shapes in a file
+CUT = "cut short: it ends before its tensors do"
+
+
+class Unreadable(ValueError):
+    """A file that cannot be read as a checkpoint; ``message`` says why in one printable line."""
+
+    def __init__(self, message: str):
+        self.message = printable(message)
+        super().__init__(self.message)
+
+
+def printable(name: object) -> str:
+    """``name`` as one line without control characters, of at most 300 characters."""
+    name = os.fsdecode(name) if isinstance(name, bytes) else str(name)
+    name = name if len(name) <= 300 else name[:299] + "…"
+    if name.isprintable():  # nearly always, and a file may have many
+        return name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+class Bytes:
+    """``size`` bytes of a file, from ``start`` on. ``forward_only``: whether reading backwards is slow."""
+
+    forward_only = False
+
+    def __init__(self, file: io.RawIOBase, start: int, size: int):
+        self.file, self.start, self.size = file, start, size
+
+    def read(self, at: int, count: int) -> bytearray:
+        """``count`` bytes from ``at`` on, counted from ``start``; Unreadable beyond the end."""
+        self.file.seek(self.part(at, count).start)
+        data = bytearray(count)
+        view = memoryview(data)
+        while view:
+            got = self.file.readinto(view)
+            if not got:
+                raise Unreadable(CUT)
+            view = view[got:]
+        return data
+
+    def part(self, start: int, size: int) -> Bytes:
+        """``size`` of these bytes, from ``start`` on."""
+        if start < 0 or start + size > self.size:
+            raise Unreadable(CUT)
+        return Bytes(self.file, self.start + start, size)
+
+    def close(self) -> None:
+        """Nothing is left open: the file is closed by whoever opened it."""
+
+
+class Block(NamedTuple):
+    """A part of a tensor's matrix, and where its upper left entry lies."""
+
+    entries: np.ndarray
+    row: int
+    column: int
+
+
+Blocks = Callable[[tuple[int, int]], Iterable[Block]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tensor in a file, whose entries have not been read yet.
+
+    Attributes
+    ----------
+    name : str
+        As it can be printed.
+    shape : tuple of int
+    units_last : bool
+        Whether its last axis counts the units, as in Keras; else the first does, as in PyTorch.
+    nbytes : int
+        How many bytes the entries take, as the file declares.
+    unread : str or None
+        Why the entries cannot be read: "sparse" or "quantized"; None where they can.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    units_last: bool
+    nbytes: int
+    _blocks: Blocks | None = field(repr=False)  # the entries, for a matrix of this shape; None: not read
+    _epsilon: float = 0.0  # to which relative precision the entries were rounded
+    unread: str | None = None
+
+    def scan(self) -> Scan | None:
+        """Read the entries once, in blocks; None where there is no entry, or none can be read.
+
+        Raises Unreadable where the file does not hold what it declared.
+        """
+        if 0 in self.shape or self._blocks is None:
+            return None
+        shape = matrix_shape(self.shape, self.units_last)
+        return scan(self._readable(shape), shape, self.shape[-1] if len(self.shape) > 2 else 1, self._epsilon)
+
+    def _readable(self, shape) -> Iterator[Block]:
+        with one_line(f"{self.name} cannot be read"):
+            yield from self._blocks(shape)
+
+
+class Reader(Protocol):
+    """The function that makes a format, as the module's docstring describes it."""
+
+    def __call__(self, path: Path, data: Bytes, stack: ExitStack) -> list[Source]: ...
+
+
+READERS: dict[str, Reader] = {}  # by suffix, in small letters
+_NAMES: list[str] = []
+
+
+def register(*suffixes: str, name: str | None = None) -> Callable[[Reader], Reader]:
+    """Decorator: files with these suffixes are read by the function.
+
+    Parameters
+    ----------
+    *suffixes : str
+        With their dots, in small letters: ".pt", ".pth".
+    name : str, optional
+        How the lists of formats call it, where that is not the suffix: ".weights.h5" for ".h5".
+
+    Raises
+    ------
+    ValueError
+        For a suffix that another format has.
+    """
+
+    def registered(read: Reader) -> Reader:
+        if taken := [suffix for suffix in suffixes if suffix in READERS]:
+            raise ValueError(f"{', '.join(taken)}: another format has this suffix")
+        READERS.update(dict.fromkeys(suffixes, read))
+        _NAMES.extend([name] if name else suffixes)
+        return read
+
+    return registered
+
+
+def format_names() -> list[str]:
+    """The formats that the doctor reads, as every list of them says: [".npy", ".npz", …]."""
+    return sorted(_NAMES)
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Turn whatever a parser raises on damaged or forged bytes into an Unreadable of one line."""
+    try:
+        yield
+    except Unreadable:
+        raise
+    except Exception as e:
+        said = (getattr(e, "strerror", None) or str(e)).strip() or type(e).__name__
+        raise Unreadable(f"{what}: {said.splitlines()[0]}") from e
+
+
+def needed(package: str, extra: str) -> ModuleType:
+    """The imported ``package``; Unreadable, with what to install, where it is missing or does not load."""
+    try:
+        return __import__(package)
+    except ModuleNotFoundError as e:
+        if e.name == package:
+            raise missing(package, extra) from None
+        raise cannot_load(package, e) from e
+    except Exception as e:  # a package beside another version of NumPy may raise anything
+        raise cannot_load(package, e) from e
+
+
+def missing(package: str, extra: str) -> Unreadable:
+    """``package`` is not installed; ``initkit[extra]`` brings it."""
+    return Unreadable(f'needs {package}: pip install "initkit[{extra}]"')
+
+
+def cannot_load(package: str, why: object) -> Unreadable:
+    """``package`` is installed and fails to load, which says nothing about the file."""
+    why = (str(why).strip() or type(why).__name__).splitlines()[0]
+    return Unreadable(
+        f"{package} is installed but cannot be loaded ({why[:200]}): the file was not looked at; "
+        f"pip install --upgrade {package}, so that it fits the NumPy beside it"
+    )

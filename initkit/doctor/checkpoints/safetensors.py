@@ -1,0 +1,37 @@
+"""safetensors: the length of a JSON header, the header with names, dtypes, shapes and places, the entries."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+from .protocol import HEADER, Bytes, Source, Unreadable, needed, printable, register
+from .raw import NUMBERS, tensor
+
+
+@register(".safetensors")
+def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
+    """The tensors of dtypes that ``raw.NUMBERS`` names; the safetensors package checks the header."""
+    safetensors = needed("safetensors", "doctor")
+    length = int.from_bytes(data.read(0, 8), "little")
+    if length > min(HEADER, data.size - 8):
+        raise Unreadable(f"{path.name} is not a .safetensors file: a header of {length} bytes")
+    with safetensors.safe_open(path, framework="numpy"):
+        pass  # it raises where shapes do not agree with places, or these with the file's length
+    header = json.loads(data.read(8, length), object_pairs_hook=_no_two)
+    header.pop("__metadata__", None)
+    return [
+        tensor(
+            printable(name), tuple(t["shape"]), NUMBERS[t["dtype"]], data, 8 + length + t["data_offsets"][0]
+        )
+        for name, t in header.items()
+        if t["dtype"] in NUMBERS
+    ]
+
+
+def _no_two(pairs: list) -> dict:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Unreadable("two tensors have the same name")
+    return found
