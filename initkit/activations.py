@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -11,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import scipy
 
-from .arguments import Array, Elementwise, Real, is_number
+from .arguments import Array, Elementwise, Real, is_finite
 
 SQRT_2PI = np.sqrt(2 * np.pi)
 
@@ -133,7 +132,7 @@ def _mish(x: Array) -> tuple[Array, Array]:
 
 
 def _check_finite(name: str, value: object) -> None:
-    if not (is_number(value) and math.isfinite(value)):
+    if not is_finite(value):
         raise ValueError(f"{name} must be a finite number, not {value!r}")
 
 
@@ -237,7 +236,7 @@ NAMES = {
         mish, erf, softsign,
     )
 }  # fmt: skip
-# Other libraries' names: for no activation, PyTorch's calculate_gain takes the kind of layer; Keras says swish.
+# Other libraries' names: PyTorch's calculate_gain calls no activation by the kind of layer, Keras says swish.
 ALIASES = dict.fromkeys(
     ("linear", *(f"conv{n}d" for n in (1, 2, 3)), *(f"conv_transpose{n}d" for n in (1, 2, 3))), "identity"
 ) | {"swish": "silu"}
@@ -398,8 +397,8 @@ _TORCH_GAINS = {"identity": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": 2**0.5, 
 def gain(activation: ActivationLike, convention: Literal["exact", "torch"] = "exact") -> float:
     """The factor of a weight's standard deviation that keeps a signal's size through the activation.
 
-    ``gain = 1 / √E[f(z)²]``, z ~ N(0, 1). With ``Var[W] = gain²/fan_in`` the pre-activations keep a mean square
-    of 1. Taught in lesson 05.
+    ``gain = 1 / √E[f(z)²]``, z ~ N(0, 1). With ``Var[W] = gain²/fan_in`` the pre-activations keep their mean
+    square, 1. Taught in lesson 05.
 
     Parameters
     ----------

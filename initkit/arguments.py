@@ -6,6 +6,7 @@ for 1 and 0.
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable, Iterable
 from operator import index
@@ -59,6 +60,18 @@ def is_number(value: object) -> TypeGuard[Real]:
     (True, True, False, False)
     """
     return isinstance(value, numbers.Real) and not is_bool(value)
+
+
+def is_finite(value: object) -> TypeGuard[Real]:
+    """Whether ``value`` is a real number that float64 can hold.
+
+    >>> is_finite(0.5), is_finite(np.inf), is_finite(10**400), is_finite("2")
+    (True, False, False, False)
+    """
+    try:
+        return is_number(value) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def whole(value: Any) -> int:
