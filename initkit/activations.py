@@ -242,6 +242,28 @@ ALIASES = dict.fromkeys(
 ) | {"swish": "silu"}
 
 
+def _applied(name: str, f: Elementwise, x: Array) -> Array:
+    """f(x) of a reader's function; the error for what is no elementwise function names the activation."""
+    try:
+        values = np.asarray(f(x))
+    except TypeError as error:
+        raise TypeError(
+            f"activation: {name!r} must take and return an array of real numbers: {error}"
+        ) from error
+    if values.dtype.kind not in "buif":
+        raise TypeError(
+            f"activation: {name!r} must take and return an array of real numbers: it returns {values.dtype}"
+        )
+    if values.shape != x.shape:
+        raise ValueError(f"activation returned shape {values.shape} for an argument of shape {x.shape}")
+    return values
+
+
+def _checked(name: str, f: Elementwise) -> Elementwise:
+    checked = isinstance(f, functools.partial) and f.func is _applied
+    return f if checked else functools.partial(_applied, name, f)
+
+
 def _central_difference(f: Elementwise) -> Elementwise:
     """f' from f alone, in float64: its error, of order h², is far below float32's rounding."""
     h = 1e-5
@@ -290,7 +312,8 @@ def get(activation: ActivationLike) -> Activation:
         return leaky_relu(activation[1])
     if callable(activation):
         name = getattr(activation, "__name__", type(activation).__name__)
-        return Activation(name, activation, _central_difference(activation))
+        f = _checked(name, activation)
+        return Activation(name, f, _central_difference(f))
     raise TypeError(
         f"activation must be a name, ('leaky_relu', a), an Activation or a callable, not {activation!r}"
     )
@@ -459,11 +482,7 @@ def _computed_gain(activation: Activation) -> float:
     if activation.lines:
         return float(np.square(activation.lines).mean()) ** -0.5
     try:
-        second_moment = expectation(activation.f, moment=2)
-    except TypeError as error:
-        raise TypeError(
-            f"activation: {activation.name!r} must take and return an array of real numbers: {error}"
-        ) from None
+        second_moment = expectation(_checked(activation.name, activation.f), moment=2)
     except ValueError as error:
         raise ValueError(f"activation: {activation.name!r} has no gain: of E[f(z)^2], {error}") from None
     if second_moment == 0:
