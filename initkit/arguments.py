@@ -96,3 +96,15 @@ def is_whole(value: object) -> TypeGuard[int]:
     except TypeError:
         return False
     return True
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """ValueError where ``value`` is not an integer of at least ``least``.
+
+    >>> check_whole("depth", 0, 1)
+    Traceback (most recent call last):
+    ...
+    ValueError: depth must be a whole number of at least 1, not 0
+    """
+    if not (is_whole(value) and value >= least):
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from . import activations, initializers, sampling
 from .activations import ActivationLike
-from .arguments import Array, DTypeLike, Real, RNGLike, ShapeLike, Whole, is_finite, is_number, is_whole
+from .arguments import Array, DTypeLike, Real, RNGLike, ShapeLike, Whole, check_whole, is_finite, is_number
 from .fans import checked_shape
 from .initializers import Initializer
 
@@ -423,8 +423,7 @@ def lsuv(
     """
     if not (is_finite(tol) and tol > 0):
         raise ValueError(f"tol must be a finite number above 0, not {tol!r}")
-    if not is_whole(max_iter) or max_iter < 0:
-        raise ValueError(f"max_iter must be a whole number of at least 0, not {max_iter!r}")
+    check_whole("max_iter", max_iter, 0)
     if net.skips.any():
         raise ValueError("net must have no residual blocks: what their skips bring cannot be scaled")
     a = net.checked(batch, "batch")

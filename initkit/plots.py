@@ -12,6 +12,7 @@ import functools
 import io
 import re
 import threading
+from typing import Any
 
 import matplotlib
 import matplotlib.artist
@@ -118,7 +119,7 @@ class Picture:
 
     def __init__(self, lang: str):
         self.lang = lang
-        self.moving = []
+        self.moving: list[Any] = []
         with DRAWING, matplotlib.rc_context(style(lang)):
             self.figure = Figure(lang, height=self.HEIGHT)
             self.build()

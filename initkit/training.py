@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from . import sampling
-from .arguments import Array, Real, RNGLike, Whole, is_finite, is_whole
+from .arguments import Array, Real, RNGLike, Whole, check_whole, is_finite
 from .datasets import Data
 from .network import MLP
 from .signals import softmax_cross_entropy
@@ -101,9 +101,8 @@ def iterate(
     """
     if not is_finite(lr) or lr <= 0:
         raise ValueError(f"lr must be a finite number above 0, not {lr!r}")
-    for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if not is_whole(value) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    check_whole("epochs", epochs, 0)
+    check_whole("batch_size", batch_size, 1)
     if not isinstance(optimizer, str) or optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {optimizer!r}")
     data = _checked(net, data)
