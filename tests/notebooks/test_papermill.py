@@ -96,8 +96,9 @@ def compare_static_pictures(done, stored):
         if tool.is_static(then):
             drawn, kept = pixels(now), pixels(then)
             assert drawn.shape == kept.shape, f"{then.id}: make record"
-            # Of 255; another picture of the same kind differs by 2 and more, a rounded weight by less.
-            assert np.abs(drawn - kept).mean() < 0.5, f"{then.id}: make record"
+            # Of 255. Another start differs by 3, another seed of a trained net by 1.4; the same training on
+            # another CPU, which rounds differently, by up to 0.5.
+            assert np.abs(drawn - kept).mean() < 1, f"{then.id}: make record"
 
 
 def run_and_look(lesson, folder, parameters=None):
