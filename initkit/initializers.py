@@ -275,7 +275,7 @@ def zeros(
 def ones(
     shape: ShapeLike, *, rng: RNGLike = None, dtype: DTypeLike = np.float32, out: OutLike = None
 ) -> Array:  # fmt: skip
-    """Every entry 1, ``constant(shape, 1.0)``: right for a normalization layer's γ. Taught in lesson 02.
+    """Every entry 1, ``constant(shape, 1.0)``: right for the scale γ of a normalization layer.
 
     Parameters
     ----------

@@ -194,7 +194,7 @@ def predict(
         c_{l+1} q_{l+1} = σ_w² E[f(u₁) f(u₂)] + σ_b²
         Var[δ_l]       = σ_w² E[f'(√q_l z)²] Var[δ_{l+1}]
 
-    Taught in lesson 03.
+    Used in lesson 04.
 
     Parameters
     ----------
@@ -479,7 +479,7 @@ def _fixed_point(f: Elementwise, w2: float, b2: float) -> float:
 
 
 def phase(activation: ActivationLike, sigma_w: Real, sigma_b: Real = 0.0) -> Phase:
-    """The phase of a net with these variances, and how deep a signal travels in it.
+    """The phase of a net with these variances, and how deep a signal travels in it. Taught in lesson 05.
 
     Parameters
     ----------
