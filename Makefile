@@ -37,7 +37,7 @@ USED_lab := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initk
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines test-versions jolt bench papers lint format strip record sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines test-versions jolt bench papers lint format diff strip record sync lock frameworks font help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS) || \
@@ -89,6 +89,10 @@ lint: $(VENV)/installed ## check style, of notebooks too, and types
 format: $(VENV)/installed ## mend style, of notebooks too
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+diff: $(VENV)/lab ## show what changed in the lessons, as text, without pictures (ARGS="main -- notebooks/zh")
+	git -c diff.lesson.textconv="$(BIN)/jupyter nbconvert --to markdown --stdout --log-level ERROR" \
+		diff $(or $(ARGS),-- notebooks)
 
 strip: $(VENV)/installed ## drop every stored output that is not compared
 	$(BIN)/python tools/notebooks.py strip
