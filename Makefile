@@ -81,9 +81,10 @@ papers: $(VENV)/installed ## check the papers' claims, jolted too, and write tes
 	$(BIN)/python tools/jolt.py --jolts 2 --only papers
 	INITKIT_WRITE_PAPERS=1 $(PYTEST) tests/papers $(ARGS)
 
-lint: $(VENV)/installed ## check style, of notebooks too
+lint: $(VENV)/installed ## check style, of notebooks too, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/installed ## mend style, of notebooks too
 	$(BIN)/ruff check --fix .
@@ -124,7 +125,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache build dist
+	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache .mypy_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
 

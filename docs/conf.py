@@ -18,6 +18,8 @@ extensions = [
 ]
 exclude_patterns = []
 nitpicky = True
+# Types of other projects, whose inventories are not read.
+nitpick_ignore_regex = [("py:.*", r"(numpy|collections|typing)\..*")]
 
 html_theme = "sphinx_book_theme"
 html_title = "initkit"

@@ -4,11 +4,13 @@
 >>> ik.he_normal((128, 64), rng=0).shape
 (128, 64)
 
-Importing this loads NumPy, and SciPy's parts when they are needed. What draws, and what loads data, is
-imported when it is first used: ``ik.plots``, ``ik.live``, ``ik.course``, ``ik.datasets``, ``ik.doctor``.
+``import initkit`` loads NumPy; SciPy's parts load when they are needed, and the modules that draw or read
+data when they are first used: ``ik.plots``, ``ik.live``, ``ik.course``, ``ik.datasets``, ``ik.doctor``.
 """
 
 import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from . import activations, initializers, sampling, signals, theory, training
 from .activations import Activation, gain
@@ -46,6 +48,9 @@ from .sweep import sweep
 from .theory import Phase, critical_sigma_w, phase, predict, predict_for
 from .training import History, train
 
+if TYPE_CHECKING:
+    from . import course, datasets, doctor, live, plots
+
 __version__ = "0.1.0"
 
 _LAZY = ("course", "datasets", "doctor", "live", "plots")
@@ -62,11 +67,11 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> ModuleType:
     if name in _LAZY:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *_LAZY])

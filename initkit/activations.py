@@ -5,22 +5,34 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy
 
-from .arguments import is_number
+from .arguments import Array, Elementwise, Real, is_finite
 
 SQRT_2PI = np.sqrt(2 * np.pi)
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function and its derivative, both of a float array, both keeping its dtype.
+    """An elementwise function and its derivative.
 
-    ``pair``: x → (f(x), f'(x)), for functions whose two parts share work; ``both`` uses it.
-    ``lines``: the slopes left and right of 0, where the function is two straight lines; its means are known.
+    Parameters
+    ----------
+    name : str
+        What reports and pictures call it.
+    f, df : callable
+        The function and its derivative, each from a float array to an array of the same shape and dtype.
+    pair : callable, optional
+        ``x → (f(x), df(x))``, for functions whose two results share work.
+    lines : tuple of float, optional
+        The slopes left and right of 0, for functions that are two straight lines: their means over a normal
+        z have closed forms.
 
+    Examples
+    --------
     >>> relu.f(np.array([-1.0, 2.0]))
     array([0., 2.])
     >>> relu.df(np.array([-1.0, 2.0]))
@@ -28,49 +40,55 @@ class Activation:
     """
 
     name: str
-    f: Callable[[np.ndarray], np.ndarray]
-    df: Callable[[np.ndarray], np.ndarray]
-    pair: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+    f: Elementwise
+    df: Elementwise
+    pair: Callable[[Array], tuple[Array, Array]] | None = None
     lines: tuple[float, float] | None = None
 
-    def both(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """f(x) and f'(x): what a layer needs that will be asked for its gradient.
+    def both(self, x: Array) -> tuple[Array, Array]:
+        """Both ``f(x)`` and ``df(x)``, which a layer needs when a backward pass follows.
 
+        Examples
+        --------
         >>> identity.both(np.array([2.0]))
         (array([2.]), array([1.]))
         """
         return self.pair(x) if self.pair else (self.f(x), self.df(x))
 
-    def __reduce__(self):
-        # Its functions may be lambdas: what has a name travels by it, to a worker of a sweep for one.
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Lambdas cannot be pickled, so a named activation goes to another process by its name.
         if NAMES.get(self.name) is self:
             return get, (self.name,)
         return Activation, (self.name, self.f, self.df, self.pair, self.lines)
 
 
-def _special(name: str):
-    """SciPy's functions know no float16: they answer in a wider type."""
-    # Looked up when it is called: SciPy loads its parts as they are needed, and these take longer than NumPy.
+ActivationLike: TypeAlias = str | tuple[str, Real] | Activation | Elementwise
+"""A name, ``("leaky_relu", a)``, an Activation, or a function from an array to an array."""
+
+
+def _special(name: str) -> Elementwise:
+    """SciPy's function of that name, its result in the dtype of x: SciPy answers float16 in a wider one."""
+    # The call looks it up, not the import: scipy.special takes longer to load than NumPy.
     return lambda x: getattr(scipy.special, name)(x).astype(x.dtype, copy=False)
 
 
 _expit, _ndtr, _erf = _special("expit"), _special("ndtr"), _special("erf")
 
 
-# p, highest power first, in Φ(x) ≈ ½ + ½·tanh(x·p(x²)). Two terms are GELU's well-known approximation
-# (Hendrycks & Gimpel 2016, section 2); these seven, of the least greatest error, are right to 3e-8, in
-# float32 to 1e-7.
+# Φ(x) ≈ ½ + ½·tanh(x·p(x²)); the coefficients of p, highest power first. Two would be GELU's usual
+# approximation (Hendrycks & Gimpel 2016, section 2). These seven, fitted for the smallest maximal error, are
+# right to 3e-8, and to 1e-7 in float32.
 _P = np.array(
     [1.7562759e-9, -1.32266229e-7, 3.96477259e-6, -5.53063141e-5, -3.25947501e-5, 0.0363330844, 0.797884941],
     np.float32,
 )
 
 
-def _cdf(x):
-    """Φ(x), the standard normal distribution function; in float32 in a third of SciPy's time."""
+def _cdf(x: Array) -> Array:
+    """Φ(x), the standard normal distribution function; for float32 three times as fast as SciPy's."""
     if x.dtype != np.float32:
         return _ndtr(x)
-    with np.errstate(over="ignore"):  # tanh of it is ±1
+    with np.errstate(over="ignore"):  # tanh(±inf) = ±1 is right
         square = x * x
         u = _P[0] * square
         for term in _P[1:-1]:
@@ -84,50 +102,66 @@ def _cdf(x):
     return u
 
 
-def _tanh(x):
+def _tanh(x: Array) -> tuple[Array, Array]:
     t = np.tanh(x)
     return t, 1 - t * t
 
 
-def _sigmoid(x):
+def _sigmoid(x: Array) -> tuple[Array, Array]:
     s = _expit(x)
     return s, s * (1 - s)
 
 
-def _gelu(x):
+def _gelu(x: Array) -> tuple[Array, Array]:
     phi = _cdf(x)
     return x * phi, phi + x * (np.exp(-0.5 * x * x) / x.dtype.type(SQRT_2PI))
 
 
-def _silu(x):
+def _silu(x: Array) -> tuple[Array, Array]:
     s = _expit(x)
     return x * s, s * (1 + x * (1 - s))
 
 
-def _softplus(x):
+def _softplus(x: Array) -> Array:
     return np.logaddexp(x, x.dtype.type(0))
 
 
-def _mish(x):
+def _mish(x: Array) -> tuple[Array, Array]:
     t = np.tanh(_softplus(x))
     return x * t, t + x * (1 - t * t) * _expit(x)
 
 
-def _check_finite(name: str, value) -> None:
-    if not is_number(value) or not np.isfinite(value):
+def _check_finite(name: str, value: object) -> None:
+    if not is_finite(value):
         raise ValueError(f"{name} must be a finite number, not {value!r}")
 
 
-def leaky_relu(a: float = 0.01) -> Activation:
-    """f(x) = x for x > 0, a·x otherwise (Maas et al. 2013); ``a`` is the negative slope.
+def leaky_relu(a: Real = 0.01) -> Activation:
+    """Leaky ReLU: ``f(x) = x`` for x > 0, ``a·x`` otherwise.
 
+    Parameters
+    ----------
+    a : float
+        The slope left of 0.
+
+    Raises
+    ------
+    ValueError
+        ``a`` is not a finite number.
+
+    References
+    ----------
+    Maas et al. 2013.
+
+    Examples
+    --------
     >>> leaky_relu(0.5).f(np.array([-1.0, 2.0]))
     array([-0.5,  2. ])
     """
     _check_finite("leaky_relu: the slope a", a)
 
     def slope(x):
-        if 0 <= a <= 1:  # the larger of 1 or 0 and a, a seventh of the time of a choice by mask
+        if 0 <= a <= 1:  # then f' = max(x > 0, a), seven times as fast as np.where
             return np.maximum(x > 0, x.dtype.type(a))
         return np.where(x > 0, x.dtype.type(1), x.dtype.type(a))
 
@@ -139,9 +173,27 @@ def leaky_relu(a: float = 0.01) -> Activation:
     return Activation(name, lambda x: pair(x)[0], slope, pair, lines=(float(a), 1.0))
 
 
-def elu(alpha: float = 1.0, scale: float = 1.0, name: str = "elu") -> Activation:
-    """f(x) = scale·x for x > 0, scale·alpha·(exp(x) − 1) otherwise (Clevert et al. 2015).
+def elu(alpha: Real = 1.0, scale: Real = 1.0, name: str = "elu") -> Activation:
+    """ELU: ``f(x) = scale·x`` for x > 0, ``scale·alpha·(exp(x) − 1)`` otherwise.
 
+    Parameters
+    ----------
+    alpha, scale : float
+        f tends to ``−scale·alpha`` on the left; ``scale`` is the slope on the right.
+    name : str
+        The Activation's name.
+
+    Raises
+    ------
+    ValueError
+        ``alpha`` or ``scale`` is not a finite number.
+
+    References
+    ----------
+    Clevert et al. 2015; with ``scale``, Klambauer et al. 2017.
+
+    Examples
+    --------
     >>> elu().f(np.array([0.0, 2.0]))
     array([0., 2.])
     """
@@ -159,8 +211,8 @@ def elu(alpha: float = 1.0, scale: float = 1.0, name: str = "elu") -> Activation
     return Activation(name, f, df)
 
 
-def _of_pair(name: str, f, pair) -> Activation:
-    """Where f' costs as much alone as both together; f alone costs less."""
+def _of_pair(name: str, f: Elementwise, pair: Callable[[Array], tuple[Array, Array]]) -> Activation:
+    """An activation whose f' alone costs as much as f and f' together, so that ``pair`` gives it."""
     return Activation(name, f, lambda x: pair(x)[1], pair)
 
 
@@ -184,14 +236,36 @@ NAMES = {
         mish, erf, softsign,
     )
 }  # fmt: skip
-# Other names: PyTorch's calculate_gain knows layers without an activation by their kind; Keras says swish.
+# Other libraries' names: PyTorch's calculate_gain calls no activation by the kind of layer, Keras says swish.
 ALIASES = dict.fromkeys(
     ("linear", *(f"conv{n}d" for n in (1, 2, 3)), *(f"conv_transpose{n}d" for n in (1, 2, 3))), "identity"
 ) | {"swish": "silu"}
 
 
-def _central_difference(f):
-    """f' where only f is known: the error is of order h² in float64, far below a float32's."""
+def _applied(name: str, f: Elementwise, x: Array) -> Array:
+    """f(x) of a reader's function; the error for what is no elementwise function names the activation."""
+    try:
+        values = np.asarray(f(x))
+    except TypeError as error:
+        raise TypeError(
+            f"activation: {name!r} must take and return an array of real numbers: {error}"
+        ) from error
+    if values.dtype.kind not in "buif":
+        raise TypeError(
+            f"activation: {name!r} must take and return an array of real numbers: it returns {values.dtype}"
+        )
+    if values.shape != x.shape:
+        raise ValueError(f"activation returned shape {values.shape} for an argument of shape {x.shape}")
+    return values
+
+
+def _checked(name: str, f: Elementwise) -> Elementwise:
+    checked = isinstance(f, functools.partial) and f.func is _applied
+    return f if checked else functools.partial(_applied, name, f)
+
+
+def _central_difference(f: Elementwise) -> Elementwise:
+    """f' from f alone, in float64: its error, of order h², is far below float32's rounding."""
     h = 1e-5
 
     def df(x):
@@ -201,13 +275,26 @@ def _central_difference(f):
     return df
 
 
-def get(activation) -> Activation:
-    """The Activation meant by a name, a pair ``("leaky_relu", a)``, an Activation or a callable.
+def get(activation: ActivationLike) -> Activation:
+    """The Activation that a name, a pair, an Activation or a callable means.
 
-    Names are the keys of ``NAMES``, and of ``ALIASES``: "linear", "conv1d", "conv2d", "conv3d" and
-    "conv_transpose1d" to "3d", as in ``torch.nn.init.calculate_gain``, are "identity"; "swish" is "silu".
-    Raises ValueError for an unknown name and TypeError for anything else.
+    Parameters
+    ----------
+    activation : str, tuple, Activation or callable
+        A key of ``NAMES`` or ``ALIASES``; ``("leaky_relu", a)``; an Activation, which is returned; or a
+        vectorised function, whose derivative is then taken numerically. As in
+        ``torch.nn.init.calculate_gain``, "linear", "conv1d" … "conv_transpose3d" mean "identity"; "swish" is
+        "silu".
 
+    Raises
+    ------
+    ValueError
+        The name is unknown.
+    TypeError
+        ``activation`` is none of these.
+
+    Examples
+    --------
     >>> get("tanh").name
     'tanh'
     >>> get(("leaky_relu", 0.2)).name, get("swish").name
@@ -225,20 +312,22 @@ def get(activation) -> Activation:
         return leaky_relu(activation[1])
     if callable(activation):
         name = getattr(activation, "__name__", type(activation).__name__)
-        return Activation(name, activation, _central_difference(activation))
+        f = _checked(name, activation)
+        return Activation(name, f, _central_difference(f))
     raise TypeError(
         f"activation must be a name, ('leaky_relu', a), an Activation or a callable, not {activation!r}"
     )
 
 
-_REACH = 13  # N(0, 1) beyond it holds 1e-38, below any rounding
-# 1/64 wide, so that no two nodes lie further apart than 0.00072; 0, where most kinks are, is a border.
+_REACH = 13  # the integrals end at ±13: N(0, 1) has a mass of 1e-38 beyond, below any rounding
+# Panels are 1/64 wide, so that neighbouring nodes lie at most 0.00072 apart. 0, where most kinks are, is a
+# border.
 _PANELS = np.linspace(-_REACH, _REACH, 128 * _REACH + 1)
-_MOST_PANELS = 2**15  # a function that is rough everywhere, as noise is, is taken as it is then
+_MOST_PANELS = 2**15  # a function that is rough everywhere, such as noise, is not refined beyond this
 
 
-def _lobatto(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights on [−1, 1], its ends included: the roots of P'_{n−1}, and 2/(n(n − 1)P_{n−1}(x)²)."""
+def _lobatto(n: int) -> tuple[Array, Array]:
+    """Gauss and Lobatto's rule: ±1 and the roots of P'_{n−1}, with weights 2/(n(n − 1)P_{n−1}(x)²)."""
     last = np.polynomial.legendre.Legendre.basis(n - 1)
     x = np.concatenate([[-1.0], last.deriv().roots().real, [1.0]])
     return x, 2 / (n * (n - 1) * last(x) ** 2)
@@ -247,14 +336,16 @@ def _lobatto(n: int) -> tuple[np.ndarray, np.ndarray]:
 _GAUSS, _LOBATTO = np.polynomial.legendre.leggauss(8), _lobatto(9)
 
 
-def _panel_integrals(g, moment: int, left, right, rule) -> tuple[np.ndarray, np.ndarray]:
-    """∫ g(z)^moment φ(z) dz over each panel, and how far g's own rounding lets it be off."""
+def _panel_integrals(
+    g: Elementwise, moment: int, left: Array, right: Array, rule: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """∫ g(z)^moment φ(z) dz over each panel, and the error that the rounding of g can cause in it."""
     nodes, weights = rule
     half = (right - left)[:, None] / 2
     z = (left[:, None] + half * (nodes + 1)).ravel()
     weights = np.exp(-z * z / 2).reshape(-1, len(nodes)) * half * weights / SQRT_2PI
-    shape = z.shape
-    values = np.asarray(g(z))  # which may write to z
+    shape = z.shape  # before the call, as g may write to z
+    values = np.asarray(g(z))
     if values.shape != shape:
         raise ValueError(f"for an argument of shape {shape} it returns shape {values.shape}")
     if values.dtype.kind not in "buif":
@@ -264,17 +355,34 @@ def _panel_integrals(g, moment: int, left, right, rule) -> tuple[np.ndarray, np.
     return terms.sum(1), digit * np.abs(terms).sum(1)
 
 
-def expectation(g: Callable[[np.ndarray], np.ndarray], moment: int = 1) -> float:
-    """E[g(z)^moment], z ~ N(0, 1), for any vectorised g of a float64 array, to about 1e-12 of E[|g|^moment].
+def expectation(g: Elementwise, moment: int = 1) -> float:
+    """The mean ``E[g(z)^moment]`` over z ~ N(0, 1), to about 1e-12 of ``E[|g(z)|^moment]``.
 
-    Panels on which two halves disagree with the whole, or Gauss and Legendre's rule with Lobatto's, which
-    looks at the borders, are halved again: kinks and jumps may be anywhere. What is narrower than a
-    thousandth can be missed. Gauss and Hermite's rule, which is the usual one, converges slowly across kinks.
-    A g that answers in float32 or float16 is as good as its own digits. What lies beyond |z| = 13 is left
-    out: where g^moment grows as exp(z²/3), that is below 1e-12 of the whole; as exp(2z²/5), 6e-9.
-    Raises ValueError when the integral does not converge (g^moment grows as fast as exp(z²/2)), or when the
-    outermost 1/64 before |z| = 13 still holds more than 1e-9 of the whole.
+    Parameters
+    ----------
+    g : callable
+        A vectorised function of a float64 array. It may have kinks and jumps anywhere, but a detail narrower
+        than a thousandth can be missed. If it answers in float32 or float16, the mean is as exact as that.
+    moment : int
+        The power.
 
+    Raises
+    ------
+    ValueError
+        The integral does not converge (g^moment grows as fast as exp(z²/2)), or its last 1/64 before
+        ``|z| = 13`` still holds more than 1e-9 of it.
+    TypeError
+        ``g`` does not return real numbers.
+
+    Notes
+    -----
+    Adaptive quadrature. A panel is halved where its halves do not add up to it, or where Gauss and Legendre's
+    rule and Lobatto's, which has nodes on the borders, disagree. Gauss and Hermite's rule, the usual one,
+    converges slowly across kinks. The part beyond ``|z| = 13`` is left out: below 1e-12 of the whole where
+    g^moment grows as exp(z²/3), 6e-9 where it grows as exp(2z²/5).
+
+    Examples
+    --------
     >>> round(expectation(np.square), 9)
     1.0
     >>> round(expectation(lambda z: z > 0.1234), 9)  # 1 − Φ(0.1234)
@@ -309,23 +417,38 @@ def expectation(g: Callable[[np.ndarray], np.ndarray], moment: int = 1) -> float
 _TORCH_GAINS = {"identity": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": 2**0.5, "selu": 3 / 4}
 
 
-def gain(activation, convention: str = "exact") -> float:
-    """The factor that a weight's standard deviation needs so that f keeps the signal's size.
+def gain(activation: ActivationLike, convention: Literal["exact", "torch"] = "exact") -> float:
+    """The factor of a weight's standard deviation that keeps a signal's size through the activation.
 
-    gain = 1 / √E[f(z)²], z ~ N(0, 1). With Var[W] = gain²/fan_in the mean square of a layer's
-    pre-activations stays at 1 (He et al. 2015, eq. 10, where E[relu(z)²] = ½ gives gain = √2).
-    Correct to 1e-6 for every named activation, and for any callable that grows no faster than exp(z²/5) and
-    has finitely many kinks and jumps, no two closer than a thousandth and nothing narrower between them.
-    Taught in lesson 05.
+    ``gain = 1 / √E[f(z)²]``, z ~ N(0, 1). With ``Var[W] = gain²/fan_in`` the pre-activations keep their mean
+    square, 1. Taught in lesson 05.
 
-    ``convention="torch"`` gives the table of ``torch.nn.init.calculate_gain`` instead, for those who
-    must match it: tanh 5/3, selu 3/4, sigmoid and identity 1; ReLU and Leaky ReLU are as here.
+    Parameters
+    ----------
+    activation : str, tuple, Activation or callable
+        As in ``activations.get``.
+    convention : {"exact", "torch"}
+        "torch" gives the table of ``torch.nn.init.calculate_gain``: tanh 5/3, selu 3/4, sigmoid and identity
+        1; ReLU and Leaky ReLU are the same in both.
 
-    Parameters: ``activation``, a name ("linear", "conv2d" and their like are "identity", as there),
-    ``("leaky_relu", a)``, an Activation, or any vectorised callable. Returns a float without unit.
-    Raises ValueError for an unknown name or convention, where E[f(z)²] is 0 or not finite, or where
-    PyTorch's table has no such activation.
+    Returns
+    -------
+    float
+        Without unit. Right to 1e-6 for every named activation, and for any callable that grows no faster
+        than exp(z²/5) and has finitely many kinks and jumps, all further apart than a thousandth.
 
+    Raises
+    ------
+    ValueError
+        The name or the convention is unknown, ``E[f(z)²]`` is 0 or not finite, or PyTorch's table lacks the
+        activation.
+
+    References
+    ----------
+    He et al. 2015, eq. 10, where ``E[relu(z)²] = ½`` gives a gain of √2.
+
+    Examples
+    --------
     >>> round(gain("relu") ** 2, 6)
     2.0
     >>> round(gain("tanh"), 6), round(gain("tanh", convention="torch"), 6)
@@ -350,7 +473,7 @@ def _named_gain(name: str) -> float:
 
 
 def _exact_gain(activation: Activation) -> float:
-    # What is not ours may change, or not be hashable.
+    # Cached by name for the named ones only: a reader's function may change, or not be hashable.
     named = NAMES.get(activation.name) is activation
     return _named_gain(activation.name) if named else _computed_gain(activation)
 
@@ -359,11 +482,7 @@ def _computed_gain(activation: Activation) -> float:
     if activation.lines:
         return float(np.square(activation.lines).mean()) ** -0.5
     try:
-        second_moment = expectation(activation.f, moment=2)
-    except TypeError as error:
-        raise TypeError(
-            f"activation: {activation.name!r} must take and return an array of real numbers: {error}"
-        ) from None
+        second_moment = expectation(_checked(activation.name, activation.f), moment=2)
     except ValueError as error:
         raise ValueError(f"activation: {activation.name!r} has no gain: of E[f(z)^2], {error}") from None
     if second_moment == 0:

@@ -9,45 +9,72 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arguments import Array
+
 
 class Data(NamedTuple):
-    """Inputs (n, features) in float32 and labels (n,) in int64, for training and for testing."""
+    """A labelled data set, split in two.
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
+    Attributes
+    ----------
+    x_train, x_test : ndarray
+        Inputs, (n, features), float32 where they are this module's.
+    y_train, y_test : ndarray
+        Labels, (n,), int64, from 0 on.
+    """
+
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
 
 
 @functools.cache
 def digits() -> Data:
-    """1,797 real handwritten digits, 8 × 8 pixels, from 13 people (Alpaydin & Kaynak 1998, UCI).
+    """1,797 real handwritten digits of 8 × 8 pixels, from 13 people: 1,442 to train on, 355 to test on.
 
-    Split: of each digit's images, in the data set's order, every fifth goes to the test set: 1,442
-    to train on, 355 to test on, the same every time. Scaling: grey levels 0 … 16 have the training
-    set's mean subtracted and are divided by its standard deviation, one number each for all pixels,
-    so that the mean square of the training inputs is 1 (q₀ = 1). The arrays are read-only.
-    The images ship with scikit-learn. Used from lesson 01 on.
+    Used from lesson 01 on.
 
+    Returns
+    -------
+    Data
+        Read-only arrays, the same every time.
+
+    Notes
+    -----
+    Split: of each digit's images, in the data set's order, every fifth goes to the test set. Scaling: the
+    grey levels 0 … 16 have the training set's mean subtracted and are divided by its standard deviation, one
+    number each for all pixels, so that the mean square of the training inputs is 1 (q₀ = 1). The images ship
+    with scikit-learn.
+
+    References
+    ----------
+    Alpaydin & Kaynak 1998 (UCI).
+
+    Examples
+    --------
     >>> data = digits()
     >>> data.x_train.shape, data.x_test.shape
     ((1442, 64), (355, 64))
     >>> round(float(np.square(data.x_train).mean()), 4)
     1.0
     """
-    # The table itself, where scikit-learn keeps it: to import its loader takes ten times as long.
-    table = Path(importlib.util.find_spec("sklearn").origin).parent / "datasets/data/digits.csv.gz"
-    if table.exists():
-        rows = np.loadtxt(table, delimiter=",", dtype=np.uint8)  # several times as fast as floats
-        return _prepared(rows[:, :-1], rows[:, -1])
+    # scikit-learn's table is read directly: importing its loader takes ten times as long.
+    package = importlib.util.find_spec("sklearn")
+    if package and package.origin:
+        table = Path(package.origin).parent / "datasets/data/digits.csv.gz"
+        if table.exists():
+            rows = np.loadtxt(table, delimiter=",", dtype=np.uint8)  # several times as fast as floats
+            return _prepared(rows[:, :-1], rows[:, -1])
     from sklearn.datasets import load_digits
 
     return _prepared(*load_digits(return_X_y=True))
 
 
-def _prepared(images: np.ndarray, labels: np.ndarray) -> Data:
+def _prepared(images: Array, labels: Array) -> Data:
+    """Split and scaled, as ``digits`` says."""
     images, labels = images.astype(np.float64), labels.astype(np.int64)
-    rank = np.empty(len(labels), int)  # the how-manieth image of its digit
+    rank = np.empty(len(labels), int)  # of the images with the same digit, 0 for the first
     for digit in range(10):
         rank[labels == digit] = np.arange((labels == digit).sum())
     test = rank % 5 == 4

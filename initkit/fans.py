@@ -1,20 +1,30 @@
-"""How many weights feed a unit (fan_in), and how many units a unit feeds (fan_out)."""
+"""How many weights enter a unit (fan_in), and how many units a unit feeds (fan_out)."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .arguments import whole
+from .arguments import AxisLike, ShapeLike, Whole, whole
 
 
 class Fans(NamedTuple):
+    """The two counts of a weight array.
+
+    Attributes
+    ----------
+    fan_in : int
+        Weights that enter one output unit.
+    fan_out : int
+        Weights that leave one input unit.
+    """
+
     fan_in: int
     fan_out: int
 
 
-def _indices(numbers) -> tuple[int, ...]:
-    """One whole number, or several; TypeError for anything else."""
+def _indices(numbers: Any) -> tuple[int, ...]:
+    """One whole number, or several, as a tuple; TypeError for anything else."""
     if isinstance(numbers, (str, bytes)):
         raise TypeError
     try:
@@ -23,7 +33,7 @@ def _indices(numbers) -> tuple[int, ...]:
         return tuple(whole(n) for n in numbers)
 
 
-def checked_shape(shape) -> tuple[int, ...]:
+def checked_shape(shape: ShapeLike) -> tuple[int, ...]:
     """``shape`` as a tuple of sizes ≥ 0; ValueError or TypeError where it is not one."""
     try:
         sizes = _indices(shape)
@@ -34,18 +44,18 @@ def checked_shape(shape) -> tuple[int, ...]:
     return sizes
 
 
-def _axes(name: str, axes, ndim: int) -> tuple[int, ...]:
+def _axes(name: str, given: AxisLike, ndim: int) -> tuple[int, ...]:
     try:
-        axes = _indices(axes)
+        axes = _indices(given)
     except TypeError:
-        raise TypeError(f"{name} must be an int or a tuple of ints, not {axes!r}") from None
+        raise TypeError(f"{name} must be an int or a tuple of ints, not {given!r}") from None
     if any(not -ndim <= a < ndim for a in axes):
         raise ValueError(f"{name}={axes} is out of range for a shape of {ndim} axes")
     return tuple(a % ndim for a in axes)
 
 
-def checked_axes(ndim: int, **axes) -> tuple[tuple[int, ...], ...]:
-    """Each of ``axes``, an int or several, as a tuple of axes from 0 on; errors where they do not fit."""
+def checked_axes(ndim: int, **axes: AxisLike) -> tuple[tuple[int, ...], ...]:
+    """Each of ``axes`` as a tuple of axes counted from 0; an error where one does not fit or two overlap."""
     found = {name: _axes(name, value, ndim) for name, value in axes.items()}
     used = [a for group in found.values() for a in group]
     if len(used) != len(set(used)):
@@ -54,18 +64,47 @@ def checked_axes(ndim: int, **axes) -> tuple[tuple[int, ...], ...]:
     return tuple(found.values())
 
 
-def fans(shape, in_axis=1, out_axis=0, batch_axis=(), groups: int = 1) -> Fans:
+def fans(
+    shape: ShapeLike,
+    in_axis: AxisLike = 1,
+    out_axis: AxisLike = 0,
+    batch_axis: AxisLike = (),
+    groups: Whole = 1,
+) -> Fans:
     """The fans of a weight array of this shape.
 
-    fan_in = (sizes along in_axis) · R and fan_out = (sizes along out_axis) · R / groups, where R, the
-    receptive field, is the product of the axes that are neither in, out nor batch.
+    ``fan_in = n_in · R`` and ``fan_out = n_out · R / groups``, where n_in and n_out are the sizes along
+    ``in_axis`` and ``out_axis``, and the receptive field R is the product of the sizes of all axes but those
+    and ``batch_axis``.
 
-    Parameters: ``shape``, two axes or more, (out, in/groups, *kernel) by default as in PyTorch; for
-    Keras and JAX kernels (*kernel, in/groups, out) say ``in_axis=-2, out_axis=-1``. ``in_axis``,
-    ``out_axis``, ``batch_axis``: an int or a tuple of ints. ``groups``: of a grouped convolution.
-    Raises ValueError when an axis is missing, out of range or named twice, or when ``groups`` does
-    not divide the out axis. Source: He et al. 2015, section 2.2 (n = k²c). Taught in lesson 04.
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Two axes or more: ``(out, in/groups, *kernel)``, as in PyTorch. For Keras and JAX kernels,
+        ``(*kernel, in/groups, out)``, pass ``in_axis=-2, out_axis=-1``.
+    in_axis, out_axis, batch_axis : int or tuple of int
+        Which axes are inputs, outputs, and independent weights side by side.
+    groups : int
+        Groups of a grouped convolution.
 
+    Returns
+    -------
+    Fans
+        ``(fan_in, fan_out)``.
+
+    Raises
+    ------
+    ValueError
+        An axis is missing, out of range or named twice, or ``groups`` does not divide the outputs.
+    TypeError
+        A size or an axis is not a whole number.
+
+    References
+    ----------
+    He et al. 2015, section 2.2 (n = k²c).
+
+    Examples
+    --------
     >>> fans((20, 10))
     Fans(fan_in=10, fan_out=20)
     >>> fans((3, 3, 8, 16), in_axis=-2, out_axis=-1)

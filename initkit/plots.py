@@ -1,17 +1,20 @@
 """Pictures: results in, a matplotlib Figure out. Nothing is computed here.
 
-Theory is a line and measurement is points, in the same two colours everywhere. A ``Picture`` is a
-frame (axes, ticks, titles) that is drawn once, and a few moving artists that ``update`` sets from
-results: ``live.LiveFigure`` redraws only those; ``still`` gives the whole as a Figure.
-No pyplot: its global state is not safe beside a widget's callback.
+Theory is a line and measurement is points, in the same two colours everywhere. A ``Picture`` has a frame
+(axes, ticks, titles), which is drawn once, and a few moving artists, which ``update`` sets from results and
+``live.LiveFigure`` redraws. ``still`` returns the whole as a Figure. Every function takes ``lang``, "en" or
+"zh". No module uses pyplot, whose global state is not safe beside a widget's callback.
 """
 
 from __future__ import annotations
 
 import functools
 import io
+import math
 import re
 import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import matplotlib.artist
@@ -22,34 +25,46 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
-from .signals import fate
+from .arguments import Array
+from .signals import Passage, Signals, fate
+from .training import History
 from .words import text
 from .words.fonts import style
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 THEORY, MEASURED = "#D55E00", "#0072B2"
-FAINT, QUIET, DIM = "#e4e4e4", "#9a9a9a", "#555555"  # grid, lines in the background, words beside them
+FAINT, QUIET, DIM = "#e4e4e4", "#9a9a9a", "#555555"  # grid lines, lines in the background, their labels
 
-# Matplotlib keeps global state (rcParams, font caches, the mathtext parser), and some front-ends run
-# widget callbacks on a thread of their own. Whoever draws, holds this.
+# All drawing holds this lock: Matplotlib has global state (rcParams, font caches, the mathtext parser), and
+# some front-ends run widget callbacks on a thread of their own.
 DRAWING = threading.RLock()
 
 
 class Figure(matplotlib.figure.Figure):
-    """A Figure of one language that draws itself with that language's fonts, and shows as PNG."""
+    """A matplotlib Figure that draws itself with the fonts of its language, and shows as PNG in Jupyter.
 
-    def __init__(self, lang: str, width: float = 8.6, height: float = 3.9):
+    Parameters
+    ----------
+    lang : {"en", "zh"}
+        The language.
+    width, height : float
+        In inches; 100 pixels an inch on the page.
+    """
+
+    canvas: FigureCanvasAgg
+
+    def __init__(self, lang: str, width: float = 8.6, height: float = 3.9) -> None:
         # 4.6 * 100 is 459.99…, of which matplotlib before 3.11 makes 459 pixels; 4.6 * 300 is 1380.
-        super().__init__(figsize=np.nextafter((width, height), np.inf), dpi=100)
+        super().__init__(figsize=(math.nextafter(width, math.inf), math.nextafter(height, math.inf)), dpi=100)
         self.lang = lang
         FigureCanvasAgg(self)
 
-    def draw(self, renderer):
+    def draw(self, renderer: Any) -> None:
         with DRAWING, matplotlib.rc_context(style(self.lang)):
             super().draw(renderer)
 
-    def _repr_png_(self):
-        """For Jupyter: twice the pixels, at the same size on the page; few colours, as notebooks keep it."""
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """For Jupyter: twice the pixels at the same size, and 64 colours, as notebooks store the picture."""
         packed = io.BytesIO()
         with DRAWING:
             dpi = self.get_dpi()
@@ -65,8 +80,8 @@ class Figure(matplotlib.figure.Figure):
 
 
 @functools.lru_cache(maxsize=4096)
-def _inked(piece: str, dpi: float, color: str, family: tuple[str, ...], size: float) -> np.ndarray:
-    """RGBA pixels of a word or a character, as wide as it advances; its baseline at 1.4 of 2 font sizes."""
+def _inked(piece: str, dpi: float, color: str, family: tuple[str, ...], size: float) -> Array:
+    """RGBA pixels of a word or character, as wide as its advance, 2 em high, with the baseline at 1.4 em."""
     properties = FontProperties(family=family, size=size)
     measure = FigureCanvasAgg(matplotlib.figure.Figure((1, 1), dpi=dpi)).get_renderer()
     width = lambda text: measure.get_text_width_height_descent(text, properties, False)[0]  # noqa: E731
@@ -81,13 +96,13 @@ def _inked(piece: str, dpi: float, color: str, family: tuple[str, ...], size: fl
 
 
 class Words(matplotlib.artist.Artist):
-    """A line of text, on a baseline from (x, y) of its axes or figure, that keeps up with a hand.
+    """A line of text for live figures; its baseline begins at (x, y) of its axes or figure.
 
-    Matplotlib lays out and renders a Text anew whenever it changes, 3 ms for fifty characters; here
-    words, and single characters of all that is none, are rendered once and then only put beside each other.
+    A matplotlib Text is laid out and rendered anew at every change, 3 ms for fifty characters. Here every
+    Latin word, and every other character, is rendered once; a change only puts them beside each other.
     """
 
-    def __init__(self, x: float, y: float, color: str, size: float = 10, right: bool = False):
+    def __init__(self, x: float, y: float, color: str, size: float = 10, right: bool = False) -> None:
         super().__init__()
         self.position, self.color, self.size, self.right, self.text = (x, y), color, size, right, ""
         self.family = tuple(matplotlib.rcParams["font.family"])
@@ -98,7 +113,7 @@ class Words(matplotlib.artist.Artist):
     def get_text(self) -> str:
         return self.text
 
-    def draw(self, renderer):
+    def draw(self, renderer: Any) -> None:
         if not self.text:
             return
         look = renderer.dpi, self.color, self.family, self.size
@@ -108,18 +123,33 @@ class Words(matplotlib.artist.Artist):
         em = self.size * renderer.dpi / 72
         below = round(2 * em) - round(1.4 * em)
         left = round(x) - (pixels.shape[1] if self.right else 0)
-        renderer.draw_image(renderer.new_gc(), left, round(y) - below, pixels[::-1])  # the lowest row first
+        renderer.draw_image(
+            renderer.new_gc(), left, round(y) - below, pixels[::-1]
+        )  # Agg wants the lowest row first
 
 
 class Picture:
-    """A figure, its moving artists, and ``update(*results)``, which sets them."""
+    """A figure with moving artists that ``update`` sets from results.
+
+    Parameters
+    ----------
+    lang : {"en", "zh"}
+        The language of its words.
+
+    Attributes
+    ----------
+    figure : Figure
+        What is drawn.
+    moving : list of Artist
+        What a live figure redraws.
+    """
 
     figure: Figure
     HEIGHT = 3.9
 
-    def __init__(self, lang: str):
+    def __init__(self, lang: str) -> None:
         self.lang = lang
-        self.moving = []
+        self.moving: list[Any] = []
         with DRAWING, matplotlib.rc_context(style(lang)):
             self.figure = Figure(lang, height=self.HEIGHT)
             self.build()
@@ -128,33 +158,37 @@ class Picture:
         """Draw the frame and create the moving artists."""
         raise NotImplementedError
 
-    def update(self, *results) -> None:
-        """Set the moving artists from results. It creates none: fonts are settled in ``build``."""
+    def update(self, *results: Any) -> None:
+        """Set the moving artists from results. It creates none, as ``build`` settles the fonts."""
         raise NotImplementedError
 
-    def still(self, *results) -> Figure:
+    def still(self, *results: Any) -> Figure:
+        """The figure, updated with these results."""
         with DRAWING:
             self.update(*results)
         return self.figure
 
-    def text(self, key: str, **fields) -> str:
+    def text(self, key: str, **fields: Any) -> str:
+        """The words of that key in the picture's language."""
         return text(key, self.lang, **fields)
 
-    def moves(self, artist):
+    def moves(self, artist: Any) -> Any:
+        """The artist, marked as one that moves."""
         self.moving.append(artist)
         return artist
 
 
-def points(second: bool) -> dict:
+def points(second: bool) -> dict[str, Any]:
     return {"color": MEASURED, "ms": 6, "ls": "", "mfc": "white" if second else MEASURED}
 
 
-def line(second: bool) -> dict:
+def line(second: int) -> dict[str, Any]:
+    """How theory is drawn, of the first or the second net."""
     return {"color": THEORY, "lw": 1.5, "ls": "--" if second else "-"}
 
 
-def key(figure, axes, entries: dict, where, loc: str) -> None:
-    """A legend in one row, above the panels, where no value comes. ``entries``: label → how it is drawn."""
+def key(figure: Any, axes: Any, entries: dict[str, Any], where: Any, loc: str) -> None:
+    """A legend in one row above the panels, where no value comes. ``entries``: label → how it is drawn."""
     for label, shape in entries.items():
         axes.plot([], [], label=label, **shape)
     tight = {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.0, "borderpad": 0}
@@ -162,12 +196,21 @@ def key(figure, axes, entries: dict, where, loc: str) -> None:
 
 
 class ByLayer:
-    """Points over layers on a logarithmic axis, and theory's line; what lies beyond is marked at its edge.
+    """Measured points and theory's line over layers; values beyond the log axis are marked at its edge.
 
     ``second``: a second net in the same axes, with hollow points and a dashed line.
     """
 
-    def __init__(self, picture, axes, depth: int, decades: int, title: str, marker: str, second=False):
+    def __init__(
+        self,
+        picture: Picture,
+        axes: Any,
+        depth: int,
+        decades: int,
+        title: str,
+        marker: str,
+        second: int = False,
+    ) -> None:
         self.low, self.high = 10.0**-decades, 10.0**decades
         self.layers = np.arange(1, depth + 1)
         axes.set(xlim=(0.4, depth + 0.6), yscale="log", ylim=(self.low / 30, self.high * 30))
@@ -180,11 +223,11 @@ class ByLayer:
         axes.set_axisbelow(True)
         draw = lambda shape: picture.moves(axes.plot([], [], shape, **points(second))[0])  # noqa: E731
         self.points, self.above, self.below = draw(marker), draw("^"), draw("v")
-        # Over the points, which would hide it where theory is right.
+        # The line lies over the points, which would hide it where theory is right.
         self.line = picture.moves(axes.plot([], [], **line(second))[0])
 
-    def update(self, values, predicted=()):
-        """``values`` and ``predicted`` of layers 1, 2, …; of as many as there are."""
+    def update(self, values: Any, predicted: Any = ()) -> None:
+        """``values`` and ``predicted`` of layers 1, 2, …, as many as there are."""
         layers = self.layers[: len(values)]
         values = np.nan_to_num(np.asarray(values), nan=np.inf)
         above, below = values > self.high, values < self.low
@@ -203,11 +246,11 @@ class TrainingAndSignals(Picture):
     TOP = 5.2  # loss at which a curve leaves the picture
     BOTTOM, TALL = 0.125, 0.69  # of the panels
 
-    def __init__(self, names: dict[str, str], depth: int, epochs: int, lang: str):
+    def __init__(self, names: Mapping[str, str], depth: int, epochs: int, lang: str) -> None:
         self.names, self.depth, self.epochs = names, depth, epochs
         super().__init__(lang)
 
-    def build(self):
+    def build(self) -> None:
         figure = self.figure
         loss, forward, backward = figure.subplots(1, 3)
         for axes, left, width in ((loss, 0.04, 0.3), (forward, 0.55, 0.175), (backward, 0.805, 0.175)):
@@ -231,7 +274,14 @@ class TrainingAndSignals(Picture):
         self.forward = ByLayer(self, forward, self.depth, 18, "signal.forward", "o")
         self.backward = ByLayer(self, backward, self.depth, 18, "signal.backward", "s")
 
-    def update(self, name, signals, history, others, predicted=None):
+    def update(
+        self,
+        name: str,
+        signals: Signals,
+        history: History,
+        others: Mapping[str, History],
+        predicted: Signals | None = None,
+    ) -> None:
         """``name``: the start chosen; ``others``: the histories of those seen before, by name."""
         self.forward.update(signals.q, () if predicted is None else predicted.q)
         self.backward.update(signals.grad_var, () if predicted is None else predicted.grad_var)
@@ -241,7 +291,7 @@ class TrainingAndSignals(Picture):
         self.now.set_data(epochs[inside], losses[inside])
         self.escaped.set_data(epochs[~inside], np.full((~inside).sum(), self.TOP - 0.15))
         for other, line in self.earlier.items():
-            seen = others[other].train_loss if other in others and other != name else []
+            seen: Any = others[other].train_loss if other in others and other != name else []
             line.set_data(np.arange(len(seen)), seen)
             self.labels[other].set_visible(False)  # Matplotlib takes as long over a text without letters
         self._label({n: h.train_loss[-1] for n, h in others.items() if n != name})
@@ -264,7 +314,7 @@ class TrainingAndSignals(Picture):
             height -= 0.33
 
 
-def passages(signals) -> dict:
+def passages(signals: Signals) -> dict[str, Passage]:
     """What becomes of the signal and of the gradient, by the names that they have in the texts."""
     found = fate(signals)
     return {"forward": found.signal, "backward": found.gradient}
@@ -275,11 +325,11 @@ class SignalsByLayer(Picture):
 
     HEIGHT = 4.2
 
-    def __init__(self, most: int, decades: int, names, lang: str, theory: bool = True):
+    def __init__(self, most: int, decades: int, names: Iterable[str], lang: str, theory: bool = True) -> None:
         self.most, self.decades, self.names, self.theory = most, decades, tuple(names), theory
         super().__init__(lang)
 
-    def build(self):
+    def build(self) -> None:
         figure = self.figure
         forward, backward = figure.subplots(1, 2)
         for axes, left in ((forward, 0.065), (backward, 0.565)):
@@ -297,8 +347,8 @@ class SignalsByLayer(Picture):
         figure.text(0.985, 0.885, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
         self.verdict = self.moves(figure.add_artist(Words(0.04, 0.945, MEASURED, 11)))
 
-    def update(self, *nets):
-        """``nets``: of each, measured Signals and theory's, or None where there is none."""
+    def update(self, *nets: tuple[Signals, Signals | None]) -> None:
+        """``nets``: for each, the measured Signals and theory's, or None."""
         said = []
         for name, series, (seen, predicted) in zip(self.names, self.series, nets, strict=True):
             for panel, quantity in zip(series, ("q", "grad_var"), strict=True):
@@ -309,8 +359,22 @@ class SignalsByLayer(Picture):
         self.verdict.set_text(self.text("signal.through", nets=self.text("signal.and").join(said)))
 
 
-def signals_by_layer(signals, predicted=None, *, lang: str) -> Figure:
-    """Forward and backward signal of one net, on axes that reach as far as they do."""
+def signals_by_layer(signals: Signals, predicted: Signals | None = None, *, lang: str) -> Figure:
+    """The signal forward and the gradient backward of one net, on axes as long as they need.
+
+    Parameters
+    ----------
+    signals : Signals
+        Measured.
+    predicted : Signals, optional
+        Theory's.
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    Figure
+    """
     values = np.append(signals.q, [] if signals.grad_var is None else signals.grad_var)
     values = values[(values > 0) & np.isfinite(values)]
     reach = np.abs(np.log10(values)).max(initial=0)
@@ -320,10 +384,20 @@ def signals_by_layer(signals, predicted=None, *, lang: str) -> Figure:
     return picture.still((signals, predicted))
 
 
-def heat_map(rows, *, lang: str) -> Figure:
+def heat_map(rows: Sequence[Mapping[str, Any]], *, lang: str) -> Figure:
     """Accuracies as shades and numbers: a panel a depth, a line a scheme, a column an activation.
 
-    ``rows``: what ``sweep`` returns over a grid of ``activation``, ``scheme`` and ``depth``.
+    Parameters
+    ----------
+    rows : list of dict
+        What ``sweep`` returns over a grid of ``activation``, ``scheme`` and ``depth``, with accuracies as
+        "value".
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    Figure
     """
     names = {key: list(dict.fromkeys(row[key] for row in rows)) for key in ("depth", "scheme", "activation")}
     with DRAWING, matplotlib.rc_context(style(lang)):

@@ -8,13 +8,18 @@ import itertools
 import json
 import os
 import queue
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
+
+Grid: TypeAlias = Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]]
 
 
-def cells(grid) -> list[dict]:
-    """The cells that ``grid`` means: the product of a mapping's values, or the list itself.
+def cells(grid: Grid) -> list[dict[str, Any]]:
+    """The cells of a grid: every combination of a mapping's values, or the mappings of a list.
 
+    Examples
+    --------
     >>> cells({"depth": [2, 20], "init": ["he_normal"]})
     [{'depth': 2, 'init': 'he_normal'}, {'depth': 20, 'init': 'he_normal'}]
     """
@@ -30,7 +35,8 @@ def cells(grid) -> list[dict]:
     return _named([dict(cell) for cell in found])
 
 
-def _named(found: list[dict]) -> list[dict]:
+def _named(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cells, if their arguments' names can be columns."""
     for name in {name for cell in found for name in cell}:
         if not isinstance(name, str):
             raise TypeError(f"grid: names of arguments must be texts, not {name!r}")
@@ -40,71 +46,98 @@ def _named(found: list[dict]) -> list[dict]:
 
 
 def sweep(
-    fn: Callable,
-    grid,
+    fn: Callable[..., Any],
+    grid: Grid,
     executor: concurrent.futures.Executor | None = None,
     *,
-    path=None,
+    path: str | os.PathLike[str] | None = None,
     progress: bool = True,
-) -> list[dict]:
-    """``fn(**cell)`` for every cell of ``grid``: a tidy table, one row a cell, in the grid's order.
+) -> list[dict[str, Any]]:
+    """``fn(**cell)`` for every cell of ``grid``: a tidy table, a row a cell, in the grid's order.
 
-    ``grid``: a mapping of argument names to sequences, of which every combination is run, or a list of
-    mappings. ``fn`` returns a mapping of column names to values, or one value, which becomes the column
-    "value". ``executor``: any of ``concurrent.futures``, or Dask's ``Client.get_executor()``; without one
-    the cells are run here, one by one. ``path``: a file of JSON lines that gets every row as soon as its
-    cell is done. A later call with the same file runs only the cells that it lacks; those that failed are
-    tried again. ``progress``: a bar, as in ``train``.
+    Taught in lesson 06.
 
-    Returns rows, dicts of the cell's arguments, its results, and "error": None, or what ``fn`` raised, as
-    text; a failed cell ends nothing else. ``pandas.DataFrame(rows)`` reads them.
-    Raises TypeError for a grid of another form, or arguments or results that JSON cannot say where there is
-    a ``path``; ValueError for a file that holds the rows of a function of another name, that is not sweep's
-    or is damaged, or for a result named like an argument. Functions are told apart by their names, and the
-    arguments that ``functools.partial`` gives them; after a change of the function itself, begin a new
-    file. Taught in lesson 06.
+    Parameters
+    ----------
+    fn : callable
+        Returns a mapping of column names to values, or one value, which becomes the column "value".
+    grid : mapping or list of mappings
+        Names of arguments to sequences of values, of which every combination is run; or the cells themselves.
+    executor : concurrent.futures.Executor, optional
+        Any of ``concurrent.futures``, or Dask's ``Client.get_executor()``. Without one, the cells run here in
+        turn.
+    path : str or path, optional
+        A file of JSON lines, to which every row is added as soon as its cell is done. A later call with this
+        file runs only the cells that it lacks or that failed.
+    progress : bool
+        Show a bar, as in ``train``.
 
+    Returns
+    -------
+    list of dict
+        The cell's arguments, its results, and "error": None, or what ``fn`` raised, as text. A failed cell
+        does not end the others. ``pandas.DataFrame(rows)`` reads the rows.
+
+    Raises
+    ------
+    TypeError
+        The grid has another form; with a ``path``, an argument or a result cannot be written as JSON.
+    ValueError
+        A result is named like an argument, or the file is damaged, is no file of sweep's, or holds the rows
+        of a function of another name.
+
+    Notes
+    -----
+    Functions are told apart by name, and by the arguments of a ``functools.partial``. After a change of the
+    function itself, begin a new file.
+
+    Examples
+    --------
     >>> sweep(lambda a, b: {"sum": a + b}, {"a": [1, 2], "b": [10]})
     [{'a': 1, 'b': 10, 'sum': 11, 'error': None}, {'a': 2, 'b': 10, 'sum': 12, 'error': None}]
     """
-    from tqdm.auto import tqdm  # here, as it loads ipywidgets in a notebook
+    from tqdm.auto import tqdm  # not at the top, as it loads ipywidgets in a notebook
 
     if not callable(fn):
         raise TypeError(f"fn must be callable, not {fn!r}")
-    grid = cells(grid)
+    found = cells(grid)
     record = _Record(fn, path) if path is not None else None
-    keys = [record.key(cell) for cell in grid] if record else range(len(grid))
+    keys: list[Any] = [record.key(cell) for cell in found] if record else list(range(len(found)))
     rows = dict(record.done) if record else {}
-    missing = {key: cell for key, cell in zip(keys, grid, strict=True) if key not in rows}
+    missing = {key: cell for key, cell in zip(keys, found, strict=True) if key not in rows}
     disable = bool(not progress or os.environ.get("TQDM_DISABLE")) or None  # as in train
-    with tqdm(total=len(grid), initial=len(grid) - len(missing), delay=2, disable=disable) as bar:
+    with tqdm(total=len(found), initial=len(found) - len(missing), delay=2, disable=disable) as bar:
         for key, outcome in _outcomes(fn, missing, executor):
             rows[key] = _row(missing[key], *outcome)
             if record:
                 record.add(key, rows[key])
             bar.update()
-    # The cell as it was given, which JSON may say otherwise (a tuple, an array).
+    # The cell as it was given: what was read from JSON has lists for tuples and arrays.
     return [
         {**cell, **{k: v for k, v in rows[key].items() if k not in cell}}
-        for key, cell in zip(keys, grid, strict=True)
+        for key, cell in zip(keys, found, strict=True)
     ]
 
 
-def _run(fn: Callable, cell: dict):
-    """In the worker: the result and the error, one of them None."""
+def _run(fn: Callable[..., Any], cell: dict[str, Any]) -> tuple[Any, str | None]:
+    """What a worker runs: returns the result and the error, one of them None."""
     try:
         return fn(**cell), None
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
 
 
-def _outcomes(fn, missing: dict, executor):
+def _outcomes(
+    fn: Callable[..., Any], missing: dict[Any, dict[str, Any]], executor: concurrent.futures.Executor | None
+) -> Iterator[tuple[Any, tuple[Any, str | None]]]:
+    """Key and outcome of every cell, as they are done."""
     if executor is None:
         for key, cell in missing.items():
             yield key, _run(fn, cell)
         return
-    # Not as_completed, which waits for ever for what an executor cancels when it is shut down.
-    futures, done = {}, queue.SimpleQueue()
+    # as_completed would wait for ever for futures that an executor cancels when it is shut down.
+    futures: dict[concurrent.futures.Future[Any], Any] = {}
+    done: queue.SimpleQueue[concurrent.futures.Future[Any]] = queue.SimpleQueue()
     try:
         for key, cell in missing.items():
             future = executor.submit(functools.partial(_run, fn), cell)
@@ -114,7 +147,7 @@ def _outcomes(fn, missing: dict, executor):
             future = done.get()
             try:
                 outcome = future.result()
-            except Exception as error:  # the worker died, or what came back could not be carried
+            except Exception as error:  # the worker died, or its result could not be pickled
                 outcome = None, f"{type(error).__name__}: {error}"
             yield futures[future], outcome
     finally:
@@ -122,7 +155,7 @@ def _outcomes(fn, missing: dict, executor):
             future.cancel()
 
 
-def _row(cell: dict, result, error) -> dict:
+def _row(cell: dict[str, Any], result: Any, error: str | None) -> dict[str, Any]:
     if error is None and not isinstance(result, Mapping):
         result = {"value": result}
     result = dict(result or {})
@@ -134,8 +167,8 @@ def _row(cell: dict, result, error) -> dict:
     return {**cell, **result, "error": error}
 
 
-def _name(fn) -> str:
-    """The same in every process: no address in it."""
+def _name(fn: Any) -> str:
+    """A name of the function that is the same in every process: ``repr`` has an address in it."""
     if isinstance(fn, functools.partial):
         given = json.dumps([fn.args, fn.keywords], sort_keys=True, default=_plain)
         return f"{_name(fn.func)} with {given}"
@@ -146,15 +179,15 @@ def _name(fn) -> str:
 class _Record:
     """The file: a line that names the function, then a line a finished cell. A torn last line is dropped."""
 
-    def __init__(self, fn, path):
+    def __init__(self, fn: Callable[..., Any], path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         header = self._line({"initkit sweep": _name(fn)})
-        self.done = {}
+        self.done: dict[str, Any] = {}
         content = self.path.read_bytes() if self.path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if whole:
             self._read(whole, header)
-        elif not header.startswith(content):  # else at most a header that was torn
+        elif not header.startswith(content):  # otherwise it is empty, or a torn header
             raise ValueError(f"path: {self.path} is not a file of sweep's; it is left as it is")
         if len(whole) != len(content):
             os.truncate(self.path, len(whole))
@@ -175,7 +208,7 @@ class _Record:
             raise ValueError(f"path: {self.path} is damaged, and is left as it is: {error!r}") from None
 
     @staticmethod
-    def key(cell: dict) -> str:
+    def key(cell: dict[str, Any]) -> str:
         try:
             return json.dumps(cell, sort_keys=True, default=_plain)
         except TypeError as error:
@@ -183,14 +216,14 @@ class _Record:
                 f"grid: with a path, arguments must be numbers, texts or lists: {error}"
             ) from None
 
-    def add(self, key: str, row: dict) -> None:
+    def add(self, key: str, row: dict[str, Any]) -> None:
         try:
             self._write(self._line({"key": key, "row": row}))
         except TypeError as error:
             raise TypeError(f"fn: with a path, results must be numbers, texts or lists: {error}") from None
 
     @staticmethod
-    def _line(content: dict) -> bytes:
+    def _line(content: dict[str, Any]) -> bytes:
         return (json.dumps(content, default=_plain) + "\n").encode()
 
     def _write(self, line: bytes) -> None:
@@ -200,8 +233,8 @@ class _Record:
             os.fsync(file.fileno())
 
 
-def _plain(value):
-    """NumPy's numbers and arrays as Python's."""
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's, for JSON."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{value!r} is none")

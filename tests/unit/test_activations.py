@@ -150,7 +150,7 @@ def test_large_inputs_do_not_overflow_where_the_function_does_not(name):
         (lambda z: 0 * z, ValueError, r"'<lambda>' has no gain: E\[f\(z\)\^2\] is 0"),
         (lambda z: np.exp(z**2), ValueError, "'<lambda>' has no gain: .*not finite"),
         (lambda z: z * np.nan, ValueError, "'<lambda>' has no gain: .*not finite"),
-        (lambda z: 1.0, ValueError, r"returns shape \(\)"),
+        (lambda z: 1.0, ValueError, r"returned shape \(\)"),
         (math.tanh, TypeError, "'tanh' must take and return an array"),
     ],
 )

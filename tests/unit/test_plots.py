@@ -21,7 +21,7 @@ NAMES = {"a": "A", "b": "B"}
 
 def history(losses, status="finished"):
     losses = np.asarray(losses, float)
-    return ik.History(losses, np.full(len(losses), 0.5), np.ones((len(losses), 3)), status)
+    return ik.History(losses, np.full(len(losses), 0.5), status)
 
 
 def signals(q, grad):

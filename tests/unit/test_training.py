@@ -28,15 +28,11 @@ def test_it_learns_and_reports():
     history = train(net, epochs=8)
     assert history.status == "finished"
     assert len(history.train_loss) == len(history.test_accuracy) == 9
-    assert history.grad_norms.shape == (9, 2)
     assert history.train_loss[-1] < 0.2 < history.train_loss[0]
     assert history.test_accuracy[-1] > 0.9
     # What it reports is the net as it stands.
     loss, _ = signals.softmax_cross_entropy(net.forward(DATA.x_train), DATA.y_train)
     assert history.train_loss[-1] == pytest.approx(loss.mean(), rel=1e-5)
-    _, grad = signals.softmax_cross_entropy(net.forward(DATA.x_train[:256]), DATA.y_train[:256])
-    gradient = net.backward(grad / len(grad)).weights[0]
-    assert history.grad_norms[-1, 0] == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
     assert history.test_accuracy[-1] == (net.forward(DATA.x_test).argmax(axis=1) == DATA.y_test).mean()
 
 

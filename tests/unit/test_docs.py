@@ -1,0 +1,56 @@
+"""The lessons that docstrings name use the function; the API pages have every public name."""
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import initkit as ik
+
+ROOT = Path(__file__).parents[2]
+LESSONS = {path.name[:2]: path for path in (ROOT / "notebooks" / "en").glob("*.ipynb")}
+MODULES = [
+    importlib.import_module(f"initkit.{name}")
+    for name in ("activations", "datasets", "fans", "initializers", "network", "plots", "sampling", "signals",
+                 "sweep", "theory", "training")
+]  # fmt: skip
+# The lessons that the docstring of a public object names.
+CLAIMS = {
+    f"{thing.__name__}-{lesson}": (thing.__name__, lesson)
+    for module in MODULES
+    for thing in vars(module).values()
+    if getattr(thing, "__module__", None) == module.__name__
+    for lesson in re.findall(r"[Ll]esson (\d\d)", thing.__doc__ or "")
+}
+
+
+@pytest.mark.parametrize(("name", "lesson"), CLAIMS.values(), ids=CLAIMS)
+def test_the_lesson_that_a_docstring_names_uses_the_function(name, lesson):
+    """As ``ik.name`` or ``name(``, as a string, or as code in prose; the word in a sentence is not enough."""
+    cells = json.loads(LESSONS[lesson].read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    assert re.search(rf"\bik\.(\w+\.)?{name}\b|\b{name}\(|[\"'`]{name}[\"'`(]", text)
+
+
+def test_there_are_claims():
+    assert {"he_normal-05", "measure-01", "sweep-06"} <= CLAIMS.keys()
+
+
+def names_on_pages() -> set[str]:
+    """Full names of what the API pages document."""
+    found, module = set(), ""
+    for page in (ROOT / "docs" / "api").glob("*.rst"):
+        for kind, name in re.findall(
+            r"^\.\. (\w+):: ([\w.]+)", page.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            if kind in ("currentmodule", "automodule"):
+                module = name
+            found.add(name if kind == "automodule" else f"{module}.{name}")
+    return found
+
+
+@pytest.mark.parametrize("module", [ik, ik.doctor, ik.live, ik.course], ids=lambda module: module.__name__)
+def test_every_public_name_is_on_the_api_pages(module):
+    assert {f"{module.__name__}.{name}" for name in module.__all__} - names_on_pages() == set()
