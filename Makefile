@@ -14,9 +14,9 @@ PIP := $(BIN)/python $(RUN_PIP)
 # uv takes a quarter of pip's time, and asks the index that pip is set to ($$pip is that of the recipe, below).
 # Where it cannot, pip installs.
 INDEX = $${PIP_INDEX_URL:-$$($$pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}
-UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
-# One BLAS thread: pytest-xdist has a worker a core, and the nets are small.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraints constraints.txt
+# One BLAS thread: pytest-xdist has a worker a core, and the nets are small. No cache in a folder of someone else's.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(shell test -w . && echo w),,-p no:cacheprovider)
 # One more than there are cores: a worker often waits for its kernel.
 WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 # What takes longest first, so that no worker is left with it at the end.
@@ -24,19 +24,25 @@ TESTED := tests/notebooks tests/papers tests/machines tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
-LOCKED := lab test browser binder font sweep mnist doctor
+LOCKED := lab test browser binder font sweep doctor
+# JupyterLab, IPython, matplotlib and uv keep things there.
+ifneq ($(shell test -w "$$HOME" && echo writable),writable)
+export HOME := $(shell d=$${TMPDIR:-/tmp}/initkit-$$(id -u); mkdir -p -m 700 $$d && test -O $$d && echo $$d || mktemp -d)
+endif
 # Some containers set it; then each of some fifty kernels would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Compiled once, when it is installed; else workers and kernels would all do it, at the same time.
-TESTS_USE := import distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
-KERNELS_USE := import ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initkit.live
+USED_lab := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initkit.live
+USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines jolt bench papers lint format strip record lesson sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines jolt test-versions bench papers lint format diff strip record lesson sync lock frameworks font help clean
 
-lab: $(VENV)/installed ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS)
+lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS) || \
+		{ status=$$?; case "$$(id -u) $(ARGS)" in *--allow-root*) ;; \
+		"0 "*) echo 'You are root, which JupyterLab must be told: make lab ARGS="$(strip --allow-root $(ARGS))"' ;; esac; exit $$status; }
 
 test: $(VENV)/installed ## run every test: the library, the papers, the notebooks
 	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) notebooks $(TESTED) $(ARGS)
@@ -62,6 +68,9 @@ test-machines: $(VENV)/installed ## run the tests as four other CPUs would (ARGS
 jolt: $(VENV)/installed ## does anything printed or claimed hang on the last bit? (ARGS="--seed 7 --only 05")
 	$(BIN)/python tools/jolt.py $(ARGS)
 
+test-versions: $(VENV)/installed ## try other Pythons and dependencies (ARGS="--python 3.11 --resolution lowest-direct")
+	@pip="$(PIP)" && UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/python tools/versions.py $(ARGS)
+
 bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use otherwise
 	$(BIN)/python tests/benchmarks/bench_initializers.py $(ARGS)
 	$(BIN)/python tests/benchmarks/bench_engine.py $(ARGS)
@@ -80,6 +89,10 @@ format: $(VENV)/installed ## mend style, of notebooks too
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+diff: $(VENV)/lab ## show what changed in the lessons, as text, without pictures (ARGS="main -- notebooks/zh")
+	git -c diff.lesson.textconv="$(BIN)/jupyter nbconvert --to markdown --stdout --log-level ERROR" \
+		diff $(or $(ARGS),-- notebooks)
+
 strip: $(VENV)/installed ## drop every stored output that is not compared
 	$(BIN)/python tools/notebooks.py strip
 
@@ -94,8 +107,7 @@ sync: $(VENV)/installed ## copy code from English to Chinese, mark stale cells, 
 	$(BIN)/python tools/notebooks.py sync --accept $(ACCEPT)
 
 lock: $(VENV)/installed ## write constraints.txt anew from pyproject.toml
-	$(PIP) install "uv>=0.5"
-	$(BIN)/uv pip compile pyproject.toml $(LOCKED:%=--extra %) --universal --python-version 3.11 --upgrade --quiet \
+	$(BIN)/uv pip compile pyproject.toml --group install $(LOCKED:%=--extra %) --universal --python-version 3.11 --upgrade --quiet \
 		--no-annotate --custom-compile-command "make lock" --output-file constraints.txt
 
 frameworks: $(VENV)/torch ## record anew what PyTorch and JAX do, for the parity tests
@@ -104,10 +116,11 @@ frameworks: $(VENV)/torch ## record anew what PyTorch and JAX do, for the parity
 
 font: $(VENV)/installed ## cut the Chinese font anew (needs Debian's fonts-noto-cjk)
 	$(PIP) install --constraint constraints.txt --editable ".[font]"
+	@$(RELATIVE)
 	$(BIN)/python tools/make_font.py $(ARGS)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 clean: ## remove .venv and every cache
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache build dist
@@ -117,25 +130,46 @@ clean: ## remove .venv and every cache
 # venv takes four seconds to bring a pip of its own; the one that is there (from 22.3) can do its work.
 HAS_PIP := import pip, sys; sys.exit([int(n) for n in pip.__version__.split(".")[:2]] < [22, 3])
 
-# The project is installed editable, so only what pip reads can make an installation old.
-$(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json jupyter/page_config.json
+# True where all that is compiled can be imported: one Python an extra, at the same time.
+IMPORTS = { pids=; $(foreach extra,$(EXTRAS),$(BIN)/python -c 'import $(USED_$(extra))' & pids="$$pids $$!";) \
+	for pid in $$pids; do wait $$pid || pids=; done; [ -n "$$pids" ]; }
+# Python 3.11 and 3.12 read this file in the locale's encoding, which may not have the characters of the folder.
+RELATIVE = [ $(VENV) != .venv ] || for path in .venv/lib/python3*/site-packages/*_initkit.pth; do \
+	echo ../../../.. >"$$path"; done
+comma := ,
+
+# To read takes $(VENV)/lab; all else takes $(VENV)/installed, which has the tests' packages too.
+$(VENV)/lab: EXTRAS := lab
+$(VENV)/installed: EXTRAS := lab test
+# The project is installed editable, so only what pip reads can make an installation old. What was installed stays
+# in use where there is no network; what a full disk or Ctrl-C left `unfinished` is thrown away.
+$(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json jupyter/page_config.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "initkit needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@if [ -e $(VENV)/unfinished ]; then echo "$(VENV) was not finished: it is made anew"; rm -rf $(VENV); fi
+	@mkdir -p $(VENV) && touch $(VENV)/unfinished
 	@if $(PYTHON) -c '$(HAS_PIP)' 2>/dev/null; then \
 		$(PYTHON) -m venv --without-pip $(VENV) && pip="$(PYTHON) $(RUN_PIP) --python $(BIN)/python"; \
 	elif $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
 		$(PYTHON) -m venv $(VENV) && pip="$(PIP)"; \
 	else \
 		echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv"; exit 1; \
-	fi && echo "installing into $(VENV)" && { \
-		$$pip install --no-compile "uv>=0.5" && UV_DEFAULT_INDEX="$(INDEX)" \
-		$(UV) --constraint constraints.txt --editable ".[lab,test]" pip || \
-		$$pip install --no-compile --constraint constraints.txt --editable ".[lab,test]" pip; }
-	@$(BIN)/python -c '$(TESTS_USE)' & $(BIN)/python -c '$(KERNELS_USE)'; wait
-	@touch $@
+	fi && echo "installing into $(VENV)" && \
+	wanted='--editable .[$(subst $() ,$(comma),$(EXTRAS))]' && \
+	export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt UV_DEFAULT_INDEX="$(INDEX)" && \
+	if [ -e $@ ]; then export PIP_RETRIES=0 UV_HTTP_RETRIES=0; fi && { \
+		{ [ -x $(BIN)/uv ] || $$pip install --no-compile uv; } && $(UV) $$wanted uv pip || \
+		$$pip install --no-compile $$wanted || \
+		{ [ -e $@ ] && $(IMPORTS) && rm $(VENV)/unfinished && \
+			echo "$(VENV) is older than constraints.txt and could not be brought up to date: it is used as it is"; }; }
+	@$(RELATIVE)
+	@# On a full disk Python leaves half of a .pyc and says nothing; a megabyte that can be written tells.
+	@if [ -e $(VENV)/unfinished ]; then $(IMPORTS) && head -c 1000000 /dev/zero >$(VENV)/unfinished && \
+		rm $(VENV)/unfinished && touch $(VENV)/lab $@; fi
 
 $(VENV)/browser $(VENV)/binder: $(VENV)/%: $(VENV)/installed
 	$(PIP) install --constraint constraints.txt --editable ".[$*]"
+	@$(RELATIVE)
 	@touch $@
 
 $(VENV)/torch: $(VENV)/installed

@@ -6,6 +6,7 @@ import os
 import socket
 from importlib.util import find_spec
 
+import hypothesis
 import pytest
 from jupyter_client.connect import LocalPortCache
 
@@ -15,6 +16,16 @@ collect_ignore_glob = [] if find_spec("torch") else ["initkit/doctor/torch_*.py"
 
 # A bar of train's or sweep's appears after two seconds: what a cell prints would hang on the machine's speed.
 os.environ["TQDM_DISABLE"] = "1"
+
+# The same examples everywhere, however slow the machine is, and nothing written: the folder may be another's.
+hypothesis.settings.register_profile(
+    "initkit",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("initkit")
 
 # jupyter_client asks the system for ports and lets them go, for the kernel to take: another worker's kernel
 # may take them before (papermill issue 511), and nbval then waits without end. So each worker has ports of

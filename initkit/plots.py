@@ -39,7 +39,8 @@ class Figure(matplotlib.figure.Figure):
     """A Figure of one language that draws itself with that language's fonts, and shows as PNG."""
 
     def __init__(self, lang: str, width: float = 8.6, height: float = 3.9):
-        super().__init__(figsize=(width, height), dpi=100)
+        # 4.6 * 100 is 459.99…, of which matplotlib before 3.11 makes 459 pixels; 4.6 * 300 is 1380.
+        super().__init__(figsize=np.nextafter((width, height), np.inf), dpi=100)
         self.lang = lang
         FigureCanvasAgg(self)
 

@@ -49,7 +49,7 @@ def environment(machine: str) -> dict[str, str] | None:
     disabled = [name for name in __cpu_dispatch__ if __cpu_features__[name] and name not in has]
     chosen = {"OPENBLAS_CORETYPE": machine, "NPY_DISABLE_CPU_FEATURES": " ".join(disabled)}
     told = os.environ | {"OPENBLAS_NUM_THREADS": "1"} | {k: v for k, v in chosen.items() if v}
-    done = subprocess.run([sys.executable, "-c", WORKS_AS], env=told, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", WORKS_AS], env=told, capture_output=True, encoding="utf-8")
     # Another BLAS than OpenBLAS takes no kernel. Prescott's is called by another of its names.
     return told if {machine, {"Prescott": "Katmai"}.get(machine)} & set(done.stdout.split()) else None
 

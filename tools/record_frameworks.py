@@ -59,7 +59,7 @@ def main() -> None:
     versions = {"torch": torch.__version__, "jax": jax.__version__}
     head = f'"versions": {json.dumps(versions)},\n "torch_gains": {json.dumps(gains)}'
     lines = ",\n  ".join(json.dumps(record) for record in records)
-    TARGET.write_text(f'{{{head},\n "records": [\n  {lines}\n]}}\n')
+    TARGET.write_text(f'{{{head},\n "records": [\n  {lines}\n]}}\n', encoding="utf-8")
     print(f"{len(records)} records with {versions}")
 
 

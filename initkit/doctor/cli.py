@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import locale
 import os
 import sys
 
 from ..words import LANGUAGES
 
 
+def system_language() -> str:
+    """ "zh" or "en", as POSIX's variables say; where none is set, as on Windows, as the locale does."""
+    said = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), None)
+    if said is None:
+        try:
+            said = locale.getlocale()[0] or ""
+        except ValueError:  # a locale that Python has no name for
+            said = ""
+    return "zh" if said.lower().startswith(("zh", "chinese")) else "en"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 nothing is wrong, 1 something is, 2 the file not read, or the report not written."""
-    system = "zh" if (os.environ.get("LC_ALL") or os.environ.get("LANG", "")).startswith("zh") else "en"
     parser = argparse.ArgumentParser(prog="initkit", description="Neural-network parameter initialization.")
     commands = parser.add_subparsers(dest="command", required=True)
     ask = commands.add_parser(
@@ -22,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     ask.add_argument("model", help=".safetensors, .npz, .npy, .pt, .pth or .weights.h5")
     ask.add_argument("--json", action="store_true", help="for programs; schema 1")
     ask.add_argument(
-        "--lang", choices=LANGUAGES, default=system, help="of the report (default: the system's)"
+        "--lang", choices=LANGUAGES, default=system_language(), help="of the report (default: the system's)"
     )
     ask.add_argument("--activation", help="of the hidden layers, such as relu: hold their gains to it")
     asked = parser.parse_args(arguments)
@@ -41,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         # What is left in the buffer goes: it would be written, and fail, once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # as of ``| head -1``: who reads has enough
+        # As of ``| head -1``: who reads has enough. Windows calls that an invalid argument.
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
             print(f"initkit: the report cannot be written: {error.strerror}", file=sys.stderr)
             return 2
     return 1 if report.findings else 0

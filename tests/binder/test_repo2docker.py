@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 def repo2docker(folder):
     command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
 
 
 OURS = 'env update -p ${NB_PYTHON_PREFIX} --file "environment.yml"'  # what the Conda build pack writes
@@ -27,7 +27,7 @@ def test_a_binder_folder_would_hide_it(tmp_path):
     """The check above can fail."""
     (tmp_path / "environment.yml").write_bytes((ROOT / "environment.yml").read_bytes())
     (tmp_path / "binder").mkdir()
-    (tmp_path / "binder" / "requirements.txt").write_text("numpy\n")
+    (tmp_path / "binder" / "requirements.txt").write_text("numpy\n", encoding="utf-8")
     run = repo2docker(tmp_path)
     assert run.returncode == 0
     assert OURS not in run.stdout + run.stderr

@@ -3,16 +3,18 @@
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
+import pytest
 from reading import Lab, answers, free_port, lab_arguments
 
 from conftest import ROOT
 
 
 def test_make_lab_opens_the_first_page_behind_a_token(browser, tmp_path):
-    installed = (ROOT / ".venv" / "installed").stat().st_mtime
+    installed = (ROOT / ".venv" / "lab").stat().st_mtime
     port, token = free_port(), "a-token"
     arguments = " ".join(lab_arguments(port, token))
     lab = Lab(["make", "lab", f"ARGS={arguments}", "EDITION=zh"], ROOT, port, token, tmp_path / "log")
@@ -24,13 +26,16 @@ def test_make_lab_opens_the_first_page_behind_a_token(browser, tmp_path):
         page.wait_for_selector(".jp-Notebook .jp-Cell h1:has-text('从哪里出发')", timeout=60_000)
         assert page.url.split("?")[0].endswith("/lab/tree/notebooks/zh/00_start_here.ipynb")
         page.close()
-        # Linux lists who listens where: nothing of ours on an address that others reach.
-        table = Path("/proc/net/tcp").read_text().splitlines()[1:]
-        listening = [line.split()[1] for line in table if line.split()[3] == "0A"]
-        assert [a for a in listening if a.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+        if sys.platform == "linux":
+            # It lists who listens where: nothing of ours on an address that others reach.
+            table = Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]
+            listening = [line.split()[1] for line in table if line.split()[3] == "0A"]
+            assert [a for a in listening if a.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
     finally:
         lab.stop()
-    assert (ROOT / ".venv" / "installed").stat().st_mtime == installed, "installed again"
+    assert (ROOT / ".venv" / "lab").stat().st_mtime == installed, "installed again"
+    if sys.platform != "linux":
+        pytest.skip("all passed but one: only Linux lists who listens where")
 
 
 def test_make_lab_keeps_jupyters_own_token(tmp_path):
@@ -48,8 +53,8 @@ def test_make_lab_keeps_jupyters_own_token(tmp_path):
                     break
                 time.sleep(0.2)
             else:
-                raise AssertionError(log.read_text())
-            (token,) = set(re.findall(r"token=([0-9a-f]{48})", log.read_text()))
+                raise AssertionError(log.read_text(encoding="utf-8"))
+            (token,) = set(re.findall(r"token=([0-9a-f]{48})", log.read_text(encoding="utf-8")))
             assert answers(f"http://localhost:{port}/api/contents?token={token}") == 200
         finally:
             os.killpg(process.pid, 15)

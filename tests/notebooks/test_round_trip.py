@@ -109,10 +109,10 @@ def test_a_message_ends_long_work(kernel, tmp_path):
 
     def asked(value):
         end = time.monotonic() + 30
-        while not path.exists() or value not in path.read_text().split():
+        while not path.exists() or value not in path.read_text(encoding="utf-8").split():
             assert time.monotonic() < end, f"respond was not asked for {value}"
             time.sleep(0.01)
-        return path.read_text().split()
+        return path.read_text(encoding="utf-8").split()
 
     send(kernel, control, {"value": 1.0})
     assert set(asked("1.0")) == {"1.0"}

@@ -3,17 +3,17 @@
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from memory import peak_memory
 
 import initkit as ik
 from initkit.doctor import Identification, Report, audit
 from initkit.doctor.audit import KINDS, wrong_by_itself
-from initkit.doctor.cli import main
+from initkit.doctor.cli import main, system_language
 from initkit.doctor.identify import REASONS
 from initkit.doctor.report import Finding, said
 from initkit.doctor.scan import scan
@@ -183,13 +183,44 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "张量" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("variables", "locale", "language"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, ("en_US", "UTF-8"), "zh"),
+        ({"LC_ALL": "en_US.UTF-8", "LANG": "zh_CN.UTF-8"}, ("zh_CN", "UTF-8"), "en"),
+        ({"LC_MESSAGES": "zh_TW.UTF-8", "LANG": "C"}, (None, None), "zh"),
+        ({"LC_ALL": "", "LANG": "C.UTF-8"}, ("zh_CN", "UTF-8"), "en"),
+        ({}, ("Chinese (Simplified)_China", "936"), "zh"),  # as Windows says it, which sets no variable
+        ({}, ("zh_CN", "UTF-8"), "zh"),
+        ({}, ("English_United States", "1252"), "en"),
+        ({}, (None, None), "en"),
+        ({}, ValueError("unknown locale: UTF-8"), "en"),  # as macOS may say it
+    ],
+)
+def test_the_command_speaks_the_systems_language(variables, locale, language, monkeypatch):
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    def getlocale():
+        if isinstance(locale, Exception):
+            raise locale
+        return locale
+
+    monkeypatch.setattr("locale.getlocale", getlocale)
+    assert system_language() == language
+
+
 def test_the_command_is_installed_and_loads_no_framework(tmp_path):
     code = (
         "import sys; from initkit.doctor.cli import main; status = main(['audit', sys.argv[1]]);"
         "heavy = {'torch', 'h5py', 'safetensors', 'matplotlib', 'sklearn'};"
         "print(sorted(heavy & set(sys.modules))); sys.exit(status)"
     )
-    done = subprocess.run([sys.executable, "-c", code, saved(tmp_path)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, saved(tmp_path)], capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     from importlib.metadata import entry_points
@@ -260,8 +291,8 @@ def test_who_reads_may_have_enough(tmp_path, asked, buffered):
 def test_a_full_disk_is_one_line_and_no_finding(tmp_path, asked, count, buffered):
     np.savez(tmp_path / "net.npz", **{f"w{k}": ik.he_normal((9, 8), rng=k) for k in range(count)})
     command = [sys.executable, "-m", "initkit.doctor.cli", "audit", str(tmp_path / "net.npz"), *asked]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8")
     assert done.returncode == 2
     assert done.stderr == "initkit: the report cannot be written: No space left on device\n"
 
@@ -427,12 +458,9 @@ def test_a_quantized_tensor_of_any_claimed_size_is_not_allocated(tmp_path, legac
 
     tensors = {"huge": Claim(), "w": torch.ones(3, 4)}
     torch.save(tensors, tmp_path / "net.pt", _use_new_zipfile_serialization=not legacy)
-    before, megabyte = (
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-        2 ** (20 if sys.platform == "darwin" else 10),
-    )
+    before = peak_memory()
     assert [t.found.reason for t in audit(tmp_path / "net.pt").tensors] == ["quantized", None]
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * megabyte
+    assert peak_memory() - before < 100 * 2**20
 
 
 @pytest.mark.parametrize("first", ["weight", "bias"])

@@ -612,7 +612,9 @@ def test_bad_input_is_told(make, error, message):
 def test_without_torch_the_two_say_how_to_install_it():
     program = "import sys; sys.modules['torch'] = None; import initkit.doctor as d; d.{}"
     for name in ("diagnose", "apply"):
-        run = subprocess.run([sys.executable, "-c", program.format(name)], capture_output=True, text=True)
+        run = subprocess.run(
+            [sys.executable, "-c", program.format(name)], capture_output=True, encoding="utf-8"
+        )
         assert run.stderr.rstrip().endswith("diagnose and apply need PyTorch: pip install 'initkit[torch]'")
 
 

@@ -616,7 +616,7 @@ def test_orthogonal_does_not_depend_on_blas_threads():
     answers = {
         subprocess.run(
             [sys.executable, "-c", program], env={**os.environ, "OPENBLAS_NUM_THREADS": n},
-            capture_output=True, text=True, check=True,
+            capture_output=True, encoding="utf-8", check=True,
         ).stdout
         for n in ("1", "2")
     }  # fmt: skip

@@ -3,7 +3,9 @@
 import ast
 import graphlib
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -16,8 +18,10 @@ from packaging.requirements import Requirement
 import initkit
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+INSTALL = PYPROJECT["dependency-groups"]["install"]
 
 
 def requirements(lines):
@@ -26,13 +30,13 @@ def requirements(lines):
     return {r.name: set(str(r.specifier).split(",")) - {""} for r in parsed}
 
 
-def test_environment_is_pyprojects_run_time_lab_and_test():
+def test_environment_is_pyprojects_run_time_and_lab():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["channels"] == ["conda-forge"]
     *conda, pip = environment["dependencies"]
     assert pip == {"pip": ["-e ."]}
     conda = [line for line in conda if not re.match(r"(python|pip)\b(?!-)", line)]
-    assert requirements(conda) == requirements([*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"]])
+    assert requirements(conda) == requirements([*PROJECT["dependencies"], *EXTRAS["lab"]])
 
 
 def test_environment_names_one_python_that_pyproject_allows():
@@ -46,13 +50,57 @@ def test_environment_names_one_python_that_pyproject_allows():
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(version)
 
 
+def test_what_installs_is_pinned_and_named_as_the_build_system_names_it():
+    (builder,) = PYPROJECT["build-system"]["requires"]
+    assert builder in INSTALL
+    assert {"uv", "pip", "hatchling", "editables"} == set(requirements(INSTALL))
+
+
+def test_to_read_takes_less_than_to_test():
+    read = requirements([*PROJECT["dependencies"], *EXTRAS["lab"]])
+    assert not {"pytest", "pandas", "ruff", "h5py", "distributed", "papermill"} & set(read)
+
+
+def test_the_folders_name_is_in_no_file_that_python_reads_to_start():
+    """Python 3.11 and 3.12 read it in the locale's encoding: under LC_ALL=C, a Chinese name stopped them."""
+    environment = ROOT / ".venv"
+    if Path(sys.prefix) != environment:
+        pytest.skip("not in make's own environment")
+    (path,) = (environment / "lib").glob("python3*/site-packages/*_initkit.pth")
+    assert path.read_text(encoding="utf-8") == "../../../..\n"
+    assert (path.parent / "../../../..").resolve() == ROOT
+
+
+def test_a_home_that_cannot_be_written_to_is_replaced(tmp_path):
+    """JupyterLab and IPython would end in a traceback."""
+
+    def home(given):
+        done = subprocess.run(
+            ["make", "--no-print-directory", "-f", "-", "home"],
+            input="include Makefile\nhome:; @echo $(HOME)\n",
+            cwd=ROOT,
+            env=os.environ | {"HOME": str(given), "TMPDIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return Path(done.stdout.strip())
+
+    assert home(tmp_path) == tmp_path
+    other = home(tmp_path / "nowhere")
+    assert other.parent == tmp_path
+    assert other.name.startswith("initkit-")
+    assert other.stat().st_mode & 0o777 == 0o700
+
+
 def test_nothing_hides_the_environment_from_binder():
     assert not (ROOT / "binder").exists()
     assert not (ROOT / ".binder").exists()
 
 
 def test_every_dependency_has_a_lower_bound():
-    for line in [*PROJECT["dependencies"], *(d for name in EXTRAS if name != "all" for d in EXTRAS[name])]:
+    extras = [d for name in EXTRAS if name != "all" for d in EXTRAS[name]]
+    for line in [*PROJECT["dependencies"], *extras, *INSTALL]:
         assert any(s.operator == ">=" for s in Requirement(line).specifier), line
 
 
@@ -68,6 +116,7 @@ def test_lock_pins_every_dependency_within_its_bounds():
     for line in [
         *PROJECT["dependencies"],
         *(d for n in EXTRAS if n not in ("all", "torch") for d in EXTRAS[n]),
+        *INSTALL,
     ]:
         wanted = Requirement(line)
         versions = [next(iter(p.specifier)).version for p in pins if p.name == wanted.name]
@@ -82,13 +131,17 @@ def test_links_lead_somewhere(name):
 
 
 def test_badges_open_the_first_page_of_both_editions():
-    pages = re.findall(r"mybinder\.org/v2/\S+urlpath=lab/tree/(\S+)\)", (ROOT / "README.md").read_text())
+    pages = re.findall(
+        r"mybinder\.org/v2/\S+urlpath=lab/tree/(\S+)\)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
     assert pages == [f"notebooks/{lang}/00_start_here.ipynb" for lang in ("en", "zh")]
     assert all((ROOT / page).exists() for page in pages)
 
 
 def test_readmes_example_runs(between):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     *program, accuracy = example.strip().splitlines()
     names = {}
     exec("\n".join(program), names)
@@ -102,10 +155,13 @@ def test_version_has_one_place():
     assert version("initkit") == initkit.__version__
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_help_lists_every_target_in_one_line():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    ).stdout
     # A make started by make announces the folder that it enters.
     lines = [line.split()[1] for line in listed.splitlines() if line.startswith("  make ")]
     assert lines == phony.split()
@@ -143,7 +199,7 @@ def test_jupyterlab_reads_the_page_config():
 
 def loaded_by(statement: str) -> set[str]:
     program = f"import sys; {statement}; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
     return set(run.stdout.split())
 
 
@@ -232,3 +288,39 @@ def test_no_pyplot_in_the_library():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
             assert not any("pyplot" in name for name in names), path
+
+
+def texts_without_encoding(source: str):
+    """Lines that read or write text in the machine's encoding, which on Windows is not UTF-8."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        method = isinstance(node.func, ast.Attribute)
+        name = node.func.attr if method else getattr(node.func, "id", "")
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        received = given.get("text", given.get("universal_newlines"))
+        mode = given.get("mode", (*node.args, None, None)[1])
+        text_mode = mode is None or (isinstance(mode, ast.Constant) and "b" not in str(mode.value))
+        as_text = name in ("read_text", "write_text") or (name == "open" and not method and text_mode)
+        if "encoding" not in given and (as_text or getattr(received, "value", False) is True):
+            yield node.lineno
+
+
+@pytest.mark.parametrize("folder", ["initkit", "tests", "tools"])
+def test_every_text_has_an_encoding(folder):
+    modules = [*(ROOT / folder).rglob("*.py"), ROOT / "conftest.py"]
+    assert [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in modules
+        for line in texts_without_encoding(path.read_text(encoding="utf-8"))
+    ] == []
+    for bad in (
+        "open(path)",
+        "open(path, 'a')",
+        "path.read_text()",
+        "path.write_text(x)",
+        "run(x, text=True)",
+    ):
+        assert list(texts_without_encoding(bad)) == [1]
+    for good in ("open(path, 'rb')", "open(path, encoding='utf-8')", "run(x)", "image.open(path)"):
+        assert list(texts_without_encoding(good)) == []

@@ -102,6 +102,16 @@ def test_a_figure_shows_itself_as_png_at_its_size():
     assert shown.size == (2 * size["width"], 2 * size["height"])
 
 
+def test_a_figure_has_whole_pixels_at_every_dpi():
+    """Else a draft of another dpi has a row less than the frame that it is drawn on."""
+    for pixels in (115, 390, 460, 570, 860):
+        figure = plots.Figure("en", width=pixels / 100, height=pixels / 100)
+        for ratio in (1, 2, 3):
+            figure.set_dpi(100 * ratio)
+            assert np.asarray(figure.canvas.get_renderer().buffer_rgba()).shape[:2] == (pixels * ratio,) * 2
+        assert [int(100 * inches) for inches in figure.get_size_inches()] == [pixels] * 2
+
+
 def test_units_in_training_shows_the_step_it_is_told():
     places = np.zeros((4, 2, 2))
     places[:, 0, 0], places[:, 1, 1] = [0, 0.5, 1, 9], [0, -0.5, -1, -9]

@@ -121,7 +121,7 @@ out.flush()
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA binds on Linux alone")
 def test_a_tensor_too_large_for_memory_is_filled_in_a_memory_map(tmp_path):
     path = tmp_path / "weights"
-    run = subprocess.run([sys.executable, "-c", TOO_LARGE, path], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", TOO_LARGE, path], capture_output=True, encoding="utf-8")
     assert run.returncode == 0, run.stderr
     assert run.stdout == "too large for memory\n"
     assert np.array_equal(

@@ -72,7 +72,7 @@ def test_a_file_keeps_what_is_done(tmp_path):
     calls.clear()
     first = ik.sweep(work, {"a": [1, 2], "b": [10, 20]}, path=path)
     assert len(calls) == 4
-    assert len(path.read_text().splitlines()) == 5
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 5
     calls.clear()
     rows = ik.sweep(work, GRID, path=path)
     assert calls == [(2, 20), (3, 10), (3, 20)]  # the failed one again, and the new ones
@@ -91,7 +91,7 @@ def test_an_interruption_loses_one_cell_at_most(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         ik.sweep(stops, {"a": range(6)}, path=path)
-    with open(path, "a") as file:  # and a line that was torn
+    with open(path, "a", encoding="utf-8") as file:  # and a line that was torn
         file.write('{"key": "{\\"a\\": 3}", "ro')
     seen = []
 
@@ -103,7 +103,7 @@ def test_an_interruption_loses_one_cell_at_most(tmp_path):
     rows = ik.sweep(goes_on, {"a": range(6)}, path=path)
     assert seen == [3, 4, 5]
     assert [row["value"] for row in rows] == [0, 1, 4, 9, 16, 25]
-    assert [json.loads(line) for line in path.read_text().splitlines()]
+    assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_list_of_cells_and_one_value():
@@ -127,10 +127,10 @@ def test_bad_input_is_told(tmp_path):
     with pytest.raises(TypeError, match="fn: with a path, results must be"):
         ik.sweep(lambda a: work, {"a": [1]}, path=tmp_path / "other")
     note = tmp_path / "note.txt"
-    note.write_text("my notes\n")
+    note.write_text("my notes\n", encoding="utf-8")
     with pytest.raises(ValueError, match="is not a file of sweep's"):
         ik.sweep(work, GRID, path=note)
-    assert note.read_text() == "my notes\n"
+    assert note.read_text(encoding="utf-8") == "my notes\n"
     ik.sweep(where, {"a": []}, path=tmp_path / "rows of another")
     with pytest.raises(ValueError, match=r"holds the rows of .*where, not of .*work"):
         ik.sweep(work, GRID, path=tmp_path / "rows of another")
@@ -146,7 +146,9 @@ def test_names_are_the_same_in_every_process(tmp_path):
         f"    ik.sweep(fn, {{'a': [1, 2]}}, path={str(tmp_path)!r} + '/' + name)\n"
     )
     outputs = [
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True
+        ).stdout
         for _ in range(2)
     ]
     assert outputs == ["ran 1\nran 2\nran 1\nran 2\n", ""]
@@ -168,7 +170,7 @@ def test_a_torn_header_is_as_good_as_none(tmp_path, cut):
 def test_a_damaged_file_is_told_and_left(tmp_path, line):
     path = tmp_path / "rows"
     ik.sweep(where, {"a": []}, path=path)
-    path.write_text(path.read_text() + line + "\n")
+    path.write_bytes(path.read_bytes() + f"{line}\n".encode())
     before = path.read_bytes()
     with pytest.raises(ValueError, match=r"path: .* is damaged, and is left as it is"):
         ik.sweep(where, {"a": []}, path=path)
@@ -351,7 +353,7 @@ def test_an_interruption_cancels_what_waits(tmp_path, monkeypatch, where):
         gate.set()
     assert set(ran) <= {0, 1, 2}
     monkeypatch.undo()
-    done = [json.loads(line)["row"]["a"] for line in path.read_text().splitlines()[1:]]
+    done = [json.loads(line)["row"]["a"] for line in path.read_text(encoding="utf-8").splitlines()[1:]]
     assert done == ([] if where == "the executor" else [0])
     again = []
     ik.sweep(cell_again(cell, again), {"a": range(6)}, path=path)

