@@ -81,7 +81,7 @@ def test_a_home_that_cannot_be_written_to_is_replaced(tmp_path):
             cwd=ROOT,
             env=os.environ | {"HOME": str(given), "TMPDIR": str(tmp_path)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
         )
         return Path(done.stdout.strip())
