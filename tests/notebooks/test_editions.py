@@ -41,7 +41,9 @@ def test_every_lesson_has_a_room_and_its_words():
     for name in NAMES:
         room = Path(lessons.__file__).parent / name[3:].removesuffix(".ipynb")
         assert room.with_suffix(".py").exists(), name
-        (number,) = re.findall(r"^# Lesson (\d\d):", room.with_suffix(".words.toml").read_text("utf-8"))
+        (number,) = re.findall(
+            r"^# Lesson (\d\d):", room.with_suffix(".words.toml").read_text(encoding="utf-8")
+        )
         assert number == name[:2]
 
 

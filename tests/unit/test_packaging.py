@@ -67,7 +67,7 @@ def test_the_folders_name_is_in_no_file_that_python_reads_to_start():
     if Path(sys.prefix) != environment:
         pytest.skip("not in make's own environment")
     (path,) = (environment / "lib").glob("python3*/site-packages/*_initkit.pth")
-    assert path.read_text() == "../../../..\n"
+    assert path.read_text(encoding="utf-8") == "../../../..\n"
     assert (path.parent / "../../../..").resolve() == ROOT
 
 
@@ -81,7 +81,7 @@ def test_a_home_that_cannot_be_written_to_is_replaced(tmp_path):
             cwd=ROOT,
             env=os.environ | {"HOME": str(given), "TMPDIR": str(tmp_path)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
         )
         return Path(done.stdout.strip())

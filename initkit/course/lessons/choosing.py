@@ -33,7 +33,7 @@ FATES = {"vanishes": "fades", "kept": "kept", "explodes": "grows"}  # by verdict
 
 
 class VerdictCard(plots.TrainingAndSignals):
-    """The same, theory over measurement, and below it in words: predicted, measured, trained."""
+    """Loss and signals, theory over measurement; below, in words, how far both say that the signal gets."""
 
     HEIGHT, BOTTOM, TALL = 4.7, 0.26, 0.57
 
@@ -91,7 +91,7 @@ def choosing(*, lang: str, seed: int = 0):
 
 
 @exercise("06.1")
-def _on_the_hilltop(answer):
+def on_the_hilltop(answer):
     """A gain that keeps signal and gradient within a factor of 100 over 40 GELU layers, in 7 nets of 10."""
     g, refused = answers.between(answer, 0, 10)
     if refused:
@@ -115,7 +115,7 @@ def _on_the_hilltop(answer):
 
 
 @exercise("06.2")
-def _torch_under_relu(answer):
+def torch_under_relu(answer):
     """⅓·½."""
     return answers.nearest(
         answer, {"right": 1 / 6, "third": 1 / 3, "half": 1 / 2, "one": 1, "std": 6**-0.5}, rel=0.05

@@ -21,7 +21,7 @@ from .. import answers
 from ..registry import exercise, live_figure
 
 WIDTHS = [64, *[64] * 19, 10]
-PATIENTS = {  # activation, and what all weights are drawn by, before ``patient`` does its mischief
+PATIENTS = {  # activation, and the initializer of all weights; ``patient`` then spoils some of them
     "A": ("relu", "torch_default"),
     "B": ("relu", "he_normal"),
     "C": ("tanh", functools.partial(initializers.normal, std=1.0)),
@@ -58,7 +58,7 @@ TREATMENTS = ("none", "xavier", "he", "lsuv")
 
 
 class PatientCard(plots.SignalsByLayer):
-    """The same of one net, and below it what the doctor says."""
+    """Signal and gradient of one net, and below them what the doctor says."""
 
     HEIGHT = 4.6
 
@@ -104,6 +104,7 @@ def doctor(*, lang: str, seed: int = 0):
 
 
 def treated(name: str, treatment: str, x, seed: int) -> MLP:
+    """The patient as it comes ("none"), or with all weights drawn anew by "xavier", "he" or "lsuv"."""
     if treatment == "none":
         return patient(name, rng=seed)
     scheme = initializers.xavier_normal if treatment == "xavier" else initializers.he_normal
@@ -131,7 +132,7 @@ def diagnosis(net: MLP, seen: Signals) -> tuple[str, dict]:
 
 
 @exercise("07.1")
-def _mended(answer):
+def mended(answer):
     """Patient E with nothing to find in its file, the signal kept, and the sound layers as they were."""
     if not isinstance(answer, MLP):
         return "type", {"wanted": "ik.MLP", "came": type(answer).__name__}
@@ -151,7 +152,7 @@ def _mended(answer):
 
 
 @exercise("07.2")
-def _taken_for_xavier(answer):
+def taken_for_xavier(answer):
     """Weights (100, 400) that ``identify`` takes for xavier_normal."""
     w, refused = answers.weights(answer, (100, 400))
     if refused:
@@ -177,6 +178,7 @@ def _taken_for_xavier(answer):
 
 
 def _audited(net: MLP, folder: str):
+    """The doctor's report on the net's weights, by way of a file."""
     path = Path(folder) / "net.npz"
     np.savez(path, **{f"layer{k}": w for k, w in enumerate(net.weights, 1)})
     return audit(path, activation=net.activation)

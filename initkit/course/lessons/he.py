@@ -54,7 +54,7 @@ def he(*, lang: str, seed: int = 0):
 
 
 @exercise("05.1")
-def _he_std(answer):
+def he_std(answer):
     """√(2/((1 + 0.2²)·300))."""
     n, a = 300, 0.2
     known = {
@@ -73,7 +73,7 @@ def _he_std(answer):
 
 
 @exercise("05.2")
-def _gain_of_a_square(answer):
+def gain_of_a_square(answer):
     """1/√(½·E[z⁴]) = √(2/3)."""
     second = 3 / 2
     return answers.nearest(

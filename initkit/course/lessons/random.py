@@ -107,7 +107,7 @@ def random(*, lang: str, seed: int = 0):
 
 
 @exercise("03.1")
-def _level_signal(answer):
+def level_signal(answer):
     """A σ that keeps signal and gradient within a factor of 100 over 20 tanh layers, found by measuring."""
     sigma, refused = answers.between(answer, 0, 1e3)
     if refused:
@@ -123,7 +123,7 @@ def _level_signal(answer):
 
 
 @exercise("03.2")
-def _uniform_bound(answer):
+def uniform_bound(answer):
     """√(3/300) = 0.1: the variance of U[−b, b] is b²/3."""
     number = answers.number(answer)
     if number is not None and not 0 < number < np.inf:

@@ -54,7 +54,7 @@ def why_initialization(*, lang: str, seed: int = 0):
 
 
 @exercise("01.1")
-def _factor_to_the_depth(answer):
+def factor_to_the_depth(answer):
     """0.8⁴⁰."""
     return answers.nearest(
         answer,
@@ -64,7 +64,7 @@ def _factor_to_the_depth(answer):
 
 
 @exercise("01.2")
-def _level_relu(answer):
+def level_relu(answer):
     """A σ that keeps q within a factor of ten over ten hidden ReLU layers, found by measuring."""
     sigma, refused = answers.between(answer, 0, 1e3)
     if refused:

@@ -48,7 +48,7 @@ def xavier(*, lang: str, seed: int = 0):
 
 
 @exercise("04.1")
-def _xavier_uniform(answer):
+def xavier_uniform(answer):
     """Weights (50, 200) from U[−b, b], b² = 6/250. Of 10,000 draws the variance is known to 1 %."""
     w, refused = answers.weights(answer, (50, 200))
     if refused:
@@ -75,7 +75,7 @@ def _xavier_uniform(answer):
 
 
 @exercise("04.2")
-def _gain_of_a_slope(answer):
+def gain_of_a_slope(answer):
     """1/f'(0) = 2 for f(z) = 2 tanh(z/4)."""
     exact = gain(lambda z: 2 * np.tanh(z / 4))
     return answers.nearest(answer, {"right": 2, "variance": 4, "inverse": 0.5, "one": 1, "exact": exact})

@@ -139,7 +139,10 @@ def zero_and_symmetry(*, lang: str, seed: int = 0):
 
 
 def first_step_that_moves_hidden_weights(output_weights: float = 0.0) -> int | None:
-    """After how many steps of gradient descent the hidden weights of a random net have changed."""
+    """After how many steps of gradient descent the hidden weights of a random net have changed.
+
+    ``output_weights``: what all output weights start at. None if the hidden weights never change.
+    """
     data = datasets.digits()
     net = MLP([64, 30, 10], "tanh", "xavier_normal", rng=0)
     net.weights[1][:] = output_weights
@@ -151,7 +154,7 @@ def first_step_that_moves_hidden_weights(output_weights: float = 0.0) -> int | N
 
 
 @exercise("02.1")
-def _broken_symmetry(answer):
+def broken_symmetry(answer):
     """Weights (30, 64), no two rows equal, within 0.01 of 0.1."""
     w, refused = answers.weights(answer, (30, 64))
     if refused:
@@ -174,7 +177,7 @@ def _broken_symmetry(answer):
 
 
 @exercise("02.2")
-def _zero_output_layer(answer):
+def zero_output_layer(answer):
     """The number of a step, from 1; found by running them."""
     number = answers.number(answer)
     if number is None:
