@@ -574,7 +574,8 @@ def test_apply_a_scheme_to_every_weight_and_keep_dtype_and_flags():
 def test_apply_changes_nothing_where_the_scheme_does_not_suit():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2))
     before = everything(model)
-    with pytest.raises(ValueError, match=r"scheme 'dirac' cannot fill 2\.weight: shape must be"):
+    refused = r"scheme 'dirac' cannot fill 2\.weight: shape must have outputs, inputs and a kernel"
+    with pytest.raises(ValueError, match=refused):
         apply(model, "dirac")
     assert everything(model) == before
 
