@@ -303,3 +303,18 @@ def test_blocks_that_are_not_there_are_told(arguments, error, message):
 def test_a_block_needs_a_seed(rng):
     with pytest.raises(TypeError, match="rng must be an int or a SeedSequence"):
         ik.sample_block("normal", BIG, 0, rng=rng)
+
+
+def test_where_there_are_no_threads_none_is_started():
+    """As in WebAssembly, whose Python cannot start one."""
+    program = (
+        "import sys, threading, numpy as np, scipy.special;"
+        "sys.platform = 'emscripten';"
+        "threading.Thread.start = None;"
+        "from initkit import sampling;"
+        "a = sampling.fill(np.empty(3 * sampling.BLOCK, np.float32), sampling.uniform(0, 1), 0);"
+        "print(float(a[-1]))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
+    whole = sampling.fill(np.empty(3 * sampling.BLOCK, np.float32), sampling.uniform(0, 1), 0)
+    assert run.stdout.strip() == str(float(whole[-1]))
