@@ -211,7 +211,7 @@ class Tests:
     def pytest_runtest_logreport(self, report):
         if report.when == "call" or report.failed:
             values = [Value(*entry) for name, entry in report.user_properties if name == "between"]
-            why = [report.longrepr.reprcrash.message] if report.failed else []
+            why = report.longrepr.reprcrash.message.splitlines()[:1] if report.failed else []
             self.seen[report.nodeid] = Seen("\n".join([report.outcome, *why]), values)
 
 
