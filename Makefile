@@ -161,7 +161,7 @@ $(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.
 	export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt UV_DEFAULT_INDEX="$(INDEX)" && \
 	if [ -e $@ ]; then export PIP_RETRIES=0 UV_HTTP_RETRIES=0; fi && { \
 		{ [ -x $(BIN)/uv ] || $$pip install --no-compile uv; } && $(UV) $$wanted uv pip || \
-		$$pip install --no-compile $$wanted || \
+		$$pip install --no-compile $$wanted pip || \
 		{ [ -e $@ ] && $(IMPORTS) && rm $(VENV)/unfinished && \
 			echo "$(VENV) is older than constraints.txt and could not be brought up to date: it is used as it is"; }; }
 	@$(RELATIVE)
