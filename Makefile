@@ -24,7 +24,7 @@ TESTED := tests/notebooks tests/papers tests/machines tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
-LOCKED := lab test browser binder font sweep doctor
+LOCKED := lab test browser binder docs font sweep doctor
 # JupyterLab, IPython, matplotlib and uv keep things there.
 ifneq ($(shell test -w "$$HOME" && echo writable),writable)
 export HOME := $(shell d=$${TMPDIR:-/tmp}/initkit-$$(id -u); mkdir -p -m 700 $$d && test -O $$d && echo $$d || mktemp -d)
@@ -37,7 +37,7 @@ USED_lab := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initk
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines jolt test-versions bench papers lint format diff strip record lesson sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS) || \
@@ -85,6 +85,9 @@ lint: $(VENV)/installed ## check style, of notebooks too, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/docs ## build the pages of the design and the API into build/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 format: $(VENV)/installed ## mend style, of notebooks too
 	$(BIN)/ruff check --fix .
@@ -169,7 +172,7 @@ $(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.
 	@if [ -e $(VENV)/unfinished ]; then $(IMPORTS) && head -c 1000000 /dev/zero >$(VENV)/unfinished && \
 		rm $(VENV)/unfinished && touch $(VENV)/lab $@; fi
 
-$(VENV)/browser $(VENV)/binder: $(VENV)/%: $(VENV)/installed
+$(VENV)/browser $(VENV)/binder $(VENV)/docs: $(VENV)/%: $(VENV)/installed
 	$(PIP) install --constraint constraints.txt --editable ".[$*]"
 	@$(RELATIVE)
 	@touch $@
