@@ -37,7 +37,7 @@ USED_lab := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initk
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines test-versions jolt bench papers lint format diff strip record sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines jolt test-versions bench papers lint format diff strip record sync lock frameworks font help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS) || \
