@@ -1,5 +1,6 @@
 """``claim``: a paper's number beside ours, asserted, and a line of RESULTS.md."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -35,9 +36,12 @@ def claim(request, between):
     def check(what, theirs, ours, within, note=""):
         ours = float(ours)
         low, high = within if isinstance(within, tuple) else (theirs - within, theirs + within)
-        tolerance = (
-            f"{_number(low)} to {_number(high)}" if isinstance(within, tuple) else f"± {_number(within)}"
-        )
+        if high == math.inf:
+            tolerance = f"at least {_number(low)}"
+        elif isinstance(within, tuple):
+            tolerance = f"{_number(low)} to {_number(high)}"
+        else:
+            tolerance = f"± {_number(within)}"
         between(f"{what} ({theirs})", ours, low, high)
         start = f"| {paper} | {what} | {_number(theirs)} | "
         row = f"{start}{_number(ours)} | {tolerance} | {note} |\n"
