@@ -178,7 +178,7 @@ class Picture:
         return artist
 
 
-def points(second: bool) -> dict[str, Any]:
+def points(second: int) -> dict[str, Any]:
     return {"color": MEASURED, "ms": 6, "ls": "", "mfc": "white" if second else MEASURED}
 
 
