@@ -14,9 +14,9 @@ CALLS = Path(__file__).parents[1] / "typing"
 
 
 @pytest.fixture(scope="module")
-def lines_refused(pytestconfig):
+def lines_refused(tmp_path_factory):
     """By file, the lines in which mypy --strict finds errors for a user of the installed library."""
-    cache = pytestconfig.cache.mkdir("mypy")
+    cache = tmp_path_factory.mktemp("mypy")
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={cache}"]
     files = [str(CALLS / name) for name in ("right.py", "wrong.py")]
     run = subprocess.run([*command, *files], capture_output=True, encoding="utf-8", cwd=CALLS)
