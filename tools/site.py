@@ -1,0 +1,187 @@
+"""Build the course that runs in a browser: JupyterLite with Python in WebAssembly (Pyodide), no server behind it.
+
+    python tools/site.py                      Python comes from Pyodide's CDN
+    python tools/site.py --offline FOLDER     FOLDER, a Pyodide distribution, goes into the site: nothing from outside
+
+``jupyter lite build`` makes the pages and copies the notebooks into them. What is ours is the list of packages, a
+``pyodide-lock.json``: Pyodide's own with initkit, ipywidgets, comm and tqdm added. The kernel loads from it
+what a cell imports, so that no notebook needs an installation cell. All names in the site are relative: it
+works in any folder of any static web server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# The Pyodide that jupyterlite-pyodide-kernel names as its own; its lock is in npm's package.
+PYODIDE = "314.0.6"
+CDN = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/"
+KERNEL = "@jupyterlite/pyodide-kernel-extension"
+# What starts before any cell; where Pyodide has taken a part of Python out of its standard library, that too.
+STARTS = ["micropip", "ipython", "jedi", "sqlite3", "ssl", "openssl"]
+# Of Pyodide itself, in a distribution; which of them it has depends on its version.
+CORE = ["pyodide.js", "pyodide.mjs", "pyodide.asm.js", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip"]
+# Wheels added to Pyodide's list: what each needs of it, besides what Python has.
+ADDED = {
+    "comm": [],
+    "tqdm": [],
+    "ipywidgets": ["comm", "ipython", "traitlets"],
+    "initkit": ["numpy", "scipy", "matplotlib", "pillow", "ipywidgets", "tqdm", "threadpoolctl"],
+}
+# The kernel's own, for an older Pyodide than the extension is made for: taken from FOLDER if they are there.
+KERNEL_WHEELS = {
+    "piplite": ["micropip"],
+    "ipykernel": [],
+    "pyodide-kernel": ["ipython", "comm", "traitlets"],
+}
+OVERRIDES = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def run(*command: object, cwd: Path = ROOT) -> str:
+    """Standard output; what went wrong is shown, and ends the build."""
+    done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def fetch_wheels(folder: Path) -> dict[str, Path]:
+    """initkit's wheel, built, and those of the packages beside it in the versions of the lock."""
+    constraint = ROOT / "constraints.txt"
+    run(sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", folder, "--build-constraints", constraint)
+    pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
+    run(*pip, "--only-binary=:all:", "--dest", folder, "--constraint", constraint, *(ADDED.keys() - {"initkit"}))
+    return wheels_in(folder)
+
+
+def wheels_in(folder: Path) -> dict[str, Path]:
+    return {canonical(path.name.split("-")[0]): path for path in folder.glob("*.whl")}
+
+
+def entry(wheel: Path, depends: list[str]) -> dict:
+    """A package's line in ``pyodide-lock.json``, beside which the wheel lies."""
+    name, version = wheel.name.split("-")[:2]
+    return {
+        "name": canonical(name),
+        "version": version,
+        "file_name": wheel.name,
+        "install_dir": "site",
+        "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        "package_type": "package",
+        "imports": [name],
+        "depends": depends,
+        "unvendored_tests": False,
+    }
+
+
+def needed(packages: dict[str, dict], names: list[str]) -> dict[str, dict]:
+    """``names``, as far as they are there, with all that they depend on."""
+    todo, kept = [name for name in map(canonical, names) if name in packages], {}
+    while todo:
+        name = todo.pop()
+        if name not in kept:
+            kept[name] = packages[name]
+            todo += map(canonical, packages[name]["depends"])
+    return dict(sorted(kept.items()))
+
+
+def official_lock(folder: Path) -> dict:
+    """Pyodide's list of packages, with absolute addresses."""
+    archive = run("npm", "pack", f"pyodide@{PYODIDE}", "--silent", cwd=folder).split()[-1]
+    with tarfile.open(folder / archive) as packed:
+        lock = json.load(packed.extractfile("package/pyodide-lock.json"))
+    for package in lock["packages"].values():
+        package["file_name"] = CDN + package["file_name"]
+    return lock
+
+
+def build(out: Path, offline: Path | None, settings: dict) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        # Not inside ROOT: where the output's path begins with the source's, JupyterLite drops jupyter-lite.json.
+        work = Path(temporary)
+        (work / "wheels").mkdir()
+        wheels = fetch_wheels(work / "wheels")
+        added = dict(ADDED)
+        # JupyterLite copies this folder of static/, and no other.
+        static = work / "lite" / "static" / "pyodide"
+        static.mkdir(parents=True)
+        kernel = {"disablePyPIFallback": True, "loadPyodideOptions": {}}
+        if offline:
+            lock = json.loads((offline / "pyodide-lock.json").read_text(encoding="utf-8"))
+            older = {name: path for name, path in wheels_in(offline).items() if name in KERNEL_WHEELS}
+            wheels |= older
+            added |= {name: KERNEL_WHEELS[name] for name in older}
+            kernel["pyodideUrl"] = "./static/pyodide/pyodide.mjs"
+            kernel["loadPyodideOptions"]["packages"] = list(older)
+        else:
+            lock = official_lock(work)
+            kernel["pyodideUrl"] = CDN + "pyodide.mjs"
+            kernel["loadPyodideOptions"]["lockFileURL"] = "./static/pyodide/pyodide-lock.json"
+        packages = {canonical(name): package for name, package in lock["packages"].items()}
+        for name, depends in added.items():
+            packages[name] = entry(wheels[name], depends)
+            shutil.copy(wheels[name], static)
+        if offline:
+            # Nothing else is in the site; with the CDN, readers can import whatever Pyodide has.
+            packages = needed(packages, [*STARTS, *added])
+            for package in packages.values():
+                if not (static / package["file_name"]).exists():
+                    copy_checked(offline / package["file_name"], static, package["sha256"])
+            for name in CORE:
+                if (offline / name).exists():
+                    shutil.copy(offline / name, static)
+        lock["packages"] = packages
+        (static / "pyodide-lock.json").write_text(json.dumps(lock), encoding="utf-8")
+        config = {
+            "appName": "initkit",
+            # Else the page asks for its "busy" icon and back at every step of a slider, before the picture.
+            "disabledExtensions": ["@jupyterlab/application-extension:faviconbusy"],
+            "litePluginSettings": {f"{KERNEL}:kernel": kernel},
+        }
+        lite = {"jupyter-lite-schema-version": 0, "jupyter-config-data": config}
+        (work / "lite" / "jupyter-lite.json").write_text(json.dumps(lite), encoding="utf-8")
+        (work / "lite" / "overrides.json").write_text(json.dumps(OVERRIDES | settings), encoding="utf-8")
+        command = [Path(sys.executable).parent / "jupyter", "lite", "build", "--no-sourcemaps", "--output-dir", work / "out"]
+        command += ["--contents", ROOT / "notebooks", "--apps", "notebooks", "--apps", "lab", "--apps", "tree"]
+        run(*command, f"--piplite-wheels={wheels['comm']}", cwd=work / "lite")
+        shutil.rmtree(out, ignore_errors=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(work / "out", out)
+
+
+def copy_checked(source: Path, folder: Path, sha256: str) -> None:
+    data = source.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        sys.exit(f"{source} is not the file that pyodide-lock.json beside it names: another or a damaged one")
+    (folder / source.name).write_bytes(data)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--offline", type=Path, metavar="FOLDER", help="a Pyodide distribution, for the inside")
+    parser.add_argument("--out", type=Path, default=ROOT / "_site" / "lite")
+    parser.add_argument("--settings", type=json.loads, default={}, help="JupyterLab's, in JSON, for tests")
+    arguments = parser.parse_args()
+    build(arguments.out.resolve(), arguments.offline and arguments.offline.resolve(), arguments.settings)
+    files = [path for path in arguments.out.rglob("*") if path.is_file()]
+    print(f"{arguments.out}: {len(files)} files, {sum(f.stat().st_size for f in files) / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()
