@@ -4,8 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The edition that `make lab` opens: Chinese on a Chinese system, else English. Or: make lab EDITION=zh
-EDITION ?= $(if $(filter zh%,$(LC_ALL) $(LANG)),zh,en)
+# The edition that `make lab` opens: zh or en; by default the system's.
+EDITION ?=
 # Passed on to JupyterLab, or to pytest.
 ARGS ?=
 
@@ -24,7 +24,7 @@ TESTED := tests/notebooks tests/papers tests/machines tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
-LOCKED := lab test browser binder docs font sweep doctor
+LOCKED := course test browser binder docs font sweep doctor
 # JupyterLab, IPython, matplotlib and uv keep things there.
 ifneq ($(shell test -w "$$HOME" && echo writable),writable)
 export HOME := $(shell d=$${TMPDIR:-/tmp}/initkit-$$(id -u); mkdir -p -m 700 $$d && test -O $$d && echo $$d || mktemp -d)
@@ -33,16 +33,14 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 # Compiled once, when it is installed; else workers and kernels would all do it, at the same time.
-USED_lab := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initkit.live
+USED_course := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initkit.live
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
 .PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS) || \
-		{ status=$$?; case "$$(id -u) $(ARGS)" in *--allow-root*) ;; \
-		"0 "*) echo 'You are root, which JupyterLab must be told: make lab ARGS="$(strip --allow-root $(ARGS))"' ;; esac; exit $$status; }
+	$(BIN)/initkit course notebooks $(EDITION:%=--lang %) $(ARGS)
 
 test: $(VENV)/installed ## run every test: the library, the papers, the notebooks
 	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) notebooks $(TESTED) $(ARGS)
@@ -139,16 +137,16 @@ HAS_PIP := import pip, sys; sys.exit([int(n) for n in pip.__version__.split(".")
 IMPORTS = { pids=; $(foreach extra,$(EXTRAS),$(BIN)/python -c 'import $(USED_$(extra))' & pids="$$pids $$!";) \
 	for pid in $$pids; do wait $$pid || pids=; done; [ -n "$$pids" ]; }
 # Python 3.11 and 3.12 read this file in the locale's encoding, which may not have the characters of the folder.
-RELATIVE = [ $(VENV) != .venv ] || for path in .venv/lib/python3*/site-packages/*_initkit.pth; do \
+RELATIVE = [ $(VENV) != .venv ] || for path in .venv/lib/python3*/site-packages/*_initkit_course.pth; do \
 	echo ../../../.. >"$$path"; done
 comma := ,
 
 # To read takes $(VENV)/lab; all else takes $(VENV)/installed, which has the tests' packages too.
-$(VENV)/lab: EXTRAS := lab
-$(VENV)/installed: EXTRAS := lab test
+$(VENV)/lab: EXTRAS := course
+$(VENV)/installed: EXTRAS := course test
 # The project is installed editable, so only what pip reads can make an installation old. What was installed stays
 # in use where there is no network; what a full disk or Ctrl-C left `unfinished` is thrown away.
-$(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.json jupyter/page_config.json
+$(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "initkit needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@if [ -e $(VENV)/unfinished ]; then echo "$(VENV) was not finished: it is made anew"; rm -rf $(VENV); fi

@@ -16,20 +16,23 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import matplotlib
-import matplotlib.artist
-import matplotlib.figure
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.font_manager import FontProperties
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-from PIL import Image
 
 from .arguments import Array
+from .packages import needed_by
 from .signals import Passage, Signals, fate
 from .training import History
 from .words import text
 from .words.fonts import style
+
+with needed_by("initkit.plots", "matplotlib"):
+    import matplotlib
+    import matplotlib.artist
+    import matplotlib.figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+    from PIL import Image
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 THEORY, MEASURED = "#D55E00", "#0072B2"

@@ -43,8 +43,8 @@ from .arguments import Array, RNGLike, whole
 # Elements a block. Each NumPy call takes the interpreter's lock: on smaller blocks two threads mostly wait
 # for it, and larger ones leave the cache.
 BLOCK = 1 << 19
-# WebAssembly has no threads.
-_CPUS = 1 if sys.platform == "emscripten" else os.cpu_count() or 1
+_THREADS = sys.platform != "emscripten"  # WebAssembly cannot start one
+_CPUS = os.cpu_count() or 1
 # Elements that the logarithm takes at a time, so that its scratch space stays in the nearest cache.
 _CHUNK = 1 << 14
 
@@ -151,7 +151,7 @@ def fill(out: Any, draw: Draw, rng: RNGLike = None, threads: int | None = None) 
     rng : int, SeedSequence, Generator or None
         As in ``generator``.
     threads : int, optional
-        By default one a CPU, and one where there are no threads (WebAssembly).
+        By default one a CPU. Where none can be started (WebAssembly), always one.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def fill(out: Any, draw: Draw, rng: RNGLike = None, threads: int | None = None) 
             flat[start:stop] = draw_block(i, np.empty(stop - start, drawn))
 
     blocks = range(block_count(out.shape))
-    workers = min(len(blocks), threads or _CPUS)
+    workers = min(len(blocks), threads or _CPUS) if _THREADS else 1
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(fill_block, blocks))

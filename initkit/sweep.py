@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
+import importlib.util
 import itertools
 import json
 import os
@@ -11,6 +13,8 @@ import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from .packages import needed_by
 
 Grid: TypeAlias = Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]]
 
@@ -51,7 +55,7 @@ def sweep(
     executor: concurrent.futures.Executor | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> list[dict[str, Any]]:
     """``fn(**cell)`` for every cell of ``grid``: a tidy table, a row a cell, in the grid's order.
 
@@ -69,8 +73,8 @@ def sweep(
     path : str or path, optional
         A file of JSON lines, to which every row is added as soon as its cell is done. A later call with this
         file runs only the cells that it lacks or that failed.
-    progress : bool
-        Show a bar, as in ``train``.
+    progress : bool, optional
+        Show a bar, as in ``train``; where not said, if tqdm is installed.
 
     Returns
     -------
@@ -96,8 +100,6 @@ def sweep(
     >>> sweep(lambda a, b: {"sum": a + b}, {"a": [1, 2], "b": [10]})
     [{'a': 1, 'b': 10, 'sum': 11, 'error': None}, {'a': 2, 'b': 10, 'sum': 12, 'error': None}]
     """
-    from tqdm.auto import tqdm  # not at the top, as it loads ipywidgets in a notebook
-
     if not callable(fn):
         raise TypeError(f"fn must be callable, not {fn!r}")
     found = cells(grid)
@@ -105,18 +107,32 @@ def sweep(
     keys: list[Any] = [record.key(cell) for cell in found] if record else list(range(len(found)))
     rows = dict(record.done) if record else {}
     missing = {key: cell for key, cell in zip(keys, found, strict=True) if key not in rows}
-    disable = bool(not progress or os.environ.get("TQDM_DISABLE")) or None  # as in train
-    with tqdm(total=len(found), initial=len(found) - len(missing), delay=2, disable=disable) as bar:
+    with _bar(progress, total=len(found), initial=len(found) - len(missing)) as step:
         for key, outcome in _outcomes(fn, missing, executor):
             rows[key] = _row(missing[key], *outcome)
             if record:
                 record.add(key, rows[key])
-            bar.update()
+            step()
     # The cell as it was given: what was read from JSON has lists for tuples and arrays.
     return [
         {**cell, **{k: v for k, v in rows[key].items() if k not in cell}}
         for key, cell in zip(keys, found, strict=True)
     ]
+
+
+@contextlib.contextmanager
+def _bar(progress: bool | None, **sizes: int) -> Iterator[Callable[[], Any]]:
+    """What to call after every cell."""
+    if progress is None:
+        progress = importlib.util.find_spec("tqdm") is not None
+    if not progress:
+        yield lambda: None
+        return
+    with needed_by("progress=True", "tqdm"):
+        from tqdm.auto import tqdm  # not at the top, as it loads ipywidgets in a notebook
+    disable = bool(os.environ.get("TQDM_DISABLE")) or None  # as in train
+    with tqdm(delay=2, disable=disable, **sizes) as bar:
+        yield bar.update
 
 
 def _run(fn: Callable[..., Any], cell: dict[str, Any]) -> tuple[Any, str | None]:

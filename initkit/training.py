@@ -13,6 +13,7 @@ from . import sampling
 from .arguments import Array, Real, RNGLike, Whole, check_whole, is_finite
 from .datasets import Data
 from .network import MLP
+from .packages import needed_by
 from .signals import softmax_cross_entropy
 
 Status: TypeAlias = Literal["running", "finished", "diverged"]
@@ -237,7 +238,8 @@ def train(
 
 
 def _with_a_bar(steps: Iterator[History], epochs: int) -> History:
-    from tqdm.auto import tqdm  # not at the top, as it loads ipywidgets in a notebook
+    with needed_by("progress=True", "tqdm"):
+        from tqdm.auto import tqdm  # not at the top, as it loads ipywidgets in a notebook
 
     history = next(steps)
     # disable=None means no bar in a log file. tqdm reads its own variable only as the default of ``disable``;

@@ -69,7 +69,7 @@ def attempt(version: str, resolution: str, pytest_arguments: list[str]) -> tuple
         if status:
             return "no Python", f"no Python {version} on this machine"
         install = [*UV, "pip", "install", "--quiet", "--python", python]
-        chosen = ["--requirements", ROOT / "pyproject.toml", "--extra", "lab", "--extra", "test"]
+        chosen = ["--requirements", ROOT / "pyproject.toml", "--extra", "course", "--extra", "test"]
         status, said = run([*install, "--only-binary", ":all:", *RESOLUTIONS[resolution], *chosen], folder)
         if not status:
             pins = ["--build-constraints", ROOT / "constraints.txt"]

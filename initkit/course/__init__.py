@@ -1,5 +1,6 @@
 """What the notebooks ask for: quizzes, checks of exercises, the glossary, lesson 07's patients, texts."""
 
+from .. import widgets  # noqa: F401 - first, to say what to install
 from ..words import LANGUAGES, text
 from . import lessons  # noqa: F401 - enters every lesson's figures and checks
 from .checks import check

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-try:
+from ..packages import needed_by
+
+with needed_by("the doctor for PyTorch modules", "torch"):
     import torch
-except ModuleNotFoundError:
-    raise ModuleNotFoundError(
-        "diagnose and apply need PyTorch: pip install 'initkit[torch]'", name="torch"
-    ) from None
 from torch import nn
 from torch.nn.modules import batchnorm, conv
 from torch.overrides import TorchFunctionMode

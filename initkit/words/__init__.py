@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import functools
+import locale
+import os
 import tomllib
 from collections.abc import Iterator
 from importlib import resources
@@ -57,3 +59,14 @@ def text(key: str, lang: str, **fields) -> str:
         close = difflib.get_close_matches(key, table(), n=3)
         raise KeyError(f"no text is called {key!r}" + (f"; close: {', '.join(close)}" if close else ""))
     return table()[key][lang].format(**fields)
+
+
+def system_language() -> str:
+    """ "zh" or "en", as POSIX's variables say; where none is set, as on Windows, as the locale does."""
+    said = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), None)
+    if said is None:
+        try:
+            said = locale.getlocale()[0] or ""
+        except ValueError:  # a locale that Python has no name for
+            said = ""
+    return "zh" if said.lower().startswith(("zh", "chinese")) else "en"

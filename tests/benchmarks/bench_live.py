@@ -161,7 +161,7 @@ def main() -> None:
     ratios = {}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         port = free_port()
-        command = [sys.executable, "-m", "jupyterlab", *lab_arguments(port, "bench")]
+        command = [sys.executable, "-m", "initkit", "course", ".", *lab_arguments(port, "bench")]
         lab = Lab(command, folder, port, "bench", Path(folder) / "lab.log")
         try:
             browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)

@@ -1,25 +1,20 @@
 """A real JupyterLab on a copy of the notebooks, and a real Chromium to read it with."""
 
 import json
-import shutil
 import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 from reading import FLAGS, Lab, Reader, chromium, free_port, lab_arguments
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    """The notebooks are a copy: JupyterLab writes into them."""
+    """As a reader has it: JupyterLab writes into the copy that the command makes."""
     folder = tmp_path_factory.mktemp("course")
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     port, token = free_port(), "course"
-    command = [sys.executable, "-m", "jupyterlab", *lab_arguments(port, token)]
+    command = [sys.executable, "-m", "initkit", "course", ".", *lab_arguments(port, token)]
     server = Lab(command, folder, port, token, folder / "lab.log")
     server.folder = folder
     yield server

@@ -24,7 +24,7 @@ def shoot(page, name):
 
 @pytest.mark.parametrize(("lang", "name"), BOTH, ids=lambda part: part.removesuffix(".ipynb"))
 def test_lesson_answers_the_hand(reader, lang, name):
-    reader.open(f"notebooks/{lang}/{name}")
+    reader.open(f"{lang}/{name}")
     reader.run_all()
     assert reader.errors() == []
     figures = 0
@@ -115,7 +115,7 @@ figure.respond = respond
 figure""".strip()
     write(reader.lab, "drag.ipynb", code, "print(figure.frames, figure.controls['sigma_w'].value)")
     page = reader.page
-    reader.open("notebooks/drag.ipynb")
+    reader.open("drag.ipynb")
     run_cell(reader, 0)
     image = page.locator("img.widget-image")
     reader.settle(image)
@@ -137,7 +137,7 @@ button = ipywidgets.Button(description="which")
 button.on_click(lambda _: setattr(seen, "value", threading.current_thread().name))
 ipywidgets.VBox([button, seen])""".strip()
     write(reader.lab, "thread.ipynb", code)
-    reader.open("notebooks/thread.ipynb")
+    reader.open("thread.ipynb")
     run_cell(reader, 0)
     reader.page.click("button.widget-button")
     label = reader.page.locator(".widget-label:text-is('MainThread')")
@@ -160,10 +160,10 @@ for i in range(40):
 print("drawn", figure.error, figure.frames)""".strip()
     write(reader.lab, "threads.ipynb", code, busy)
     page = reader.page
-    reader.open("notebooks/threads.ipynb")
+    reader.open("threads.ipynb")
     set_comms(reader, "perCommTarget")
     try:
-        reader.open("notebooks/threads.ipynb")
+        reader.open("threads.ipynb")
         run_cell(reader, 0)
         image = page.locator("img.widget-image")
         before = reader.settle(image)
@@ -198,7 +198,7 @@ def write(lab, name, *cells):
     book = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(c) for c in cells], metadata=tool.METADATA
     )
-    nbformat.write(book, lab.folder / "notebooks" / name)
+    nbformat.write(book, lab.folder / name)
 
 
 def start_cell(reader, index):

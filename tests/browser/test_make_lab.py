@@ -24,7 +24,7 @@ def test_make_lab_opens_the_first_page_behind_a_token(browser, tmp_path):
         page = browser.new_page()
         page.goto(f"{lab.url}/?token={token}")
         page.wait_for_selector(".jp-Notebook .jp-Cell h1:has-text('从哪里出发')", timeout=60_000)
-        assert page.url.split("?")[0].endswith("/lab/tree/notebooks/zh/00_start_here.ipynb")
+        assert page.url.split("?")[0].endswith("/lab/tree/zh/00_start_here.ipynb")
         page.close()
         if sys.platform == "linux":
             # It lists who listens where: nothing of ours on an address that others reach.

@@ -11,13 +11,13 @@ import pytest
 from memory import peak_memory
 
 import initkit as ik
+from initkit.command import main
 from initkit.doctor import Identification, Report, audit
 from initkit.doctor.audit import wrong_by_itself
-from initkit.doctor.cli import main, system_language
 from initkit.doctor.identify import REASONS
 from initkit.doctor.report import KINDS, Finding, said
 from initkit.doctor.scan import scan
-from initkit.words import LANGUAGES
+from initkit.words import LANGUAGES, system_language
 
 
 def weights(**changes) -> dict:
@@ -215,7 +215,7 @@ def test_the_command_speaks_the_systems_language(variables, locale, language, mo
 
 def test_the_command_is_installed_and_loads_no_framework(tmp_path):
     code = (
-        "import sys; from initkit.doctor.cli import main; status = main(['audit', sys.argv[1]]);"
+        "import sys; from initkit.command import main; status = main(['audit', sys.argv[1]]);"
         "heavy = {'torch', 'h5py', 'safetensors', 'matplotlib'};"
         "print(sorted(heavy & set(sys.modules))); sys.exit(status)"
     )
@@ -278,7 +278,7 @@ def buffered(monkeypatch):
 def test_who_reads_may_have_enough(tmp_path, asked, buffered):
     # Long names, as it is the tensors that take time; 80 KB of report.
     np.savez(tmp_path / "net.npz", **{f"{k:0240}": ik.he_normal((9, 8), rng=k) for k in range(240)})
-    command = [sys.executable, "-m", "initkit.doctor.cli", "audit", str(tmp_path / "net.npz"), *asked]
+    command = [sys.executable, "-m", "initkit", "audit", str(tmp_path / "net.npz"), *asked]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.read(1)
         process.stdout.close()  # long before the end: a pipe holds 64 KB
@@ -291,7 +291,7 @@ def test_who_reads_may_have_enough(tmp_path, asked, buffered):
 @pytest.mark.parametrize("count", [1, 100])  # fails at the end, or on the way there
 def test_a_full_disk_is_one_line_and_no_finding(tmp_path, asked, count, buffered):
     np.savez(tmp_path / "net.npz", **{f"w{k}": ik.he_normal((9, 8), rng=k) for k in range(count)})
-    command = [sys.executable, "-m", "initkit.doctor.cli", "audit", str(tmp_path / "net.npz"), *asked]
+    command = [sys.executable, "-m", "initkit", "audit", str(tmp_path / "net.npz"), *asked]
     with open("/dev/full", "wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8")
     assert done.returncode == 2

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'initkit[torch]'")
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
 from torch import nn  # noqa: E402
 
@@ -615,7 +615,7 @@ def test_without_torch_the_two_say_how_to_install_it():
         run = subprocess.run(
             [sys.executable, "-c", program.format(name)], capture_output=True, encoding="utf-8"
         )
-        assert run.stderr.rstrip().endswith("diagnose and apply need PyTorch: pip install 'initkit[torch]'")
+        assert run.stderr.rstrip().endswith("which the doctor for PyTorch modules needs: pip install torch")
 
 
 def test_spectral_norm_takes_no_step():

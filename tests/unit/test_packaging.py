@@ -16,6 +16,8 @@ import yaml
 from packaging.requirements import Requirement
 
 import initkit
+from initkit.command import course
+from initkit.packages import DISTRIBUTION
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -30,13 +32,13 @@ def requirements(lines):
     return {r.name: set(str(r.specifier).split(",")) - {""} for r in parsed}
 
 
-def test_environment_is_pyprojects_run_time_and_lab():
+def test_environment_is_pyprojects_run_time_and_course():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["channels"] == ["conda-forge"]
     *conda, pip = environment["dependencies"]
     assert pip == {"pip": ["-e ."]}
     conda = [line for line in conda if not re.match(r"(python|pip)\b(?!-)", line)]
-    assert requirements(conda) == requirements([*PROJECT["dependencies"], *EXTRAS["lab"]])
+    assert requirements(conda) == requirements([*PROJECT["dependencies"], *EXTRAS["course"]])
 
 
 def test_environment_names_one_python_that_pyproject_allows():
@@ -57,7 +59,7 @@ def test_what_installs_is_pinned_and_named_as_the_build_system_names_it():
 
 
 def test_to_read_takes_less_than_to_test():
-    read = requirements([*PROJECT["dependencies"], *EXTRAS["lab"]])
+    read = requirements([*PROJECT["dependencies"], *EXTRAS["course"]])
     assert not {"pytest", "pandas", "ruff", "h5py", "distributed", "papermill"} & set(read)
 
 
@@ -66,7 +68,7 @@ def test_the_folders_name_is_in_no_file_that_python_reads_to_start():
     environment = ROOT / ".venv"
     if Path(sys.prefix) != environment:
         pytest.skip("not in make's own environment")
-    (path,) = (environment / "lib").glob("python3*/site-packages/*_initkit.pth")
+    (path,) = (environment / "lib").glob("python3*/site-packages/*_initkit_course.pth")
     assert path.read_text(encoding="utf-8") == "../../../..\n"
     assert (path.parent / "../../../..").resolve() == ROOT
 
@@ -152,7 +154,7 @@ def test_version_has_one_place():
     from importlib.metadata import version
 
     assert "version" not in PROJECT
-    assert version("initkit") == initkit.__version__
+    assert version(DISTRIBUTION) == initkit.__version__
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
@@ -169,32 +171,40 @@ def test_make_help_lists_every_target_in_one_line():
     assert set(wanted.split()) <= set(lines)
 
 
-def test_jupyterlab_reads_the_override():
-    """In effect in the environment that the tests run in, which is the one of ``make lab``."""
+def settings_of(name: str) -> dict:
+    return json.loads((course.SETTINGS / "labconfig" / name).read_text(encoding="utf-8"))
+
+
+def test_jupyterlab_reads_the_override(monkeypatch):
+    """On the path that `initkit course` gives its server, and on no other's."""
     from jupyterlab.commands import get_app_dir
     from jupyterlab_server.settings_utils import get_settings
 
     app = Path(get_app_dir())
+    ours = settings_of("default_setting_overrides.json")
     name = "@jupyterlab/apputils-extension:kernels-settings"
     where = [str(app / folder) for folder in ("settings", "schemas", "no-user-settings")]
+    settings, _ = get_settings(*where, schema_name=name)
+    assert settings["schema"]["properties"]["commsOverSubshells"]["default"] != "disabled"
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(course.SETTINGS))
     settings, _ = get_settings(*where, schema_name=name)
     schema = settings["schema"]["properties"]["commsOverSubshells"]
     assert schema["default"] == "disabled"
     assert "disabled" in [choice["const"] for choice in schema["oneOf"]]
-    ours = json.loads((ROOT / "jupyter" / "overrides.json").read_text(encoding="utf-8"))
     for plugin, wanted in ours.items():
         read, _ = get_settings(*where, schema_name=plugin)
         for key, value in wanted.items():
             assert read["schema"]["properties"][key]["default"] == value
 
 
-def test_jupyterlab_reads_the_page_config():
+def test_jupyterlab_reads_the_page_config(monkeypatch):
     from jupyterlab.labapp import LabApp
     from jupyterlab_server.config import get_page_config
 
-    read = get_page_config(LabApp().labextensions_path)["disabledExtensions"]
-    ours = json.loads((ROOT / "jupyter" / "page_config.json").read_text(encoding="utf-8"))
-    assert ours["disabledExtensions"].keys() <= set(read)
+    ours = settings_of("page_config.json")["disabledExtensions"].keys()
+    assert not ours & set(get_page_config(LabApp().labextensions_path)["disabledExtensions"])
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(course.SETTINGS))
+    assert ours <= set(get_page_config(LabApp().labextensions_path)["disabledExtensions"])
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -223,7 +233,7 @@ def test_public_names_exist():
 
 # The floors, lowest first: a package, or a module that stands alone, may import from floors below its own.
 FLOORS = [
-    {"arguments", "words"},
+    {"arguments", "packages", "words"},
     {"activations", "fans", "sampling"},
     {"initializers", "datasets"},
     {"network"},
@@ -232,7 +242,8 @@ FLOORS = [
     {"sweep", "plots"},
     {"widgets", "doctor"},
     {"course"},
-    {"live"},
+    {"live", "command"},
+    {"__main__"},
 ]
 
 

@@ -313,8 +313,9 @@ def test_where_there_are_no_threads_none_is_started():
         "threading.Thread.start = None;"
         "from initkit import sampling;"
         "a = sampling.fill(np.empty(3 * sampling.BLOCK, np.float32), sampling.uniform(0, 1), 0);"
-        "print(float(a[-1]))"
+        "b = sampling.fill(np.empty_like(a), sampling.uniform(0, 1), 0, threads=4);"
+        "print(float(a[-1]), np.array_equal(a, b))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
     whole = sampling.fill(np.empty(3 * sampling.BLOCK, np.float32), sampling.uniform(0, 1), 0)
-    assert run.stdout.strip() == str(float(whole[-1]))
+    assert run.stdout.split() == [str(float(whole[-1])), "True"]

@@ -26,7 +26,7 @@ SECONDS = 120  # for one answer of the process
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The floating-point datasets of all groups, by their paths."""
     if importlib.util.find_spec("h5py") is None:
-        raise missing("h5py", "doctor")
+        raise missing("h5py")
     found = [json.loads(line) for line in ask_hdf5(path).splitlines()]
     return [_dataset(path, i, data, **dataset) for i, dataset in enumerate(found)]
 

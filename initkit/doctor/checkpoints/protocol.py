@@ -26,6 +26,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from ...packages import how_to_install
 from ..scan import Scan, matrix_shape, scan
 
 TENSORS = 2**17  # in a file
@@ -184,21 +185,21 @@ def one_line(what: str) -> Iterator[None]:
         raise Unreadable(f"{what}: {said.splitlines()[0]}") from e
 
 
-def needed(package: str, extra: str) -> ModuleType:
+def needed(package: str) -> ModuleType:
     """The imported ``package``; Unreadable, with what to install, where it is missing or does not load."""
     try:
         return __import__(package)
     except ModuleNotFoundError as e:
         if e.name == package:
-            raise missing(package, extra) from None
+            raise missing(package) from None
         raise cannot_load(package, e) from e
     except Exception as e:  # a package beside another version of NumPy may raise anything
         raise cannot_load(package, e) from e
 
 
-def missing(package: str, extra: str) -> Unreadable:
-    """``package`` is not installed; ``initkit[extra]`` brings it."""
-    return Unreadable(f'needs {package}: pip install "initkit[{extra}]"')
+def missing(package: str) -> Unreadable:
+    """``package`` is not installed."""
+    return Unreadable(f"needs {package}: {how_to_install(package)}")
 
 
 def cannot_load(package: str, why: object) -> Unreadable:
@@ -206,5 +207,5 @@ def cannot_load(package: str, why: object) -> Unreadable:
     why = (str(why).strip() or type(why).__name__).splitlines()[0]
     return Unreadable(
         f"{package} is installed but cannot be loaded ({why[:200]}): the file was not looked at; "
-        f"pip install --upgrade {package}, so that it fits the NumPy beside it"
+        f"{how_to_install('--upgrade', package)}, so that it fits the NumPy beside it"
     )

@@ -38,7 +38,7 @@ ALLOWED_GLOBALS = {
 @register(".pt", ".pth")
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The floating-point tensors in nested dicts and lists, called by their keys with dots between."""
-    torch = needed("torch", "torch")
+    torch = needed("torch")
     zipped = data.read(0, min(4, data.size)) == b"PK\3\4"
     if zipped:
         archive = archive_in(path, data, stack)

@@ -13,7 +13,7 @@ from .raw import NUMBERS, tensor
 @register(".safetensors")
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The tensors of dtypes that ``raw.NUMBERS`` names; the safetensors package checks the header."""
-    safetensors = needed("safetensors", "doctor")
+    safetensors = needed("safetensors")
     length = int.from_bytes(data.read(0, 8), "little")
     if length > min(HEADER, data.size - 8):
         raise Unreadable(f"{path.name} is not a .safetensors file: a header of {length} bytes")

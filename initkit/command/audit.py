@@ -1,39 +1,17 @@
-"""The command ``initkit audit MODEL``."""
+"""``initkit audit MODEL``: the doctor's report on a checkpoint."""
 
 from __future__ import annotations
 
 import argparse
 import errno
-import locale
 import os
 import sys
 
-from ..words import LANGUAGES
-from .checkpoints import format_names
+from ..doctor.checkpoints import format_names
+from ..words import LANGUAGES, system_language
 
 
-def system_language() -> str:
-    """ "zh" or "en", as POSIX's variables say; where none is set, as on Windows, as the locale does."""
-    said = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), None)
-    if said is None:
-        try:
-            said = locale.getlocale()[0] or ""
-        except ValueError:  # a locale that Python has no name for
-            said = ""
-    return "zh" if said.lower().startswith(("zh", "chinese")) else "en"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command with these arguments; with those of the command line, where there are none.
-
-    Returns
-    -------
-    int
-        The exit status: 0 where nothing is wrong, 1 for findings, 2 where the file could not be read or the
-        report not written.
-    """
-    parser = argparse.ArgumentParser(prog="initkit", description="Neural-network parameter initialization.")
-    commands = parser.add_subparsers(dest="command", required=True)
+def add_to(commands: argparse._SubParsersAction) -> None:
     ask = commands.add_parser(
         "audit",
         help="say how a checkpoint's tensors were initialized, and what is wrong with them",
@@ -45,11 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--lang", choices=LANGUAGES, default=system_language(), help="of the report (default: the system's)"
     )
     ask.add_argument("--activation", help="of the hidden layers, such as relu: hold their gains to it")
-    asked = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not in a notebook
-            stream.reconfigure(errors="backslashreplace")  # a tensor's name may be anything
-    from .audit import audit  # not before the arguments are known to be good: it loads SciPy
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Print the report. The exit status: 0 nothing wrong, 1 findings, 2 not read or not written."""
+    from ..doctor.audit import audit  # not before the arguments are known to be good: it loads SciPy
 
     try:
         report = audit(asked.model, activation=asked.activation, lang=asked.lang)
@@ -66,7 +44,3 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"initkit: the report cannot be written: {error.strerror}", file=sys.stderr)
             return 2
     return 1 if report.findings else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

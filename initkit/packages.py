@@ -1,0 +1,43 @@
+"""Packages that not every reader needs, and what is said where one is missing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+DISTRIBUTION = "initkit-course"  # our own name on PyPI, where "initkit" is another project's
+
+
+def how_to_install(*packages: str) -> str:
+    """What a reader types to have these packages: every hint to install something says this.
+
+    >>> how_to_install("safetensors", "h5py")
+    'pip install safetensors h5py'
+    """
+    return " ".join(["pip install", *packages])
+
+
+@contextlib.contextmanager
+def needed_by(what: str, *packages: str) -> Iterator[None]:
+    """Around imports: where one of ``packages`` is missing, the error says how to install them.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        In the place of the one that the import raises, if it is about one of ``packages``.
+
+    Examples
+    --------
+    >>> with needed_by("initkit.plots", "paint"):
+    ...     import paint
+    Traceback (most recent call last):
+        ...
+    ModuleNotFoundError: No module named 'paint', which initkit.plots needs: pip install paint
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in packages:
+            raise
+        said = f"No module named {error.name!r}, which {what} needs: {how_to_install(*packages)}"
+        raise ModuleNotFoundError(said, name=error.name) from None
