@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 
 DISTRIBUTION = "initkit-course"  # our own name on PyPI, where "initkit" is another project's
@@ -11,10 +12,14 @@ DISTRIBUTION = "initkit-course"  # our own name on PyPI, where "initkit" is anot
 def how_to_install(*packages: str) -> str:
     """What a reader types to have these packages: every hint to install something says this.
 
+    In a browser nothing can be installed that is not made for it; there, it says where.
+
     >>> how_to_install("safetensors", "h5py")
     'pip install safetensors h5py'
     """
-    return " ".join(["pip install", *packages])
+    said = " ".join(["pip install", *packages])
+    # Who comes from the browser has nothing of the course yet.
+    return said if sys.platform != "emscripten" else f"outside the browser, {said} {DISTRIBUTION}"
 
 
 @contextlib.contextmanager

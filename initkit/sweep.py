@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .packages import needed_by
+from .bars import bar
 
 Grid: TypeAlias = Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]]
 
@@ -128,11 +128,8 @@ def _bar(progress: bool | None, **sizes: int) -> Iterator[Callable[[], Any]]:
     if not progress:
         yield lambda: None
         return
-    with needed_by("progress=True", "tqdm"):
-        from tqdm.auto import tqdm  # not at the top, as it loads ipywidgets in a notebook
-    disable = bool(os.environ.get("TQDM_DISABLE")) or None  # as in train
-    with tqdm(delay=2, disable=disable, **sizes) as bar:
-        yield bar.update
+    with bar(**sizes) as shown:
+        yield shown.update
 
 
 def _run(fn: Callable[..., Any], cell: dict[str, Any]) -> tuple[Any, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -11,9 +10,9 @@ import numpy as np
 
 from . import sampling
 from .arguments import Array, Real, RNGLike, Whole, check_whole, is_finite
+from .bars import bar
 from .datasets import Data
 from .network import MLP
-from .packages import needed_by
 from .signals import softmax_cross_entropy
 
 Status: TypeAlias = Literal["running", "finished", "diverged"]
@@ -199,7 +198,8 @@ def train(
         Shuffles.
     progress : bool or callable
         A function is called with the History so far after every epoch. True shows a tqdm bar in a terminal or
-        a notebook, if training takes more than 2 seconds and TQDM_DISABLE is not set in the environment.
+        a notebook, if training takes more than 2 seconds (in a browser's Python, at once) and TQDM_DISABLE is
+        not set in the environment.
 
     Returns
     -------
@@ -238,15 +238,9 @@ def train(
 
 
 def _with_a_bar(steps: Iterator[History], epochs: int) -> History:
-    with needed_by("progress=True", "tqdm"):
-        from tqdm.auto import tqdm  # not at the top, as it loads ipywidgets in a notebook
-
     history = next(steps)
-    # disable=None means no bar in a log file. tqdm reads its own variable only as the default of ``disable``;
-    # where outputs are compared, it keeps bars out of them.
-    disable = bool(os.environ.get("TQDM_DISABLE")) or None
-    with tqdm(total=epochs, unit="epoch", delay=2, leave=False, disable=disable) as bar:
+    with bar(total=epochs, unit="epoch", leave=False) as shown:
         for history in steps:
-            bar.set_postfix_str(f"loss {history.train_loss[-1]:.3g}", refresh=False)
-            bar.update()
+            shown.set_postfix_str(f"loss {history.train_loss[-1]:.3g}", refresh=False)
+            shown.update()
     return history

@@ -1,12 +1,13 @@
-"""Build the course that runs in a browser: JupyterLite with Python in WebAssembly (Pyodide), no server behind it.
+"""Build the course that runs in a browser: JupyterLite, with Python in WebAssembly (Pyodide) and no server.
 
     python tools/site.py                      Python comes from Pyodide's CDN
-    python tools/site.py --offline FOLDER     FOLDER, a Pyodide distribution, goes into the site: nothing from outside
+    python tools/site.py --offline FOLDER     FOLDER, a Pyodide distribution, goes into the site, and nothing
+                                              is asked of anywhere else
 
-``jupyter lite build`` makes the pages and copies the notebooks into them. What is ours is the list of packages, a
-``pyodide-lock.json``: Pyodide's own with initkit, ipywidgets, comm and tqdm added. The kernel loads from it
-what a cell imports, so that no notebook needs an installation cell. All names in the site are relative: it
-works in any folder of any static web server.
+``jupyter lite build`` makes the pages and copies the notebooks into them. What is ours is the list of
+packages, a ``pyodide-lock.json``: Pyodide's own with initkit, ipywidgets, comm and tqdm added. The kernel
+loads from it what a cell imports, so that no notebook needs an installation cell. All names in the site are
+relative: it works in any folder of any static web server.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PYTHON = Path(sys.executable)
 # The Pyodide that jupyterlite-pyodide-kernel names as its own; its lock is in npm's package.
 PYODIDE = "314.0.6"
 CDN = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/"
@@ -30,14 +32,23 @@ KERNEL = "@jupyterlite/pyodide-kernel-extension"
 # What starts before any cell; where Pyodide has taken a part of Python out of its standard library, that too.
 STARTS = ["micropip", "ipython", "jedi", "sqlite3", "ssl", "openssl"]
 # Of Pyodide itself, in a distribution; which of them it has depends on its version.
-CORE = ["pyodide.js", "pyodide.mjs", "pyodide.asm.js", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip"]
+CORE = [
+    "pyodide.js",
+    "pyodide.mjs",
+    "pyodide.asm.js",
+    "pyodide.asm.mjs",
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+]
 # Wheels added to Pyodide's list: what each needs of it, besides what Python has.
 ADDED = {
     "comm": [],
     "tqdm": [],
     "ipywidgets": ["comm", "ipython", "traitlets"],
-    "initkit": ["numpy", "scipy", "matplotlib", "pillow", "ipywidgets", "tqdm", "threadpoolctl"],
 }
+INITKIT = ["numpy", "scipy", "matplotlib", "pillow", "ipywidgets", "tqdm", "threadpoolctl"]
+# Where Pyodide has it: lesson 07 asks for a checkpoint of the reader's own.
+IF_THERE = ["safetensors"]
 # The kernel's own, for an older Pyodide than the extension is made for: taken from FOLDER if they are there.
 KERNEL_WHEELS = {
     "piplite": ["micropip"],
@@ -63,28 +74,27 @@ def run(*command: object, cwd: Path = ROOT) -> str:
 
 def fetch_wheels(folder: Path) -> dict[str, Path]:
     """initkit's wheel, built, and those of the packages beside it in the versions of the lock."""
-    constraint = ROOT / "constraints.txt"
-    run(sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", folder, "--build-constraints", constraint)
-    pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps"]
-    run(*pip, "--only-binary=:all:", "--dest", folder, "--constraint", constraint, *(ADDED.keys() - {"initkit"}))
-    return wheels_in(folder)
+    lock, ours = ROOT / "constraints.txt", folder / "initkit"
+    run(PYTHON, "-m", "uv", "build", "--quiet", "--wheel", "--build-constraints", lock, "--out-dir", ours)
+    pip = [PYTHON, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+    run(*pip, "--constraint", lock, "--dest", folder, *ADDED)
+    return {**wheels_in(folder), "initkit": next(ours.glob("*.whl"))}
 
 
 def wheels_in(folder: Path) -> dict[str, Path]:
     return {canonical(path.name.split("-")[0]): path for path in folder.glob("*.whl")}
 
 
-def entry(wheel: Path, depends: list[str]) -> dict:
-    """A package's line in ``pyodide-lock.json``, beside which the wheel lies."""
-    name, version = wheel.name.split("-")[:2]
+def entry(name: str, wheel: Path, depends: list[str]) -> dict:
+    """The line in ``pyodide-lock.json`` of a wheel beside it, which is imported by its name."""
     return {
-        "name": canonical(name),
-        "version": version,
+        "name": name,
+        "version": wheel.name.split("-")[1],
         "file_name": wheel.name,
         "install_dir": "site",
         "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
         "package_type": "package",
-        "imports": [name],
+        "imports": [name.replace("-", "_")],
         "depends": depends,
         "unvendored_tests": False,
     }
@@ -113,14 +123,14 @@ def official_lock(folder: Path) -> dict:
 
 def build(out: Path, offline: Path | None, settings: dict) -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        # Not inside ROOT: where the output's path begins with the source's, JupyterLite drops jupyter-lite.json.
+        # Not in ROOT: JupyterLite drops jupyter-lite.json where the output's path begins with the source's.
         work = Path(temporary)
         (work / "wheels").mkdir()
         wheels = fetch_wheels(work / "wheels")
-        added = dict(ADDED)
-        # JupyterLite copies this folder of static/, and no other.
-        static = work / "lite" / "static" / "pyodide"
-        static.mkdir(parents=True)
+        added = {**ADDED, "initkit": list(INITKIT)}
+        (work / "lite").mkdir()
+        static = work / "pyodide"
+        static.mkdir()
         kernel = {"disablePyPIFallback": True, "loadPyodideOptions": {}}
         if offline:
             lock = json.loads((offline / "pyodide-lock.json").read_text(encoding="utf-8"))
@@ -134,8 +144,9 @@ def build(out: Path, offline: Path | None, settings: dict) -> None:
             kernel["pyodideUrl"] = CDN + "pyodide.mjs"
             kernel["loadPyodideOptions"]["lockFileURL"] = "./static/pyodide/pyodide-lock.json"
         packages = {canonical(name): package for name, package in lock["packages"].items()}
+        added["initkit"] += [name for name in IF_THERE if name in packages]
         for name, depends in added.items():
-            packages[name] = entry(wheels[name], depends)
+            packages[name] = entry(name, wheels[name], depends)
             shutil.copy(wheels[name], static)
         if offline:
             # Nothing else is in the site; with the CDN, readers can import whatever Pyodide has.
@@ -157,9 +168,27 @@ def build(out: Path, offline: Path | None, settings: dict) -> None:
         lite = {"jupyter-lite-schema-version": 0, "jupyter-config-data": config}
         (work / "lite" / "jupyter-lite.json").write_text(json.dumps(lite), encoding="utf-8")
         (work / "lite" / "overrides.json").write_text(json.dumps(OVERRIDES | settings), encoding="utf-8")
-        command = [Path(sys.executable).parent / "jupyter", "lite", "build", "--no-sourcemaps", "--output-dir", work / "out"]
-        command += ["--contents", ROOT / "notebooks", "--apps", "notebooks", "--apps", "lab", "--apps", "tree"]
+        command = [
+            PYTHON.parent / "jupyter",
+            "lite",
+            "build",
+            "--no-sourcemaps",
+            "--output-dir",
+            work / "out",
+        ]
+        command += [
+            "--contents",
+            ROOT / "notebooks",
+            "--apps",
+            "notebooks",
+            "--apps",
+            "lab",
+            "--apps",
+            "tree",
+        ]
         run(*command, f"--piplite-wheels={wheels['comm']}", cwd=work / "lite")
+        # By hand: JupyterLite copies it only as a whole distribution.
+        shutil.copytree(static, work / "out" / "static" / "pyodide")
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(work / "out", out)
@@ -173,8 +202,12 @@ def copy_checked(source: Path, folder: Path, sha256: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--offline", type=Path, metavar="FOLDER", help="a Pyodide distribution, for the inside")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--offline", type=Path, metavar="FOLDER", help="a Pyodide distribution, for the inside"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "_site" / "lite")
     parser.add_argument("--settings", type=json.loads, default={}, help="JupyterLab's, in JSON, for tests")
     arguments = parser.parse_args()

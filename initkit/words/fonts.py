@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import logging
 from importlib import resources
 
 FILE = "font/NotoSansSC-subset.otf"
 FAMILY = "initkit Noto Sans SC"
+# On a new machine, and in a browser every time, matplotlib announces in red that it lists the fonts.
+logging.getLogger("matplotlib.font_manager").addFilter(lambda record: "font cache" not in str(record.msg))
 
 
 @functools.cache

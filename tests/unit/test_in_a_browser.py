@@ -1,0 +1,80 @@
+"""What is different where Python runs in a browser: no threads, no processes, nothing to install, and slower.
+
+Simulated here by ``sys.platform``; tests/site has the real thing. (Fills: test_sampling.py.)
+"""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import initkit as ik
+from initkit import bars, packages
+from initkit.doctor.checkpoints import keras, protocol
+
+
+@pytest.fixture
+def in_a_browser(monkeypatch):
+    """No thread starts; a bar is written to stderr, which is no terminal, as there is no page."""
+    import tqdm.notebook
+    import tqdm.std
+
+    def no_thread(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    monkeypatch.setattr(tqdm.notebook, "tqdm", tqdm.std.tqdm)
+    monkeypatch.setenv("TQDM_DISABLE", "")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: ik.train(ik.MLP([64, 10], rng=0), ik.datasets.digits(), lr=0.1, epochs=1, rng=0),
+        lambda: ik.sweep(abs, [{}, {}], progress=True),
+    ],
+    ids=["train", "sweep"],
+)
+def test_a_bar_shows_at_once_and_starts_no_thread(in_a_browser, work, capsys):
+    work()  # a warning of tqdm's, that its monitor has no thread, would be an error here
+    assert "0%" in capsys.readouterr().err
+
+
+def test_a_bar_has_no_monitor_anywhere(monkeypatch):
+    monkeypatch.setattr(threading.Thread, "start", lambda self: pytest.fail("a thread"))
+    monkeypatch.setenv("TQDM_DISABLE", "")
+    with bars.bar(total=1) as bar:
+        assert bar.monitor is None
+
+
+def test_hints_say_that_a_browser_cannot_install(monkeypatch):
+    assert packages.how_to_install("torch") == "pip install torch"
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    said = str(protocol.missing("safetensors"))
+    assert said == "needs safetensors: outside the browser, pip install safetensors initkit-course"
+
+
+def test_a_keras_file_without_processes_is_unreadable_and_says_why(monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise OSError(138, "emscripten does not support processes.")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    with pytest.raises(protocol.Unreadable, match="in a process of their own, which cannot be started"):
+        keras.ask_hdf5(tmp_path / "model.h5")
+
+
+def test_no_word_of_matplotlibs_about_its_font_cache(tmp_path):
+    """Five seconds after it has begun to build one, or at once in a browser, it says so in red."""
+    program = (
+        "import threading; threading.Timer.start = lambda timer: timer.function();"
+        "import initkit.plots; print('drawn')"
+    )
+    environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True, env=environment
+    )
+    assert (run.stdout, run.stderr) == ("drawn\n", "")
+    assert list(tmp_path.glob("fontlist*"))  # it was built anew
