@@ -1,0 +1,129 @@
+"""The running course as a site on this machine, in a sub-path, and a Chromium that reaches nothing else."""
+
+import functools
+import http.server
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
+
+from reading import FLAGS, Reader, chromium, wait_for
+
+# Where it was built: its folder lite/ is what is tried.
+SITE = Path(os.environ.get("INITKIT_SITE", "build/site")).resolve()
+CDN = "cdn.jsdelivr.net"
+SUB_PATH = "/courses/init"
+# All of a notebook in the page, not only what is in view.
+SETTINGS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
+PATIENCE = 300  # seconds: on a busy machine a lesson takes many times as long as on a quiet one
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves SITE below SUB_PATH, as any web server would, but for SETTINGS."""
+
+    protocol_version = "HTTP/1.1"
+
+    def translate_path(self, path):
+        below = path.startswith(SUB_PATH + "/")
+        return super().translate_path(path.removeprefix(SUB_PATH) if below else "/there is nothing")
+
+    def do_GET(self):
+        if self.path.split("?")[0] != f"{SUB_PATH}/lite/jupyter-lite.json":
+            return super().do_GET()
+        lite = json.loads((SITE / "lite/jupyter-lite.json").read_text(encoding="utf-8"))
+        lite["jupyter-config-data"].setdefault("settingsOverrides", {}).update(SETTINGS)
+        data = json.dumps(lite).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The address of the folder lite/."""
+    assert (SITE / "lite/jupyter-lite.json").exists(), (
+        f"there is no site in {SITE}: make test-site builds one"
+    )
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(SITE))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}{SUB_PATH}/lite"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def reached():
+    """Hosts that the site may ask: none, where Pyodide lies in it."""
+    inside = (SITE / "lite/static/pyodide/pyodide.mjs").exists()
+    return ["127.0.0.1"] if inside else ["127.0.0.1", CDN]
+
+
+@pytest.fixture(scope="session")
+def browser(reached):
+    rules = "MAP * ~NOTFOUND" + "".join(f" , EXCLUDE {host}" for host in reached)
+    with sync_playwright() as playwright:
+        instance = playwright.chromium.launch(
+            executable_path=chromium(), args=[*FLAGS, f"--host-resolver-rules={rules}"]
+        )
+        yield instance
+        instance.close()
+
+
+class SiteReader(Reader):
+    """Reads a lesson in the app for notebooks. Python here is slower than on a server of its own."""
+
+    def __init__(self, page, site):
+        super().__init__(page, lab=None)
+        self.site, self.files, self.asked = site, SITE / "lite/files", set()
+        page.context.on("request", lambda request: self.asked.add(request.url))
+
+    def open(self, path: str, app: str = "notebooks"):
+        self.page.goto(f"{self.site}/{app}/index.html?path={path}")
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE * 1000)
+        self.page.wait_for_selector(".lm-MenuBar-itemLabel:text-is('Run')", timeout=PATIENCE * 1000)
+        self.wait_idle()
+
+    def wait_idle(self, seconds: float = PATIENCE):
+        super().wait_idle(seconds)
+
+    def run_all(self):
+        self.page.click(".lm-MenuBar-itemLabel:text-is('Run')")
+        self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
+        for cell in self.code_cells():
+            wait_for(lambda cell=cell: self.has_run(cell), PATIENCE, "every cell has run")
+        self.wait_idle()
+
+    def settle(self, image, seconds: float = PATIENCE) -> bytes:
+        """The picture as shown, once it has been the same for a second and a half."""
+        image.scroll_into_view_if_needed()
+        shots = [image.screenshot()]
+        for _ in range(int(seconds * 2)):
+            self.page.wait_for_timeout(500)
+            shots = [*shots[-3:], image.screenshot()]
+            if len(shots) == 4 and len(set(shots)) == 1:
+                return shots[-1]
+        raise TimeoutError("the picture never came to rest")
+
+    def save(self):
+        self.page.keyboard.press("Escape")
+        self.page.keyboard.press("Control+s")
+
+
+@pytest.fixture
+def reader(browser, site):
+    with_touch = browser.new_context(viewport={"width": 1366, "height": 900}, has_touch=True)
+    yield SiteReader(with_touch.new_page(), site)
+    with_touch.close()

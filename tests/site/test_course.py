@@ -1,0 +1,95 @@
+"""The course with no server behind it: a lesson runs, answers the hand, and keeps what the reader wrote."""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from reading import wait_for
+from test_lessons import answer_every_way, shoot, use_every_control
+
+import notebooks as tool
+
+# One whole edition and one lesson of the other.
+LESSONS = [("zh", name) for name in tool.lessons()] + [("en", "05_he.ipynb")]
+
+
+@pytest.mark.parametrize(("lang", "name"), LESSONS, ids=lambda part: part.removesuffix(".ipynb"))
+def test_lesson_runs_and_answers_the_hand(reader, reached, lang, name):
+    reader.open(f"{lang}/{name}")
+    reader.run_all()
+    assert reader.errors() == []
+    shoot(reader.page, f"site-{lang}-{name}")
+    compare_outputs(reader, lang, name)
+    figures = quizzes = 0
+    for cell in reader.code_cells():
+        figure = cell.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-image)")
+        if figure.count():
+            use_every_control(reader, figure, f"site-{lang}-{name}-{figures}")
+            figures += 1
+        elif cell.locator(".widget-radio").count():
+            if quizzes == 0:  # the others are the same code
+                answer_every_way(reader, cell, f"site-{lang}-{name}-quiz")
+            quizzes += 1
+    assert figures > 0
+    assert reader.errors() == []
+    hosts = {urlsplit(url).hostname for url in reader.asked if url.startswith("http")}
+    assert hosts <= set(reached)
+
+
+def compare_outputs(reader, lang, name):
+    """As nbval does: what a marked cell printed and returned is what is stored."""
+    stored = [cell for cell in tool.read(tool.ROOT / lang / name).cells if cell.cell_type == "code"]
+    shown = list(reader.code_cells())
+    assert len(shown) == len(stored)
+    for cell, there in zip(stored, shown, strict=True):
+        if tool.is_checked(cell):
+            kinds = "[data-mime-type='application/vnd.jupyter.stdout'], .jp-OutputArea-executeResult"
+            texts = there.locator(kinds).all_inner_texts()
+            assert words("\n".join(texts)) == words("\n".join(map(text_of, cell.outputs))), cell.id
+
+
+def text_of(output) -> str:
+    return output.text if output.output_type == "stream" else output.data["text/plain"]
+
+
+def words(text: str) -> list[str]:
+    return re.sub(r"\[\d+\]:", " ", text).split()
+
+
+def test_a_finger_moves_the_picture(reader):
+    reader.open("en/00_start_here.ipynb")
+    reader.run_all()
+    page, image = reader.page, reader.page.locator("img.widget-image").first
+    before = reader.settle(image)
+    handle = page.locator(".noUi-handle").first
+    handle.scroll_into_view_if_needed()
+    box, track = handle.bounding_box(), page.locator(".noUi-target").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    finger = page.context.new_cdp_session(page)
+    end = track["x"] + track["width"]
+    finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in range(1, 11):
+        at = {"x": x + (end - x) * step / 10, "y": y}
+        finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [at]})
+        page.wait_for_timeout(30)
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert reader.settle(image) != before
+    assert reader.errors() == []
+
+
+@pytest.mark.parametrize("app", ["notebooks", "lab"])
+def test_saved_work_is_there_after_a_reload(reader, app):
+    """What a reader wrote stays in this browser; the lesson as it came is untouched in the site."""
+    path, mine = "en/00_start_here.ipynb", "my_own_words = 42"
+    reader.open(path, app)
+    cell = reader.page.locator(".jp-Notebook .jp-CodeCell").first
+    cell.locator(".cm-content").click()
+    reader.page.keyboard.press("Control+Home")
+    reader.page.keyboard.type(mine + "\n")
+    reader.save()
+    reader.page.wait_for_timeout(3000)
+    reader.page.reload()
+    reader.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    first = reader.page.locator(".jp-Notebook .jp-CodeCell").first
+    wait_for(lambda: mine in first.inner_text(), 60, "the saved cell")
+    assert mine not in (reader.files / path).read_text(encoding="utf-8")
