@@ -24,7 +24,7 @@ TESTED := tests/notebooks tests/papers tests/machines tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
-LOCKED := course test browser binder docs font sweep doctor
+LOCKED := course test browser site binder docs font sweep doctor
 # JupyterLab, IPython, matplotlib and uv keep things there.
 ifneq ($(shell test -w "$$HOME" && echo writable),writable)
 export HOME := $(shell d=$${TMPDIR:-/tmp}/initkit-$$(id -u); mkdir -p -m 700 $$d && test -O $$d && echo $$d || mktemp -d)
@@ -37,7 +37,7 @@ USED_course := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, in
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser site test-site test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/initkit course notebooks $(EDITION:%=--lang %) $(ARGS)
@@ -53,6 +53,18 @@ test-notebooks: $(VENV)/installed ## run the notebooks with nbval and papermill
 
 test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chromium
 	$(PYTEST) tests/browser $(ARGS)
+
+site: $(VENV)/site ## build the course as web pages into _site (OFFLINE=a Pyodide distribution: all in _site.zip)
+	@rm -rf _site _site.zip
+	$(if $(wildcard tools/pages.py),$(MAKE) --no-print-directory $(VENV)/docs && $(BIN)/python tools/pages.py _site)
+	$(BIN)/python tools/site.py _site/lite $(OFFLINE:%=--offline "%")
+	$(if $(OFFLINE),$(BIN)/python -m zipfile -c _site.zip _site && du -h _site.zip)
+
+# Where SITE does not name one that is there, one with Pyodide inside is built, of what a Python package index has.
+test-site: $(VENV)/site $(VENV)/browser ## run the course in Chromium, no server behind it (SITE=_site: the one there)
+	$(if $(SITE),,$(BIN)/python tests/site/distribution.py build/pyodide && \
+		$(BIN)/python tools/site.py build/site/lite --offline build/pyodide)
+	INITKIT_SITE=$(or $(SITE),build/site) $(PYTEST) -n 2 tests/site $(ARGS)
 
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
 	$(PYTEST) tests/binder $(ARGS)
@@ -126,7 +138,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache .mypy_cache build dist
+	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache .mypy_cache build dist _site _site.zip
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
 
@@ -170,7 +182,7 @@ $(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt
 	@if [ -e $(VENV)/unfinished ]; then $(IMPORTS) && head -c 1000000 /dev/zero >$(VENV)/unfinished && \
 		rm $(VENV)/unfinished && touch $(VENV)/lab $@; fi
 
-$(VENV)/browser $(VENV)/binder $(VENV)/docs: $(VENV)/%: $(VENV)/installed
+$(VENV)/browser $(VENV)/site $(VENV)/binder $(VENV)/docs: $(VENV)/%: $(VENV)/installed
 	$(PIP) install --constraint constraints.txt --editable ".[$*]"
 	@$(RELATIVE)
 	@touch $@

@@ -1,8 +1,8 @@
 """Build the course that runs in a browser: JupyterLite, with Python in WebAssembly (Pyodide) and no server.
 
-    python tools/site.py                      Python comes from Pyodide's CDN
-    python tools/site.py --offline FOLDER     FOLDER, a Pyodide distribution, goes into the site, and nothing
-                                              is asked of anywhere else
+    python tools/site.py OUT                    Python comes from Pyodide's CDN
+    python tools/site.py OUT --offline FOLDER   FOLDER, a Pyodide distribution, goes into the site, which
+                                                asks nothing of anywhere else
 
 ``jupyter lite build`` makes the pages and copies the notebooks into them. What is ours is the list of
 packages, a ``pyodide-lock.json``: Pyodide's own with initkit, ipywidgets, comm and tqdm added. The kernel
@@ -55,6 +55,7 @@ KERNEL_WHEELS = {
     "ipykernel": [],
     "pyodide-kernel": ["ipython", "comm", "traitlets"],
 }
+APPS = ["notebooks", "lab", "tree"]  # to read; to read with a list of files beside it; the list alone
 OVERRIDES = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
 }
@@ -75,9 +76,9 @@ def run(*command: object, cwd: Path = ROOT) -> str:
 def fetch_wheels(folder: Path) -> dict[str, Path]:
     """initkit's wheel, built, and those of the packages beside it in the versions of the lock."""
     lock, ours = ROOT / "constraints.txt", folder / "initkit"
-    run(PYTHON, "-m", "uv", "build", "--quiet", "--wheel", "--build-constraints", lock, "--out-dir", ours)
-    pip = [PYTHON, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
-    run(*pip, "--constraint", lock, "--dest", folder, *ADDED)
+    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    run(*pip, "wheel", "--no-deps", "--build-constraint", lock, "--wheel-dir", ours, ROOT)
+    run(*pip, "download", "--no-deps", "--only-binary=:all:", "--constraint", lock, "--dest", folder, *ADDED)
     return {**wheels_in(folder), "initkit": next(ours.glob("*.whl"))}
 
 
@@ -121,7 +122,8 @@ def official_lock(folder: Path) -> dict:
     return lock
 
 
-def build(out: Path, offline: Path | None, settings: dict) -> None:
+def build(out: Path, offline: Path | None) -> None:
+    """Where something goes wrong, what was in ``out`` stays."""
     with tempfile.TemporaryDirectory() as temporary:
         # Not in ROOT: JupyterLite drops jupyter-lite.json where the output's path begins with the source's.
         work = Path(temporary)
@@ -167,26 +169,22 @@ def build(out: Path, offline: Path | None, settings: dict) -> None:
         }
         lite = {"jupyter-lite-schema-version": 0, "jupyter-config-data": config}
         (work / "lite" / "jupyter-lite.json").write_text(json.dumps(lite), encoding="utf-8")
-        (work / "lite" / "overrides.json").write_text(json.dumps(OVERRIDES | settings), encoding="utf-8")
-        command = [
-            PYTHON.parent / "jupyter",
+        (work / "lite" / "overrides.json").write_text(json.dumps(OVERRIDES), encoding="utf-8")
+        lists = {"contents": [ROOT / "notebooks"], "apps": APPS, "piplite-wheels": [wheels["comm"]]}
+        options = [f"--{name}={value}" for name, values in lists.items() for value in values]
+        jupyter = PYTHON.parent / "jupyter"
+        run(
+            jupyter,
             "lite",
             "build",
             "--no-sourcemaps",
-            "--output-dir",
-            work / "out",
-        ]
-        command += [
-            "--contents",
-            ROOT / "notebooks",
-            "--apps",
-            "notebooks",
-            "--apps",
-            "lab",
-            "--apps",
-            "tree",
-        ]
-        run(*command, f"--piplite-wheels={wheels['comm']}", cwd=work / "lite")
+            f"--output-dir={work / 'out'}",
+            *options,
+            cwd=work / "lite",
+        )
+        for suffix in ("eot", "svg", "ttf"):  # icons' fonts for browsers that cannot run WebAssembly
+            for path in (work / "out" / "build").glob(f"fa-*.{suffix}"):
+                path.unlink()
         # By hand: JupyterLite copies it only as a whole distribution.
         shutil.copytree(static, work / "out" / "static" / "pyodide")
         shutil.rmtree(out, ignore_errors=True)
@@ -195,6 +193,8 @@ def build(out: Path, offline: Path | None, settings: dict) -> None:
 
 
 def copy_checked(source: Path, folder: Path, sha256: str) -> None:
+    if not source.exists():
+        sys.exit(f"{source} is missing: a lesson needs it")
     data = source.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         sys.exit(f"{source} is not the file that pyodide-lock.json beside it names: another or a damaged one")
@@ -205,15 +205,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--offline", type=Path, metavar="FOLDER", help="a Pyodide distribution, for the inside"
-    )
-    parser.add_argument("--out", type=Path, default=ROOT / "_site" / "lite")
-    parser.add_argument("--settings", type=json.loads, default={}, help="JupyterLab's, in JSON, for tests")
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--offline", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
-    build(arguments.out.resolve(), arguments.offline and arguments.offline.resolve(), arguments.settings)
-    files = [path for path in arguments.out.rglob("*") if path.is_file()]
-    print(f"{arguments.out}: {len(files)} files, {sum(f.stat().st_size for f in files) / 2**20:.1f} MiB")
+    out, offline = arguments.out.resolve(), arguments.offline and arguments.offline.resolve()
+    if offline and not (offline / "pyodide-lock.json").is_file():
+        sys.exit(f"{offline} is no Pyodide distribution: it has no pyodide-lock.json")
+    build(out, offline)
+    sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
+    print(f"{out}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":
