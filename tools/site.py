@@ -57,6 +57,8 @@ KERNEL_WHEELS = {
 }
 APPS = ["notebooks", "lab", "tree"]  # to read; to read with a list of files beside it; the list alone
 OVERRIDES = {
+    # A glossary is read, not scrolled in a window of its own.
+    "@jupyter-notebook/notebook-extension:scroll-output": {"autoScrollOutputs": False},
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 
