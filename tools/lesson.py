@@ -1,8 +1,8 @@
 """Make a new lesson that runs and says, in place, what to write: `make lesson NAME=09_orthogonal`.
 
 Makes the lesson's room and its words in initkit/course/lessons, and both notebooks; links the lesson from
-README, from the maps of lesson 00, from the lesson before and from the API pages; runs the notebooks and stores what is compared.
-What is to be written is marked WRITE, in Chinese texts 待写.
+README, from the maps of lesson 00, from the lesson before and from the API pages; runs the notebooks and
+stores what is compared. What is to be written is marked WRITE, in Chinese texts 待写.
 """
 
 from __future__ import annotations
