@@ -127,12 +127,12 @@ def generator(rng: RNGLike = None) -> np.random.Generator:
 
 def blas() -> Any:
     """The BLAS libraries that are loaded: ``with blas().limit(limits=1)`` keeps them to one thread."""
-    return _blas("scipy.linalg" in sys.modules)
+    return _blas("scipy.linalg" in sys.modules, "scipy.special" in sys.modules)
 
 
 @functools.cache
-def _blas(scipys_too: bool) -> Any:
-    """Cached, as the look takes milliseconds; done again once SciPy has loaded a BLAS of its own."""
+def _blas(linalg: bool, special: bool) -> Any:
+    """Cached, as the look takes milliseconds; done again once either has loaded the BLAS that SciPy brings."""
     import threadpoolctl
 
     return threadpoolctl.ThreadpoolController().select(user_api="blas")

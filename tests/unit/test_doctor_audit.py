@@ -216,7 +216,7 @@ def test_the_command_speaks_the_systems_language(variables, locale, language, mo
 def test_the_command_is_installed_and_loads_no_framework(tmp_path):
     code = (
         "import sys; from initkit.command import main; status = main(['audit', sys.argv[1]]);"
-        "heavy = {'torch', 'h5py', 'safetensors', 'matplotlib', 'sklearn'};"
+        "heavy = {'torch', 'h5py', 'safetensors', 'matplotlib'};"
         "print(sorted(heavy & set(sys.modules))); sys.exit(status)"
     )
     done = subprocess.run(

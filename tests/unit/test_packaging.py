@@ -214,13 +214,12 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_import_is_light():
-    heavy = {"matplotlib", "ipywidgets", "sklearn", "IPython", "PIL", "torch", "dask", "distributed"}
+    heavy = {"matplotlib", "ipywidgets", "IPython", "PIL", "torch", "dask", "distributed"}
     heavy |= {"scipy.special", "scipy.linalg", "scipy.optimize"}  # each takes longer to load than NumPy
     assert not heavy & loaded_by("import initkit")
 
 
 def test_lazy_modules_load_when_used():
-    assert "sklearn" not in loaded_by("import initkit as ik; ik.datasets.digits()")  # the table alone
     assert "ipywidgets" in loaded_by("import initkit as ik; ik.live")
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = initkit.nonsense
