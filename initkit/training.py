@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +14,6 @@ from . import sampling
 from .arguments import Array, Real, RNGLike, Whole, check_whole, is_finite
 from .datasets import Data
 from .network import MLP
-from .packages import needed_by
 from .signals import softmax_cross_entropy
 
 Status: TypeAlias = Literal["running", "finished", "diverged"]
@@ -199,7 +199,8 @@ def train(
         Shuffles.
     progress : bool or callable
         A function is called with the History so far after every epoch. True shows a tqdm bar in a terminal or
-        a notebook, if training takes more than 2 seconds and TQDM_DISABLE is not set in the environment.
+        a notebook, if tqdm is installed, training takes more than 2 seconds and TQDM_DISABLE is not set in
+        the environment.
 
     Returns
     -------
@@ -238,15 +239,28 @@ def train(
 
 
 def _with_a_bar(steps: Iterator[History], epochs: int) -> History:
-    with needed_by("progress=True", "tqdm"):
-        from tqdm.auto import tqdm  # not at the top, as it loads ipywidgets in a notebook
-
     history = next(steps)
+    with bar(total=epochs, unit="epoch", leave=False) as step:
+        for history in steps:
+            step(f"loss {history.train_loss[-1]:.3g}")
+    return history
+
+
+@contextlib.contextmanager
+def bar(shown: bool = True, **options: Any) -> Iterator[Callable[..., None]]:
+    """A tqdm bar for what takes more than 2 seconds, if tqdm is installed. Yields what every step calls."""
+    try:
+        from tqdm.auto import tqdm  # not at the top, as it loads ipywidgets in a notebook
+    except ModuleNotFoundError:
+        yield lambda said="": None
+        return
     # disable=None means no bar in a log file. tqdm reads its own variable only as the default of ``disable``;
     # where outputs are compared, it keeps bars out of them.
-    disable = bool(os.environ.get("TQDM_DISABLE")) or None
-    with tqdm(total=epochs, unit="epoch", delay=2, leave=False, disable=disable) as bar:
-        for history in steps:
-            bar.set_postfix_str(f"loss {history.train_loss[-1]:.3g}", refresh=False)
-            bar.update()
-    return history
+    disable = bool(not shown or os.environ.get("TQDM_DISABLE")) or None
+    with tqdm(delay=2, disable=disable, **options) as drawn:
+
+        def step(said: str = "") -> None:
+            drawn.set_postfix_str(said, refresh=False)
+            drawn.update()
+
+        yield step
