@@ -138,7 +138,10 @@ def test_links_lead_somewhere(name):
 
 def test_the_repositorys_address_stands_once():
     """In pyproject.toml; what repeats it is held to it."""
-    (address,) = {PROJECT["urls"]["Source"], *re.findall(r"^repository-code: (.+)$", read("CITATION.cff"), re.M)}
+    (address,) = {
+        PROJECT["urls"]["Source"],
+        *re.findall(r"^repository-code: (.+)$", read("CITATION.cff"), re.M),
+    }
     owner, name = address.removeprefix("https://github.com/").split("/")
     for file in ("README.md", "CONTRIBUTING.md", "LICENSE-notebooks.md", "initkit/packages.py"):
         said = re.findall(r"github\.com/([\w.-]+/[\w-]+)|mybinder\.org/v2/gh/([^/]+/[^/]+)/", read(file))
