@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import functools
-import importlib.util
 import itertools
 import json
 import os
@@ -14,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .bars import bar
+from .training import bar
 
 Grid: TypeAlias = Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]]
 
@@ -55,7 +53,7 @@ def sweep(
     executor: concurrent.futures.Executor | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
-    progress: bool | None = None,
+    progress: bool = True,
 ) -> list[dict[str, Any]]:
     """``fn(**cell)`` for every cell of ``grid``: a tidy table, a row a cell, in the grid's order.
 
@@ -73,8 +71,8 @@ def sweep(
     path : str or path, optional
         A file of JSON lines, to which every row is added as soon as its cell is done. A later call with this
         file runs only the cells that it lacks or that failed.
-    progress : bool, optional
-        Show a bar, as in ``train``; where not said, if tqdm is installed.
+    progress : bool
+        Show a bar, as in ``train``.
 
     Returns
     -------
@@ -107,7 +105,7 @@ def sweep(
     keys: list[Any] = [record.key(cell) for cell in found] if record else list(range(len(found)))
     rows = dict(record.done) if record else {}
     missing = {key: cell for key, cell in zip(keys, found, strict=True) if key not in rows}
-    with _bar(progress, total=len(found), initial=len(found) - len(missing)) as step:
+    with bar(progress, total=len(found), initial=len(found) - len(missing)) as step:
         for key, outcome in _outcomes(fn, missing, executor):
             rows[key] = _row(missing[key], *outcome)
             if record:
@@ -118,18 +116,6 @@ def sweep(
         {**cell, **{k: v for k, v in rows[key].items() if k not in cell}}
         for key, cell in zip(keys, found, strict=True)
     ]
-
-
-@contextlib.contextmanager
-def _bar(progress: bool | None, **sizes: int) -> Iterator[Callable[[], Any]]:
-    """What to call after every cell."""
-    if progress is None:
-        progress = importlib.util.find_spec("tqdm") is not None
-    if not progress:
-        yield lambda: None
-        return
-    with bar(**sizes) as shown:
-        yield shown.update
 
 
 def _run(fn: Callable[..., Any], cell: dict[str, Any]) -> tuple[Any, str | None]:

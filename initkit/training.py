@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -10,7 +13,6 @@ import numpy as np
 
 from . import sampling
 from .arguments import Array, Real, RNGLike, Whole, check_whole, is_finite
-from .bars import bar
 from .datasets import Data
 from .network import MLP
 from .signals import softmax_cross_entropy
@@ -198,8 +200,8 @@ def train(
         Shuffles.
     progress : bool or callable
         A function is called with the History so far after every epoch. True shows a tqdm bar in a terminal or
-        a notebook, if training takes more than 2 seconds (in a browser's Python, at once) and TQDM_DISABLE is
-        not set in the environment.
+        a notebook, if tqdm is installed, training takes more than 2 seconds (in a browser, always) and
+        TQDM_DISABLE is not set in the environment.
 
     Returns
     -------
@@ -239,8 +241,38 @@ def train(
 
 def _with_a_bar(steps: Iterator[History], epochs: int) -> History:
     history = next(steps)
-    with bar(total=epochs, unit="epoch", leave=False) as shown:
+    with bar(total=epochs, unit="epoch", leave=False) as step:
         for history in steps:
-            shown.set_postfix_str(f"loss {history.train_loss[-1]:.3g}", refresh=False)
-            shown.update()
+            step(f"loss {history.train_loss[-1]:.3g}")
     return history
+
+
+@contextlib.contextmanager
+def bar(shown: bool = True, **options: Any) -> Iterator[Callable[..., None]]:
+    """A tqdm bar for what takes more than 2 seconds, if tqdm is installed. Yields what every step calls.
+
+    In a browser, where the same work takes ten times as long, it shows from the start.
+    """
+    browser = sys.platform == "emscripten"
+    try:  # not at the top, as it loads ipywidgets in a notebook
+        if browser:  # whose kernel ``auto`` takes for none
+            from tqdm.notebook import tqdm
+        else:
+            from tqdm.auto import tqdm
+    except ModuleNotFoundError:
+        yield lambda said="": None
+        return
+
+    class Bar(tqdm):  # type: ignore[misc, valid-type]
+        monitor_interval = 0  # no thread that watches it: a browser has none, and every step is told of
+
+    # disable=None means no bar in a log file, which a page is not. tqdm reads its own variable only as the
+    # default of ``disable``; where outputs are compared, it keeps bars out of them.
+    disable = bool(not shown or os.environ.get("TQDM_DISABLE")) or (False if browser else None)
+    with Bar(delay=0 if browser else 2, disable=disable, **options) as drawn:
+
+        def step(said: str = "") -> None:
+            drawn.set_postfix_str(said, refresh=False)
+            drawn.update()
+
+        yield step

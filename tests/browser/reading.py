@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -52,11 +53,16 @@ def wait_for(condition, seconds: float, what: str):
 class Lab:
     """JupyterLab, started by any command, on a port of its own."""
 
-    def __init__(self, command, cwd, port, token, log):
+    def __init__(self, command, cwd, port, token, log, **environment):
         self.url, self.token = f"http://localhost:{port}", token
         self.log = open(log, "wb")  # noqa: SIM115 - open as long as the server is
         self.process = subprocess.Popen(
-            command, cwd=cwd, stdout=self.log, stderr=self.log, start_new_session=True
+            command,
+            cwd=cwd,
+            env=os.environ | environment,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
         )
         wait_for(
             lambda: answers(f"{self.url}/api/status?token={token}") == 200, 90, f"JupyterLab (see {log})"
@@ -66,14 +72,18 @@ class Lab:
         return f"{self.url}/lab/tree/{path}?token={self.token}&reset"
 
     def stop(self):
-        os.killpg(self.process.pid, 15)
+        if hasattr(os, "killpg"):  # make, uvx and pipx start JupyterLab as a process of their own
+            os.killpg(self.process.pid, signal.SIGTERM)
+        else:
+            self.process.terminate()
         self.process.wait(30)
         self.log.close()
 
 
 def lab_arguments(port: int, token: str) -> list[str]:
     arguments = ["--no-browser", f"--port={port}", "--port-retries=0", f"--IdentityProvider.token={token}"]
-    return [*arguments, "--allow-root"] if os.geteuid() == 0 else arguments
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return [*arguments, "--allow-root"] if is_root else arguments
 
 
 class Reader:

@@ -26,6 +26,10 @@ EXTRAS = PROJECT["optional-dependencies"]
 INSTALL = PYPROJECT["dependency-groups"]["install"]
 
 
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
 def requirements(lines):
     """name → bounds, as written but for the order of the bounds."""
     parsed = [Requirement(line) for line in lines]
@@ -59,8 +63,8 @@ def test_what_installs_is_pinned_and_named_as_the_build_system_names_it():
 
 
 def test_to_read_takes_less_than_to_test():
-    read = requirements([*PROJECT["dependencies"], *EXTRAS["course"]])
-    assert not {"pytest", "pandas", "ruff", "h5py", "distributed", "papermill"} & set(read)
+    reading = requirements([*PROJECT["dependencies"], *EXTRAS["course"]])
+    assert not {"pytest", "pandas", "ruff", "h5py", "distributed", "papermill"} & set(reading)
 
 
 def test_the_folders_name_is_in_no_file_that_python_reads_to_start():
@@ -130,6 +134,19 @@ def test_lock_pins_every_dependency_within_its_bounds():
 def test_links_lead_somewhere(name):
     for target in re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text(encoding="utf-8")):
         assert "://" in target or (ROOT / target).exists(), target
+
+
+def test_the_repositorys_address_stands_once():
+    """In pyproject.toml; what repeats it is held to it."""
+    (address,) = {
+        PROJECT["urls"]["Source"],
+        *re.findall(r"^repository-code: (.+)$", read("CITATION.cff"), re.M),
+    }
+    owner, name = address.removeprefix("https://github.com/").split("/")
+    for file in ("README.md", "CONTRIBUTING.md", "LICENSE-notebooks.md", "initkit/packages.py"):
+        said = re.findall(r"github\.com/([\w.-]+/[\w-]+)|mybinder\.org/v2/gh/([^/]+/[^/]+)/", read(file))
+        assert {a or b for a, b in said} <= {f"{owner}/{name}"}, file
+    assert len(re.findall(re.escape(address), read("README.md"))) > 1  # so there is something to hold
 
 
 def test_badges_open_the_first_page_of_both_editions():
@@ -219,6 +236,44 @@ def test_import_is_light():
     assert not heavy & loaded_by("import initkit")
 
 
+def test_the_base_install_computes_and_names_what_draws():
+    """As in an environment without the extra `course`."""
+    program = f"""if True:
+        import sys
+        for package in {sorted(requirements(EXTRAS["course"]))}:
+            sys.modules[package] = None
+        sys.modules["PIL"] = None
+        import initkit as ik, initkit.command
+        data = ik.datasets.digits()
+        net = ik.MLP([64, 32, 10], rng=0)
+        ik.measure(net, data.x_test), ik.predict_for(net, data.x_test), ik.phase("relu", 1.4, 0)
+        ik.train(net, data, lr=0.1, epochs=1, rng=0), ik.sweep(abs, [{{}}]), ik.doctor.identify(net.weights[0])
+        for name in ("plots", "live", "course"):
+            try:
+                getattr(ik, name)
+            except ModuleNotFoundError as error:
+                print(error)
+        print(ik.command.main(["course", "--lang", "en"]))"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8")
+    assert run.stdout.splitlines() == [
+        "No module named 'matplotlib', which initkit.plots needs: pip install matplotlib",
+        *["No module named 'ipywidgets', which initkit.live needs: pip install matplotlib ipywidgets"] * 2,
+        "2",
+    ], run.stderr
+    assert run.stderr.startswith("initkit course needs ")
+
+
+def test_the_command_asks_for_all_that_every_lesson_needs():
+    assert set(course.PACKAGES) == set(requirements(EXTRAS["course"])) - {"safetensors"}  # lesson 07 alone
+
+
+def test_hints_to_install_are_made_in_one_place():
+    """The texts of the words aside, which say it in two languages."""
+    for path in MODULES:
+        if name_of(path) != "packages":
+            assert "pip install" not in path.read_text(encoding="utf-8"), path
+
+
 def test_lazy_modules_load_when_used():
     assert "ipywidgets" in loaded_by("import initkit as ik; ik.live")
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
@@ -234,7 +289,7 @@ def test_public_names_exist():
 # The floors, lowest first: a package, or a module that stands alone, may import from floors below its own.
 FLOORS = [
     {"arguments", "packages", "words"},
-    {"activations", "bars", "fans", "sampling"},
+    {"activations", "fans", "sampling"},
     {"initializers", "datasets"},
     {"network"},
     {"signals"},
