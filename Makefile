@@ -57,13 +57,13 @@ test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chrom
 site: $(VENV)/site ## build the course as web pages into _site (OFFLINE=a Pyodide distribution: all in _site.zip)
 	@rm -rf _site _site.zip
 	$(if $(wildcard tools/pages.py),$(MAKE) --no-print-directory $(VENV)/docs && $(BIN)/python tools/pages.py _site)
-	$(BIN)/python tools/site.py _site/lite $(OFFLINE:%=--offline "%")
+	$(BIN)/python tools/lite.py _site/lite $(OFFLINE:%=--offline "%")
 	$(if $(OFFLINE),$(BIN)/python -m zipfile -c _site.zip _site && du -h _site.zip)
 
 # Where SITE does not name one that is there, one with Pyodide inside is built, of what a Python package index has.
 test-site: $(VENV)/site $(VENV)/browser ## run the course in Chromium, no server behind it (SITE=_site: the one there)
 	$(if $(SITE),,$(BIN)/python tests/site/distribution.py build/pyodide && \
-		$(BIN)/python tools/site.py build/site/lite --offline build/pyodide)
+		$(BIN)/python tools/lite.py build/site/lite --offline build/pyodide)
 	INITKIT_SITE=$(or $(SITE),build/site) $(PYTEST) -n 2 tests/site $(ARGS)
 
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does

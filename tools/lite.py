@@ -1,7 +1,7 @@
 """Build the course that runs in a browser: JupyterLite, with Python in WebAssembly (Pyodide) and no server.
 
-    python tools/site.py OUT                    Python comes from Pyodide's CDN
-    python tools/site.py OUT --offline FOLDER   FOLDER, a Pyodide distribution, goes into the site, which
+    python tools/lite.py OUT                    Python comes from Pyodide's CDN
+    python tools/lite.py OUT --offline FOLDER   FOLDER, a Pyodide distribution, goes into the site, which
                                                 asks nothing of anywhere else
 
 ``jupyter lite build`` makes the pages and copies the notebooks into them. What is ours is the list of
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -81,7 +82,17 @@ def fetch_wheels(folder: Path) -> dict[str, Path]:
     pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     run(*pip, "wheel", "--no-deps", "--build-constraint", lock, "--wheel-dir", ours, ROOT)
     run(*pip, "download", "--no-deps", "--only-binary=:all:", "--constraint", lock, "--dest", folder, *ADDED)
-    return {**wheels_in(folder), "initkit": next(ours.glob("*.whl"))}
+    return {**wheels_in(folder), "initkit": without_lessons(next(ours.glob("*.whl")), folder)}
+
+
+def without_lessons(wheel: Path, folder: Path) -> Path:
+    """The wheel's code alone, a third of it: the lessons are in the site."""
+    lighter = folder / wheel.name
+    with zipfile.ZipFile(wheel) as whole, zipfile.ZipFile(lighter, "w", zipfile.ZIP_DEFLATED) as part:
+        for name in whole.namelist():
+            if not name.startswith("initkit/notebooks/"):
+                part.writestr(name, whole.read(name))
+    return lighter
 
 
 def wheels_in(folder: Path) -> dict[str, Path]:
