@@ -143,7 +143,7 @@ def test_the_repositorys_address_stands_once():
         *re.findall(r"^repository-code: (.+)$", read("CITATION.cff"), re.M),
     }
     owner, name = address.removeprefix("https://github.com/").split("/")
-    for file in ("README.md", "CONTRIBUTING.md", "LICENSE-notebooks.md", "initkit/packages.py"):
+    for file in ("README.md", "CONTRIBUTING.md", "LICENSE-notebooks.md"):
         said = re.findall(r"github\.com/([\w.-]+/[\w-]+)|mybinder\.org/v2/gh/([^/]+/[^/]+)/", read(file))
         assert {a or b for a, b in said} <= {f"{owner}/{name}"}, file
     assert len(re.findall(re.escape(address), read("README.md"))) > 1  # so there is something to hold
@@ -247,7 +247,8 @@ def test_the_base_install_computes_and_names_what_draws():
         data = ik.datasets.digits()
         net = ik.MLP([64, 32, 10], rng=0)
         ik.measure(net, data.x_test), ik.predict_for(net, data.x_test), ik.phase("relu", 1.4, 0)
-        ik.train(net, data, lr=0.1, epochs=1, rng=0), ik.sweep(abs, [{{}}]), ik.doctor.identify(net.weights[0])
+        ik.train(net, data, lr=0.1, epochs=1, rng=0), ik.sweep(abs, [{{}}])
+        ik.doctor.identify(net.weights[0])
         for name in ("plots", "live", "course"):
             try:
                 getattr(ik, name)
