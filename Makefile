@@ -86,6 +86,7 @@ lint: $(VENV)/installed ## check style, of notebooks too, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(PYTEST) -q tests/typing/test_calls.py
 
 docs: $(VENV)/docs ## build the pages of the design and the API into build/docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs

@@ -4,6 +4,7 @@ import gc
 import itertools
 import os
 import socket
+import zlib
 from importlib.util import find_spec
 
 import hypothesis
@@ -29,9 +30,11 @@ hypothesis.settings.load_profile("initkit")
 
 # jupyter_client asks the system for ports and lets them go, for the kernel to take: another worker's kernel
 # may take them before (papermill issue 511), and nbval then waits without end. So each worker has ports of
-# its own, below those that the system gives away.
+# its own, below those that the system gives away, and another run beside this one has most likely others.
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_ports = itertools.count(20_000 + 500 * (_worker % 25))
+_run = zlib.crc32(os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())).encode())
+_first = 20_000 + 100 * ((_run + _worker) % 125)
+_ports = itertools.cycle(range(_first, _first + 100))
 
 
 def _free_port(self, ip):

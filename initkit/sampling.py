@@ -132,7 +132,7 @@ def blas() -> Any:
 
 @functools.cache
 def _blas(linalg: bool, special: bool) -> Any:
-    """Cached, as the look takes milliseconds; done again once either has loaded the BLAS that SciPy brings."""
+    """Cached, as the look takes milliseconds; done again once either has loaded the BLAS of SciPy."""
     import threadpoolctl
 
     return threadpoolctl.ThreadpoolController().select(user_api="blas")

@@ -259,7 +259,7 @@ def predict_for(
 ) -> Signals:
     """``predict`` for this net and these inputs, to be laid over ``measure(net, x, y)``.
 
-    ``σ_w² = fan_in·⟨W²⟩`` and ``σ_b² = ⟨b²⟩`` are taken from every layer as it stands, q₀ and c₀ from ``x``.
+    ``σ_w² = fan_in·⟨W²⟩`` and ``σ_b² = ⟨b²⟩`` are taken from every layer as it stands.
     The theory holds for independent weights of mean 0, not for constant or trained ones. Taught in lesson 04.
 
     Parameters
@@ -267,7 +267,7 @@ def predict_for(
     net : MLP
         The network.
     x : array
-        Inputs, (batch, in).
+        Inputs, (batch, in), whose q₀ and c₀ are taken.
     y : array of int, optional
         Labels, (batch,): a forward pass then gives Var[δ] at the output.
     grad_var : float, optional

@@ -1,8 +1,8 @@
 """Make a new lesson that runs and says, in place, what to write: `make lesson NAME=09_orthogonal`.
 
 Makes the lesson's room and its words in initkit/course/lessons, and both notebooks; links the lesson from
-README, from the maps of lesson 00 and from the lesson before; runs the notebooks and stores what is compared.
-What is to be written is marked WRITE, in Chinese texts 待写.
+README, from the maps of lesson 00, from the lesson before and from the API pages; runs the notebooks and
+stores what is compared. What is to be written is marked WRITE, in Chinese texts 待写.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def ROOM(*, lang: str, seed: int = 0):
         picture.update(measure(net, x).q)
 
     # Other controls: log_slider, steps, choice, function.
+    # The slider's lowest and highest value, its step, its start.
     return picture, {"gain": controls.slider("ROOM.gain", lang, 0.1, 3.0, 0.1, 1.0)}, respond
 
 
@@ -311,7 +312,14 @@ def main() -> int:
     subprocess.run([*tool, "sync"], check=True)  # the links
     subprocess.run([*tool, "record", "--lesson", number], check=True)
     root = notebooks.ROOT.parent
-    print("made", *(path.relative_to(root) for path in made), "and a row in README.md", sep="\n  ")
+    api = root / "docs" / "api" / "course.rst"
+    pages = api.read_text(encoding="utf-8")
+    figures = pages.index("currentmodule:: initkit.live")
+    end = pages.rindex(last := ".. autofunction:: ", figures, pages.index(".. currentmodule::", figures))
+    end = pages.index("\n", end)
+    api.write_text(f"{pages[:end]}\n{last}{room}{pages[end:]}", encoding="utf-8")
+    made_of = "and a row in README.md and docs/api/course.rst"
+    print("made", *(path.relative_to(root) for path in made), made_of, sep="\n  ")
     print(
         r'what to write: git grep -n --untracked "WRITE\|待写" -- notebooks initkit/course/lessons README.md'
     )

@@ -27,9 +27,11 @@ MACHINES = {
     ),
 }
 NBVAL = ("--nbval-lax", "--nbval-cell-timeout=60", "--nbval-kernel-name=python3")
+# Files, texts, packages and what a picture does round nothing: every CPU would do the same.
+NOT_NUMBERS = ("docs", "doctor_files", "glossary", "live", "packaging", "plots", "sweep", "texts", "typing")
 SUITES = {
-    "unit tests": ("initkit", "tests/unit"),
-    "papers": ("tests/papers",),
+    "unit tests": ("initkit", "tests/unit", *(f"--ignore=tests/unit/test_{name}.py" for name in NOT_NUMBERS)),
+    "papers": ("tests/papers", "tests/unit/test_packaging.py::test_readmes_example_runs"),
     "cells": (*NBVAL, "notebooks"),
 }
 WORKS_AS = (  # the kernel that is in use, after a product that crashes where it cannot run

@@ -314,6 +314,8 @@ def main() -> int:
         elif arguments.command == "record":
             for lang, book in books[name].items():
                 record(book, ROOT / lang)
+    if failed:
+        print("translate or accept what is listed, then make sync again")
     if arguments.command == "sync" and names == lessons() and not failed:
         README.write_text(mend_links(books, README.read_text(encoding="utf-8")), encoding="utf-8")
     for name in names:

@@ -1,4 +1,4 @@
-"""Calls that mypy --strict accepts: tests/unit/test_typing.py reads this file, and nothing runs it."""
+"""Calls that mypy --strict accepts: test_calls.py reads this file, and nothing runs it."""
 
 import concurrent.futures
 from collections.abc import Iterator

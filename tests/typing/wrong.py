@@ -1,4 +1,4 @@
-"""Calls that mypy --strict refuses, each on a line marked as wrong. See tests/unit/test_typing.py."""
+"""Calls that mypy --strict refuses, each on a line marked as wrong. See test_calls.py."""
 
 import math
 

@@ -180,7 +180,7 @@ def test_rounded_to_bfloat16():
 
 
 def test_axes():
-    w = ik.he_normal((240, 60), rng=0, in_axis=0, out_axis=1)  # Keras, JAX
+    w = ik.he_normal((240, 61), rng=0, in_axis=0, out_axis=1)  # Keras, JAX
     assert [m.fan for m in identify(w, in_axis=-2, out_axis=-1).matches] == ["fan_in"]
     assert [m.fan for m in identify(w).matches] == ["fan_out"]
     kernel = ik.he_normal((3, 3, 20, 50), rng=0, in_axis=-2, out_axis=-1)
