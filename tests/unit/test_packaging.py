@@ -149,6 +149,21 @@ def test_the_repositorys_address_stands_once():
     assert len(re.findall(re.escape(address), read("README.md"))) > 1  # so there is something to hold
 
 
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_where_initkit_is_missing_a_lesson_says_what_to_do(path, monkeypatch):
+    """Its first cell after the parameters, as in Colab, or in VS Code with another Python."""
+    cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+    assert cells[0]["metadata"]["tags"] == ["parameters"]
+    monkeypatch.setitem(sys.modules, "initkit", None)
+    install = f"%pip install {PROJECT['urls']['Source']}/archive/HEAD.zip"
+    with pytest.raises(ImportError, match=re.escape(f"先运行 / first run: {install}")):
+        exec("".join(cells[1]["source"]), {})
+    assert "try:" not in "".join("".join(c["source"]) for c in cells[2:] if c["id"] != "torch-import")
+
+
 def test_badges_open_the_first_page_of_both_editions():
     pages = re.findall(
         r"mybinder\.org/v2/\S+urlpath=lab/tree/(\S+)\)", (ROOT / "README.md").read_text(encoding="utf-8")
