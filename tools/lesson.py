@@ -27,7 +27,6 @@ except ImportError as missing:
     raise ImportError(
         "先运行 / first run: %pip install https://github.com/initkit/initkit/archive/HEAD.zip"
     ) from missing
-
 from initkit import course, live"""
 
 # In all that follows, NN is the lesson's number, ROOM its name, CLASS the name of its picture.

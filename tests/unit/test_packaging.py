@@ -70,13 +70,14 @@ def test_to_read_takes_less_than_to_test():
 def test_the_folders_name_is_in_no_file_that_python_reads_to_start():
     """Python 3.11 and 3.12 read it in the locale's encoding: under LC_ALL=C, a Chinese name stopped them."""
     environment = ROOT / ".venv"
-    if Path(sys.prefix) != environment:
+    if Path(sys.prefix) != environment or os.name == "nt":
         pytest.skip("not in make's own environment")
     (path,) = (environment / "lib").glob("python3*/site-packages/*_initkit_course.pth")
     assert path.read_text(encoding="utf-8") == "../../../..\n"
     assert (path.parent / "../../../..").resolve() == ROOT
 
 
+@pytest.mark.skipif(shutil.which("make") is None or os.name == "nt", reason="make's own, on Unix")
 def test_a_home_that_cannot_be_written_to_is_replaced(tmp_path):
     """JupyterLab and IPython would end in a traceback."""
 
@@ -187,6 +188,26 @@ def test_version_has_one_place():
 
     assert "version" not in PROJECT
     assert version(DISTRIBUTION) == initkit.__version__
+
+
+def test_nox_runs_what_make_runs():
+    """Its sessions are targets, and every word of their commands stands in the Makefile."""
+    makefile, sessions = read("Makefile"), ast.parse(read("noxfile.py"))
+    lists = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in sessions.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    words = {*lists["NBVAL"], *lists["PYTEST"]} - {"python", "auto"}
+    for function in (
+        node for node in sessions.body if isinstance(node, ast.FunctionDef) and node.decorator_list
+    ):
+        target = function.name.rstrip("_").replace("_", "-")
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+        for call in ast.walk(function):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "run":
+                words |= {a.value for a in call.args if isinstance(a, ast.Constant)} - {"python", "notebooks"}
+    assert not {word for word in words if word not in makefile}
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
