@@ -37,7 +37,7 @@ USED_course := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, in
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser site test-site test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser site test-site test-door test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font bundle help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/initkit course notebooks $(EDITION:%=--lang %) $(ARGS)
@@ -65,6 +65,9 @@ test-site: $(VENV)/site $(VENV)/browser ## run the course in Chromium, no server
 	$(if $(SITE),,$(BIN)/python tests/site/distribution.py build/pyodide && \
 		$(BIN)/python tools/lite.py build/site/lite --offline build/pyodide)
 	INITKIT_SITE=$(or $(SITE),build/site) $(PYTEST) -n 2 tests/site $(ARGS)
+
+test-door: $(VENV)/installed ## try every way in that README names, each from an empty environment
+	$(PYTEST) -n 2 tests/door $(ARGS)
 
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
 	$(PYTEST) tests/binder $(ARGS)
@@ -134,6 +137,9 @@ font: $(VENV)/installed ## cut the Chinese font anew (needs Debian's fonts-noto-
 	$(PIP) install --constraint constraints.txt --editable ".[font]"
 	@$(RELATIVE)
 	$(BIN)/python tools/make_font.py $(ARGS)
+
+bundle: $(VENV)/installed ## pack the course for a room without a network (ARGS="--platform windows")
+	$(BIN)/python tools/bundle.py $(ARGS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile

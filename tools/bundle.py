@@ -38,7 +38,7 @@ python=${{PYTHON:-python3}}
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != {python})' || {{
   echo "This bundle is for Python {version}: PYTHON=python{version} sh install.sh"; exit 1; }}
 "$python" -m venv env
-env/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links wheels '{wanted}'
+env/bin/python -m pip install --quiet --no-index --find-links wheels '{wanted}'
 echo "Start the course with / 打开课程： '$PWD/env/bin/initkit' course"
 """
 PS1 = """\
@@ -48,7 +48,7 @@ $ErrorActionPreference = "Stop"
 Set-Location $PSScriptRoot
 py -{version} -m venv env
 if ($LASTEXITCODE) {{ Write-Host "This bundle is for Python {version} (python.org)"; exit 1 }}
-& env\\Scripts\\python -m pip install --quiet --disable-pip-version-check --no-index --find-links wheels "{wanted}"
+& env\\Scripts\\python -m pip install --quiet --no-index --find-links wheels "{wanted}"
 if ($LASTEXITCODE) {{ exit 1 }}
 Write-Host "Start the course with / 打开课程： & '$PSScriptRoot\\env\\Scripts\\initkit' course"
 """

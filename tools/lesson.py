@@ -20,6 +20,15 @@ import notebooks
 
 ROOMS = Path(__file__).parents[1] / "initkit" / "course" / "lessons"
 
+IMPORTS = """\
+try:
+    import initkit as ik
+except ImportError as missing:
+    raise ImportError(
+        "先运行 / first run: %pip install https://github.com/initkit/initkit/archive/HEAD.zip"
+    ) from missing
+from initkit import course, live"""
+
 # In all that follows, NN is the lesson's number, ROOM its name, CLASS the name of its picture.
 
 ROOM = '''\
@@ -162,7 +171,7 @@ $$q_{l+1} = n\\,\\sigma^2\\,\\langle a_l^2 \\rangle$$""",
 $$q_{l+1} = n\\,\\sigma^2\\,\\langle a_l^2 \\rangle$$""",
     ),
     ("parameters", "parameters", 'LANG = "en"\nSEED = 0\nSOLVE = False'),
-    ("imports", "", "import initkit as ik\nfrom initkit import course, live"),
+    ("imports", "", IMPORTS),
     (
         "live-before",
         "",

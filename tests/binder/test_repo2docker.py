@@ -21,6 +21,7 @@ def test_binder_builds_from_our_environment():
     assert run.returncode == 0, said
     assert "Building conda environment for python=3.12" in said
     assert OURS in said
+    assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/start"' in said  # the settings of `initkit course`
 
 
 def test_a_binder_folder_would_hide_it(tmp_path):

@@ -5,6 +5,7 @@ Needs a network, or what uv and pip keep of an earlier run. The wheel's way goes
 
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import bundle
 import jupyter_client
 import nbformat
 import pytest
-from reading import Lab, free_port, lab_arguments
+from reading import Lab, free_port, lab_arguments, wait_for
 
 import initkit
 from initkit.command.course import RECORD
@@ -104,11 +105,9 @@ class Course(Lab):
         client.load_connection_file()
         client.start_channels()
         try:
-            client.wait_for_ready(timeout=60)
-            cells = nbformat.reads(
-                json.dumps(self.ask(f"/api/contents/{path}")["content"]), as_version=4
-            ).cells
-            sources = [cell.source for cell in cells if cell.cell_type == "code"]
+            wait_for(lambda: ready(client), 120, "the kernel")
+            cells = self.ask(f"/api/contents/{path}")["content"]["cells"]
+            sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
             for source in sources:
                 reply = client.execute_interactive(
                     source, timeout=120, allow_stdin=False, output_hook=lambda message: None
@@ -117,6 +116,15 @@ class Course(Lab):
         finally:
             client.stop_channels()
         return len(sources)
+
+
+def ready(client) -> bool:
+    """Both channels carry. ``wait_for_ready`` takes a kernel that is busy starting for a dead one."""
+    try:
+        client.kernel_info()
+        return bool(client.get_shell_msg(timeout=5) and client.get_iopub_msg(timeout=5))
+    except queue.Empty:
+        return False
 
 
 def test_a_wheel(wheel, environment, tmp_path):

@@ -70,13 +70,14 @@ def test_to_read_takes_less_than_to_test():
 def test_the_folders_name_is_in_no_file_that_python_reads_to_start():
     """Python 3.11 and 3.12 read it in the locale's encoding: under LC_ALL=C, a Chinese name stopped them."""
     environment = ROOT / ".venv"
-    if Path(sys.prefix) != environment:
+    if Path(sys.prefix) != environment or os.name == "nt":
         pytest.skip("not in make's own environment")
     (path,) = (environment / "lib").glob("python3*/site-packages/*_initkit_course.pth")
     assert path.read_text(encoding="utf-8") == "../../../..\n"
     assert (path.parent / "../../../..").resolve() == ROOT
 
 
+@pytest.mark.skipif(shutil.which("make") is None or os.name == "nt", reason="make's own, on Unix")
 def test_a_home_that_cannot_be_written_to_is_replaced(tmp_path):
     """JupyterLab and IPython would end in a traceback."""
 
@@ -143,10 +144,25 @@ def test_the_repositorys_address_stands_once():
         *re.findall(r"^repository-code: (.+)$", read("CITATION.cff"), re.M),
     }
     owner, name = address.removeprefix("https://github.com/").split("/")
-    for file in ("README.md", "CONTRIBUTING.md", "LICENSE-notebooks.md", "initkit/packages.py"):
+    for file in ("README.md", "CONTRIBUTING.md", "LICENSE-notebooks.md"):
         said = re.findall(r"github\.com/([\w.-]+/[\w-]+)|mybinder\.org/v2/gh/([^/]+/[^/]+)/", read(file))
         assert {a or b for a, b in said} <= {f"{owner}/{name}"}, file
     assert len(re.findall(re.escape(address), read("README.md"))) > 1  # so there is something to hold
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_where_initkit_is_missing_a_lesson_says_what_to_do(path, monkeypatch):
+    """Its first cell after the parameters, as in Colab, or in VS Code with another Python."""
+    cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+    assert cells[0]["metadata"]["tags"] == ["parameters"]
+    monkeypatch.setitem(sys.modules, "initkit", None)
+    install = f"%pip install {PROJECT['urls']['Source']}/archive/HEAD.zip"
+    with pytest.raises(ImportError, match=re.escape(f"先运行 / first run: {install}")):
+        exec("".join(cells[1]["source"]), {})
+    assert "try:" not in "".join("".join(c["source"]) for c in cells[2:] if c["id"] != "torch-import")
 
 
 def test_badges_open_the_first_page_of_both_editions():
@@ -172,6 +188,26 @@ def test_version_has_one_place():
 
     assert "version" not in PROJECT
     assert version(DISTRIBUTION) == initkit.__version__
+
+
+def test_nox_runs_what_make_runs():
+    """Its sessions are targets, and every word of their commands stands in the Makefile."""
+    makefile, sessions = read("Makefile"), ast.parse(read("noxfile.py"))
+    lists = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in sessions.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    words = {*lists["NBVAL"], *lists["PYTEST"]} - {"python", "auto"}
+    for function in (
+        node for node in sessions.body if isinstance(node, ast.FunctionDef) and node.decorator_list
+    ):
+        target = function.name.rstrip("_").replace("_", "-")
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+        for call in ast.walk(function):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "run":
+                words |= {a.value for a in call.args if isinstance(a, ast.Constant)} - {"python", "notebooks"}
+    assert not {word for word in words if word not in makefile}
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
@@ -247,7 +283,8 @@ def test_the_base_install_computes_and_names_what_draws():
         data = ik.datasets.digits()
         net = ik.MLP([64, 32, 10], rng=0)
         ik.measure(net, data.x_test), ik.predict_for(net, data.x_test), ik.phase("relu", 1.4, 0)
-        ik.train(net, data, lr=0.1, epochs=1, rng=0), ik.sweep(abs, [{{}}]), ik.doctor.identify(net.weights[0])
+        ik.train(net, data, lr=0.1, epochs=1, rng=0), ik.sweep(abs, [{{}}])
+        ik.doctor.identify(net.weights[0])
         for name in ("plots", "live", "course"):
             try:
                 getattr(ik, name)
