@@ -86,8 +86,8 @@ lint: $(VENV)/installed ## check style, of notebooks too, and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/docs ## build the pages of the design and the API into build/docs
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+docs: $(VENV)/docs ## build the reading pages (lessons, design, API) into build/docs
+	$(BIN)/python tools/pages.py build/docs
 
 format: $(VENV)/installed ## mend style, of notebooks too
 	$(BIN)/ruff check --fix .

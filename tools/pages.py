@@ -1,0 +1,259 @@
+"""Build the reading pages: the course as web pages in both languages, the API and the design, and the front page.
+
+    python tools/pages.py FOLDER      writes FOLDER/index.html, FOLDER/en/, FOLDER/zh/
+
+Sphinx builds each language from a folder of sources of its own: the lessons of notebooks/<language>, and of docs
+what is in that language (``index.md`` is English, ``index.zh.md`` Chinese). Nothing is run: a lesson shows what is
+stored in it. What only a kernel can show, this module says in text as the lesson is read (``readable``):
+questions, exercises and the glossary, from the course's own words, the answers folded.
+
+docs/conf.py names this module as an extension, for the transformation, for formulas as MathML, which browsers set
+by themselves, with no script and no request to anywhere, and for a search that finds Chinese words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import unicodedata
+from pathlib import Path
+
+import nbformat
+
+from initkit import course, words
+from initkit.course import quizzes
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+WORDS = tomllib.loads((DOCS / "words.toml").read_text(encoding="utf-8"))
+SPHINX = {"en": "en", "zh": "zh_CN"}
+OPENS = re.compile(r"(course|live)\.(?P<name>\w+)(\.still)?\((\"(?P<key>[\d.]+)\")?[^\n]*\)\Z")
+
+
+def other(lang: str) -> str:
+    (twin,) = set(words.LANGUAGES) - {lang}
+    return twin
+
+
+# A lesson as text --------------------------------------------------------------------------------------------
+
+
+def readable(notebook, name: str, lang: str):
+    """The lesson for who reads and runs nothing; changed in place, and returned."""
+    cells, task = [], None
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        opened = OPENS.match(cell.source)
+        if cell.cell_type == "markdown":
+            cell.source = linked(cell.source, name, lang)
+        elif "exercise" in tags:
+            continue
+        elif "solution" in tags:
+            task = cell.source
+            continue
+        elif opened and opened["name"] == "check":
+            cell = text_cell(cell, solution(opened["key"], task, lang))
+        elif opened and opened["name"] == "quiz":
+            cell = text_cell(cell, question(opened["key"], lang))
+        elif opened and opened["name"] == "glossary":
+            cell = text_cell(cell, course.glossary(lang=lang)._repr_html_())
+        elif opened and "static" not in tags:
+            cell = text_cell(cell, f'<p class="moves">{WORDS["moves"][lang]} {run_link(name, lang)}</p>')
+        else:
+            show(cell, tags, lang, alternative(cells, lang), widget=bool(opened))
+        cells.append(cell)
+    notebook.cells = cells
+    return notebook
+
+
+def text_cell(cell, source: str):
+    return nbformat.v4.new_markdown_cell(source, id=cell.id)
+
+
+def show(cell, tags, lang: str, alt: str, widget: bool) -> None:
+    """Say how Sphinx is to show a cell of code: what only sets up is folded."""
+    cell.source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
+    shown = {}
+    if widget:
+        tags = [*tags, "remove-input"]
+    elif "parameters" in tags or cell.id == "imports":
+        kind = "settings" if "parameters" in tags else "imports"
+        shown["code_prompt_show"] = shown["code_prompt_hide"] = WORDS[kind][lang]
+        tags = [*tags, "hide-input"]
+    for output in cell.outputs:
+        if "image/png" in output.get("data", {}):
+            shown["image"] = {"alt": alt, "width": f"{output.metadata['image/png']['width']}px"}
+    cell.metadata = nbformat.from_dict({"tags": tags, "mystnb": shown})
+
+
+def alternative(cells, lang: str) -> str:
+    """What stands in the place of the next picture: its section's heading, and what was said just before it."""
+    said = [cell.source for cell in cells if cell.cell_type == "markdown" and not cell.source.startswith("<")]
+    headings = re.findall(r"(?m)^#+ (.+)", "\n".join(said))
+    before = re.sub(r"(?m)^#.*\n*", "", said[-1]).partition("\n\n")[0]
+    return f"{WORDS['picture'][lang]}: {plain(headings[-1])}. {plain(before).rstrip(':：')}"
+
+
+def plain(text: str) -> str:
+    r"""Markdown with formulas as one line of text.
+
+    >>> plain(r"**At** $\\sigma_w = 10^{-6}$, $n$")
+    'At σ_w = 10^-6, n'
+    """
+    text = re.sub(r"[*`$]|\\[,;!]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text))
+    return " ".join(re.sub(r"\\([A-Za-z]+)", _greek, text).replace("{", "").replace("}", "").split())
+
+
+def _greek(match) -> str:
+    try:
+        return unicodedata.lookup(f"GREEK SMALL LETTER {match[1].removeprefix('var')}")
+    except KeyError:
+        return match[1]
+
+
+def question(key: str, lang: str) -> str:
+    """A question, its choices, and, folded, which is right and what there is to say to each."""
+
+    def said(name):
+        return html.escape(words.text(f"quiz.{key}.{name}", lang))
+
+    choices = [
+        (letter, right, said(f"{letter}_{'right' if right else 'wrong'}"), said(f"{letter}_why"))
+        for letter, right in quizzes.choices(key).items()
+    ]
+    options = "".join(f"<li>{choice}</li>" for _, _, choice, _ in choices)
+    replies = "".join(
+        f"<li>{MARK[right]} <b>{letter.upper()}</b> {reply}</li>" for letter, right, _, reply in choices
+    )
+    return (
+        f'<section class="quiz" aria-label="{WORDS["quiz"][lang]} {key}"><p><strong>{said("question")}</strong></p>'
+        f'<ol type="A">{options}</ol><details><summary>{WORDS["answer"][lang]}</summary>'
+        f"<ul>{replies}</ul></details></section>"
+    )
+
+
+MARK = {True: "✓", False: "✗"}
+
+
+def solution(key: str, source: str, lang: str) -> str:
+    """An exercise's solution, folded: the code, and what is said to the right answer."""
+    code = re.sub(r"(?m)^    ", "", source.removeprefix("if SOLVE:\n"))
+    right = words.table()[f"check.{key}.right"][lang]
+    said = f"\n{MARK[True]} {right}\n" if "{" not in right else ""
+    return (
+        f'<details class="solution"><summary>{WORDS["solution"][lang]}</summary>\n\n'
+        f"```python\n{code}\n```\n{said}\n</details>"
+    )
+
+
+def run_url(name: str, lang: str) -> str:
+    return f"../../lite/notebooks/index.html?path={lang}/{name}.ipynb"
+
+
+def run_link(name: str, lang: str) -> str:
+    return f'<a class="run" href="{run_url(name, lang)}">{WORDS["run"][lang]}</a>'
+
+
+def linked(source: str, name: str, lang: str) -> str:
+    """The links of a cell, those to the other edition; beside these one to run the lesson."""
+    twin = other(lang)
+    pattern = rf"\[([^]]*)\]\(\.\./{twin}/(\w+)\.ipynb\)(.*)"
+    return re.sub(
+        pattern,
+        rf'<a href="../../{twin}/lessons/\2.html" lang="{twin}">\1</a>\3 · {run_link(name, lang)}',
+        source,
+    )
+
+
+# What Sphinx is told ------------------------------------------------------------------------------------------
+
+
+def on_source_read(app, docname: str, source: list[str]) -> None:
+    if docname.startswith("lessons/"):
+        name, lang = docname.removeprefix("lessons/"), app.config.language[:2]
+        source[0] = json.dumps(readable(nbformat.reads(source[0], as_version=4), name, lang))
+
+
+def on_page(app, docname: str, template: str, context: dict, doctree) -> None:
+    """Give the page's header (docs/_templates/doors.html) its two doors: the other language, and to run it."""
+    lang = app.config.language[:2]
+    twin = docname if docname.startswith("lessons/") else "index"
+    up = "../" * (docname.count("/") + 1)
+    context["said"] = {key: said[lang] for key, said in WORDS.items()}
+    context["twin"] = {"lang": other(lang), "url": f"{up}{other(lang)}/{twin}.html"}
+    if docname.startswith("lessons/"):
+        context["run_url"] = run_url(docname.removeprefix("lessons/"), lang)
+
+
+def mathml(formula: str, block: bool) -> str:
+    """A formula in TeX as MathML. Raises ValueError for what the converter does not know."""
+    from docutils.utils.math.latex2mathml import tex2mathml
+
+    # The converter wants braces around each digit of \tfrac12, and stretches what TeX does not.
+    formula = re.sub(r"\\([td]?frac) *(\d)(\d)", r"\\\1{\2}{\3}", formula)
+    made = tex2mathml(re.sub(r"\\sqrt *(\d)", r"\\sqrt{\1}", formula), as_block=block)
+    return re.sub(r"<mo>([⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', made)
+
+
+def visit_math(translator, node) -> None:
+    from docutils import nodes
+
+    translator.body.append(mathml(node.astext(), block=False))
+    raise nodes.SkipNode
+
+
+def visit_math_block(translator, node) -> None:
+    from docutils import nodes
+
+    translator.body.append(f'<div class="math" tabindex="0">{mathml(node.astext(), block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app):
+    app.connect("source-read", on_source_read)
+    app.connect("html-page-context", on_page)
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+# The build ----------------------------------------------------------------------------------------------------
+
+
+def sources(lang: str, folder: Path) -> None:
+    """Bring together what is in that language."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "notebooks" / lang, folder / "lessons", ignore=lambda *_: {".ipynb_checkpoints"})
+    for page in DOCS.glob("*.md"):
+        if page.name.endswith(".zh.md") == (lang == "zh"):
+            shutil.copy(page, folder / page.name.replace(".zh.md", ".md"))
+    if lang == "en":
+        shutil.copytree(DOCS / "api", folder / "api")
+        shutil.copy(ROOT / "SECURITY.md", folder / "security.md")
+
+
+def build(out: Path, work: Path) -> None:
+    runs = []
+    for lang in words.LANGUAGES:
+        sources(lang, work / lang)
+        command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", DOCS]
+        command += ["-D", f"language={SPHINX[lang]}", "-d", work / f"{lang}.doctrees", work / lang, out / lang]
+        runs.append(subprocess.Popen(command))
+    if any([run.wait() for run in runs]):
+        raise SystemExit("Sphinx found something wrong, see above")
+    shutil.copy(DOCS / "landing.html", out / "index.html")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    build(parser.parse_args().folder.resolve(), ROOT / "build" / "pages")
+
+
+if __name__ == "__main__":
+    main()
