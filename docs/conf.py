@@ -5,9 +5,7 @@ from pathlib import Path
 
 import initkit
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-
-from pages import WORDS
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tools")]
 
 project = "initkit"
 author = "The initkit authors"
@@ -16,9 +14,9 @@ version = release = initkit.__version__
 language = "en"  # the Chinese build says zh_CN on the command line
 
 extensions = [
+    "extension",
     "myst_nb",
     "numpydoc",
-    "pages",
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
 ]
@@ -32,6 +30,9 @@ html_title = "initkit"
 html_theme_options = {
     "show_toc_level": 2,
     "use_download_button": False,
+    "use_fullscreen_button": False,
+    "navbar_persistent": [],  # the sidebar has the search
+    "footer_content_items": ["extra-footer.html"],
     "article_header_end": ["doors.html", "article-header-buttons.html"],
 }
 html_static_path = ["_static"]
@@ -49,12 +50,3 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the Parameters sections say the types in words
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
-
-
-def _in_the_language(app, config):
-    lang = config.language[:2]
-    config.nb_code_prompt_show, config.nb_code_prompt_hide = WORDS["show"][lang], WORDS["hide"][lang]
-
-
-def setup(app):
-    app.connect("config-inited", _in_the_language, priority=1)

@@ -7,15 +7,14 @@ what is in that language (``index.md`` is English, ``index.zh.md`` Chinese). Not
 stored in it. What only a kernel can show, this module says in text as the lesson is read (``readable``):
 questions, exercises and the glossary, from the course's own words, the answers folded.
 
-docs/conf.py names this module as an extension, for the transformation, for formulas as MathML, which browsers set
-by themselves, with no script and no request to anywhere, and for a search that finds Chinese words.
+docs/extension.py calls it from Sphinx, and sets formulas as MathML, which browsers show by themselves: no page
+asks anything of another site.
 """
 
 from __future__ import annotations
 
 import argparse
 import html
-import json
 import re
 import shutil
 import subprocess
@@ -32,6 +31,13 @@ from initkit.course import quizzes
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 WORDS = tomllib.loads((DOCS / "words.toml").read_text(encoding="utf-8"))
+# Chinese for what the theme has in English only.
+THEME = WORDS.pop("theme")
+# Labels that stand in English in the theme's code; a fold's own words say more than its label.
+LABELS = {
+    "en": {"Toggle hidden content": ""},
+    "zh": {"Toggle hidden content": "", **{label: THEME[label] for label in ("Main", "Page")}},
+}
 SPHINX = {"en": "en", "zh": "zh_CN"}
 OPENS = re.compile(r"(course|live)\.(?P<name>\w+)(\.still)?\((\"(?P<key>[\d.]+)\")?[^\n]*\)\Z")
 
@@ -171,63 +177,11 @@ def linked(source: str, name: str, lang: str) -> str:
     )
 
 
-# What Sphinx is told ------------------------------------------------------------------------------------------
-
-
-def on_source_read(app, docname: str, source: list[str]) -> None:
-    if docname.startswith("lessons/"):
-        name, lang = docname.removeprefix("lessons/"), app.config.language[:2]
-        source[0] = json.dumps(readable(nbformat.reads(source[0], as_version=4), name, lang))
-
-
-def on_page(app, docname: str, template: str, context: dict, doctree) -> None:
-    """Give the page's header (docs/_templates/doors.html) its two doors: the other language, and to run it."""
-    lang = app.config.language[:2]
-    twin = docname if docname.startswith("lessons/") else "index"
-    up = "../" * (docname.count("/") + 1)
-    context["said"] = {key: said[lang] for key, said in WORDS.items()}
-    context["twin"] = {"lang": other(lang), "url": f"{up}{other(lang)}/{twin}.html"}
-    if docname.startswith("lessons/"):
-        context["run_url"] = run_url(docname.removeprefix("lessons/"), lang)
-
-
-def mathml(formula: str, block: bool) -> str:
-    """A formula in TeX as MathML. Raises ValueError for what the converter does not know."""
-    from docutils.utils.math.latex2mathml import tex2mathml
-
-    # The converter wants braces around each digit of \tfrac12, and stretches what TeX does not.
-    formula = re.sub(r"\\([td]?frac) *(\d)(\d)", r"\\\1{\2}{\3}", formula)
-    made = tex2mathml(re.sub(r"\\sqrt *(\d)", r"\\sqrt{\1}", formula), as_block=block)
-    return re.sub(r"<mo>([⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', made)
-
-
-def visit_math(translator, node) -> None:
-    from docutils import nodes
-
-    translator.body.append(mathml(node.astext(), block=False))
-    raise nodes.SkipNode
-
-
-def visit_math_block(translator, node) -> None:
-    from docutils import nodes
-
-    translator.body.append(f'<div class="math" tabindex="0">{mathml(node.astext(), block=True)}</div>')
-    raise nodes.SkipNode
-
-
-def setup(app):
-    app.connect("source-read", on_source_read)
-    app.connect("html-page-context", on_page)
-    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
-
-
 # The build ----------------------------------------------------------------------------------------------------
 
 
 def sources(lang: str, folder: Path) -> None:
     """Bring together what is in that language."""
-    shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "notebooks" / lang, folder / "lessons", ignore=lambda *_: {".ipynb_checkpoints"})
     for page in DOCS.glob("*.md"):
         if page.name.endswith(".zh.md") == (lang == "zh"):
@@ -237,16 +191,31 @@ def sources(lang: str, folder: Path) -> None:
         shutil.copy(ROOT / "SECURITY.md", folder / "security.md")
 
 
+# Not for readers: the theme's maps of its scripts, its translations, which are in the pages already.
+LEFT_OUT = shutil.ignore_patterns("*.map", "locales", "_sources", ".buildinfo", ".doctrees", "objects.inv")
+
+
 def build(out: Path, work: Path) -> None:
+    """Build both languages, at the same time, and bring them to ``out`` with the front page."""
     runs = []
     for lang in words.LANGUAGES:
-        sources(lang, work / lang)
+        source, made = work / lang / "source", work / lang / "html"
+        shutil.rmtree(work / lang, ignore_errors=True)
+        sources(lang, source)
         command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", DOCS]
-        command += ["-D", f"language={SPHINX[lang]}", "-d", work / f"{lang}.doctrees", work / lang, out / lang]
-        runs.append(subprocess.Popen(command))
+        runs.append(subprocess.Popen([*command, "-D", f"language={SPHINX[lang]}", source, made]))
     if any([run.wait() for run in runs]):
         raise SystemExit("Sphinx found something wrong, see above")
+    for lang in words.LANGUAGES:
+        shutil.rmtree(out / lang, ignore_errors=True)
+        shutil.copytree(work / lang / "html", out / lang, ignore=LEFT_OUT)
+        for page in (out / lang).rglob("*.html"):
+            text = page.read_text(encoding="utf-8")
+            for label, said in LABELS[lang].items():
+                text = text.replace(f' aria-label="{label}"', f' aria-label="{said}"' if said else "")
+            page.write_text(text, encoding="utf-8")
     shutil.copy(DOCS / "landing.html", out / "index.html")
+    shutil.copy(DOCS / "why_initialization.png", out)
 
 
 def main() -> None:
