@@ -1,14 +1,12 @@
-"""What Sphinx does for the reading pages beyond its own: lessons, doors, formulas, search, the theme's words."""
+"""What Sphinx does for the reading pages beyond its own: lessons, doors, formulas, search."""
 
-import gettext
 import json
 import re
 
 import nbformat
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
-from pages import THEME, WORDS, other, readable, run_url
-from sphinx.locale import translators
+from pages import WORDS, other, readable, run_url
 from sphinx.search.zh import SearchChinese
 
 HAN = "㐀-䶿一-鿿"
@@ -39,19 +37,6 @@ def on_page(app, docname: str, template: str, context: dict, doctree) -> None:
         context["run_url"] = run_url(docname.removeprefix("lessons/"), lang)
 
 
-class Said(gettext.NullTranslations):
-    """Asked where a catalogue of the theme has no Chinese."""
-
-    def gettext(self, message: str) -> str:
-        return THEME.get(message, message)
-
-
-def on_start(app) -> None:
-    if app.config.language == "zh_CN":
-        for catalogue in ("sphinx", "booktheme"):
-            translators["general", catalogue].add_fallback(Said())
-
-
 # Formulas -----------------------------------------------------------------------------------------------------
 
 
@@ -61,7 +46,7 @@ def mathml(formula: str, block: bool) -> str:
     formula = re.sub(r"\\([td]?frac) *(\d)(\d)", r"\\\1{\2}{\3}", formula)
     made = tex2mathml(re.sub(r"\\sqrt *(\d)", r"\\sqrt{\1}", formula), as_block=block)
     made = re.sub(r"<mo>([⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', made)
-    return made.replace("<mo>/</mo>", '<mo lspace="0" rspace="0">/</mo>')
+    return made.replace('<mo stretchy="false">/</mo>', '<mo lspace="0" rspace="0">/</mo>')
 
 
 def inline(translator, node) -> None:
@@ -99,7 +84,6 @@ function splitQuery(query) {{
 def setup(app):
     app.connect("config-inited", on_config, priority=1)
     app.connect("source-read", on_source_read)
-    app.connect("builder-inited", on_start)
     app.connect("html-page-context", on_page, priority=400)  # the theme reads the templates after that
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     app.add_search_language(Pairs)

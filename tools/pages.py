@@ -14,6 +14,7 @@ asks anything of another site.
 from __future__ import annotations
 
 import argparse
+import base64
 import html
 import re
 import shutil
@@ -31,13 +32,8 @@ from initkit.course import quizzes
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 WORDS = tomllib.loads((DOCS / "words.toml").read_text(encoding="utf-8"))
-# Chinese for what the theme has in English only.
+# Chinese for what the theme's templates have in English.
 THEME = WORDS.pop("theme")
-# Labels that stand in English in the theme's code; a fold's own words say more than its label.
-LABELS = {
-    "en": {"Toggle hidden content": ""},
-    "zh": {"Toggle hidden content": "", **{label: THEME[label] for label in ("Main", "Page")}},
-}
 SPHINX = {"en": "en", "zh": "zh_CN"}
 OPENS = re.compile(r"(course|live)\.(?P<name>\w+)(\.still)?\((\"(?P<key>[\d.]+)\")?[^\n]*\)\Z")
 
@@ -59,6 +55,9 @@ def readable(notebook, name: str, lang: str):
         if cell.cell_type == "markdown":
             cell.source = linked(cell.source, name, lang)
         elif "exercise" in tags:
+            continue
+        elif cell.id == "imports":
+            cells[-1].source += f"\n\n{cell.source}"  # one fold with the parameters
             continue
         elif "solution" in tags:
             task = cell.source
@@ -88,9 +87,8 @@ def show(cell, tags, lang: str, alt: str, widget: bool) -> None:
     shown = {}
     if widget:
         tags = [*tags, "remove-input"]
-    elif "parameters" in tags or cell.id == "imports":
-        kind = "settings" if "parameters" in tags else "imports"
-        shown["code_prompt_show"] = shown["code_prompt_hide"] = WORDS[kind][lang]
+    elif "parameters" in tags:
+        shown["code_prompt_show"] = shown["code_prompt_hide"] = WORDS["setup"][lang]
         tags = [*tags, "hide-input"]
     for output in cell.outputs:
         if "image/png" in output.get("data", {}):
@@ -210,12 +208,19 @@ def build(out: Path, work: Path) -> None:
         shutil.rmtree(out / lang, ignore_errors=True)
         shutil.copytree(work / lang / "html", out / lang, ignore=LEFT_OUT)
         for page in (out / lang).rglob("*.html"):
-            text = page.read_text(encoding="utf-8")
-            for label, said in LABELS[lang].items():
-                text = text.replace(f' aria-label="{label}"', f' aria-label="{said}"' if said else "")
-            page.write_text(text, encoding="utf-8")
+            page.write_text(themed(page.read_text(encoding="utf-8"), lang), encoding="utf-8")
+        first = nbformat.read(ROOT / "notebooks" / lang / "00_start_here.ipynb", as_version=4)
+        (png,) = (cell.outputs[0].data["image/png"] for cell in first.cells if cell.get("outputs"))
+        (out / f"taste.{lang}.png").write_bytes(base64.b64decode(png))
     shutil.copy(DOCS / "landing.html", out / "index.html")
-    shutil.copy(DOCS / "why_initialization.png", out)
+
+
+def themed(page: str, lang: str) -> str:
+    """The page, where the theme's templates have English words only, in its language."""
+    page = page.replace(' aria-label="Toggle hidden content"', "")  # the fold's own words say more
+    for english, said in THEME.items() if lang == "zh" else ():
+        page = page.replace(f'"{english}"', f'"{said}"').replace(f">{english}<", f">{said}<")
+    return page
 
 
 def main() -> None:
