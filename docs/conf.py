@@ -37,6 +37,8 @@ html_theme_options = {
 }
 html_static_path = ["_static"]
 html_css_files = ["reading.css"]
+html_js_files = ["reading.js"]
+html_domain_indices = False
 templates_path = ["_templates"]
 html_copy_source = False
 html_math_renderer = "mathml"

@@ -65,6 +65,7 @@ def block(translator, node) -> None:
 class Pairs(SearchChinese):
     """Chinese by its pairs of characters, in the pages and in what is sought: no dictionary is needed."""
 
+    language_name = "English"  # the stemmer's, which Sphinx's script looks for as ChineseStemmer, in vain
     js_splitter_code = f"""
 function splitQuery(query) {{
   return (query.match(/[{HAN}]+|[\\p{{L}}\\p{{N}}_]+/gu) || []).flatMap((run) =>

@@ -190,7 +190,7 @@ def sources(lang: str, folder: Path) -> None:
 
 
 # Not for readers: the theme's maps of its scripts, its translations, which are in the pages already.
-LEFT_OUT = shutil.ignore_patterns("*.map", "locales", "_sources", ".buildinfo", ".doctrees", "objects.inv")
+LEFT_OUT = shutil.ignore_patterns("*.map", "*-macros.html", "locales", "_sources", ".buildinfo", ".doctrees", "objects.inv")
 
 
 def build(out: Path, work: Path) -> None:
@@ -216,8 +216,13 @@ def build(out: Path, work: Path) -> None:
 
 
 def themed(page: str, lang: str) -> str:
-    """The page, where the theme's templates have English words only, in its language."""
+    """The page, mended where the theme's templates are: for who listens to it, and in its language."""
     page = page.replace(' aria-label="Toggle hidden content"', "")  # the fold's own words say more
+    page = re.sub(r'(<button class="btn search-button-field[^>]*) aria-label="[^"]*"', r"\1", page)
+    fold = '<summary><span class="toctree-toggle"'
+    page = page.replace(fold, fold.replace("<summary", f'<summary aria-label="{WORDS["more"][lang]}"'))
+    # Sphinx does not always know where a name is documented that is imported by another module.
+    page = re.sub(r'<a class="viewcode-back"[^>]*>.*?</a>', "", page)
     for english, said in THEME.items() if lang == "zh" else ():
         page = page.replace(f'"{english}"', f'"{said}"').replace(f">{english}<", f">{said}<")
     return page
