@@ -24,6 +24,8 @@ TESTED := tests/notebooks tests/papers tests/machines tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
+# Looks for what keeps a page from a reader who does not see it, or has no mouse. From npm, for the tests alone.
+AXE := axe-core@4.14.1
 LOCKED := lab test browser binder docs font sweep doctor
 # JupyterLab, IPython, matplotlib and uv keep things there.
 ifneq ($(shell test -w "$$HOME" && echo writable),writable)
@@ -37,7 +39,7 @@ USED_lab := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initk
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-pages test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/$(EDITION)/00_start_here.ipynb $(ARGS) || \
@@ -55,6 +57,9 @@ test-notebooks: $(VENV)/installed ## run the notebooks with nbval and papermill
 
 test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chromium
 	$(PYTEST) tests/browser $(ARGS)
+
+test-pages: $(VENV)/browser $(VENV)/docs $(VENV)/node_modules/$(AXE) ## read the reading pages in Chromium; axe-core looks at them, too
+	$(PYTEST) tests/site/test_pages.py $(ARGS)
 
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
 	$(PYTEST) tests/binder $(ARGS)
@@ -175,6 +180,10 @@ $(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt jupyter/overrides.
 $(VENV)/browser $(VENV)/binder $(VENV)/docs: $(VENV)/%: $(VENV)/installed
 	$(PIP) install --constraint constraints.txt --editable ".[$*]"
 	@$(RELATIVE)
+	@touch $@
+
+$(VENV)/node_modules/$(AXE): | $(VENV)/installed
+	npm install --silent --no-audit --no-fund --prefix $(VENV) $(AXE)
 	@touch $@
 
 $(VENV)/torch: $(VENV)/installed

@@ -46,6 +46,7 @@ def mathml(formula: str, block: bool) -> str:
     formula = re.sub(r"\\([td]?frac) *(\d)(\d)", r"\\\1{\2}{\3}", formula)
     made = tex2mathml(re.sub(r"\\sqrt *(\d)", r"\\sqrt{\1}", formula), as_block=block)
     made = re.sub(r"<mo>([⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', made)
+    made = re.sub(r"(<mi>(?:ln|log)</mi>)(?=\s*<mn>)", r'\1<mspace width="0.17em"></mspace>', made)
     return made.replace('<mo stretchy="false">/</mo>', '<mo lspace="0" rspace="0">/</mo>')
 
 
