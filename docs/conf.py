@@ -1,4 +1,4 @@
-"""How Sphinx builds the reading pages: lessons, design and API. ``tools/pages.py`` runs it, once a language."""
+"""How Sphinx builds the reading pages: lessons, design, API. ``tools/pages.py`` runs it, once a language."""
 
 import sys
 from pathlib import Path

@@ -37,7 +37,7 @@ def on_page(app, docname: str, template: str, context: dict, doctree) -> None:
         context["run_url"] = run_url(docname.removeprefix("lessons/"), lang)
 
 
-# Formulas -----------------------------------------------------------------------------------------------------
+# Formulas -------------------------------------------------------------------------------------------
 
 
 def mathml(formula: str, block: bool) -> str:
@@ -60,7 +60,7 @@ def block(translator, node) -> None:
     raise nodes.SkipNode
 
 
-# Search -------------------------------------------------------------------------------------------------------
+# Search ---------------------------------------------------------------------------------------------
 
 
 class Pairs(SearchChinese):

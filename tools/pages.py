@@ -1,14 +1,14 @@
-"""Build the reading pages: the course as web pages in both languages, the API and the design, and the front page.
+"""Build the reading pages: the course in both languages, the API, the design, and the front page.
 
     python tools/pages.py FOLDER      writes FOLDER/index.html, FOLDER/en/, FOLDER/zh/
 
-Sphinx builds each language from a folder of sources of its own: the lessons of notebooks/<language>, and of docs
-what is in that language (``index.md`` is English, ``index.zh.md`` Chinese). Nothing is run: a lesson shows what is
-stored in it. What only a kernel can show, this module says in text as the lesson is read (``readable``):
-questions, exercises and the glossary, from the course's own words, the answers folded.
+Sphinx builds each language from a folder of sources of its own: the lessons of notebooks/<language>, and of
+docs what is in that language (``index.md`` is English, ``index.zh.md`` Chinese). Nothing is run: a lesson
+shows what is stored in it. What only a kernel can show, this module says in text as Sphinx reads the lesson
+(``readable``): questions, exercises and the glossary, from the course's own words, the answers folded.
 
-docs/extension.py calls it from Sphinx, and sets formulas as MathML, which browsers show by themselves: no page
-asks anything of another site.
+docs/extension.py calls it from Sphinx, and sets formulas as MathML, which browsers show by themselves. No
+page asks anything of another site.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def other(lang: str) -> str:
     return twin
 
 
-# A lesson as text --------------------------------------------------------------------------------------------
+# A lesson as text -----------------------------------------------------------------------------------
 
 
 def readable(notebook, name: str, lang: str):
@@ -71,7 +71,7 @@ def readable(notebook, name: str, lang: str):
         elif opened and "static" not in tags:
             cell = text_cell(cell, f'<p class="moves">{WORDS["moves"][lang]} {run_link(name, lang)}</p>')
         else:
-            show(cell, tags, lang, alternative(cells, lang), widget=bool(opened))
+            show(cell, tags, lang, cells, widget=bool(opened))
         cells.append(cell)
     notebook.cells = cells
     return notebook
@@ -81,7 +81,7 @@ def text_cell(cell, source: str):
     return nbformat.v4.new_markdown_cell(source, id=cell.id)
 
 
-def show(cell, tags, lang: str, alt: str, widget: bool) -> None:
+def show(cell, tags, lang: str, before, widget: bool) -> None:
     """Say how Sphinx is to show a cell of code: what only sets up is folded."""
     cell.source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
     shown = {}
@@ -92,24 +92,24 @@ def show(cell, tags, lang: str, alt: str, widget: bool) -> None:
         tags = [*tags, "hide-input"]
     for output in cell.outputs:
         if "image/png" in output.get("data", {}):
-            shown["image"] = {"alt": alt, "width": f"{output.metadata['image/png']['width']}px"}
+            width = output.metadata["image/png"]["width"]
+            shown["image"] = {"alt": alternative(before, lang), "width": f"{width}px"}
     cell.metadata = nbformat.from_dict({"tags": tags, "mystnb": shown})
 
 
 def alternative(cells, lang: str) -> str:
-    """What stands in the place of the next picture: its section's heading, and what was said just before it."""
+    """What stands for the picture after these cells: heading and begin of its section, what was said last."""
     said = [cell.source for cell in cells if cell.cell_type == "markdown" and not cell.source.startswith("<")]
-    headings = re.findall(r"(?m)^#+ (.+)", "\n".join(said))
-    before = re.sub(r"(?m)^#.*\n*", "", said[-1]).partition("\n\n")[0]
-    return f"{WORDS['picture'][lang]}: {plain(headings[-1])}. {plain(before).rstrip(':：')}"
+    section, last = (re.split(r"(?m)^#+ ", text)[-1] for text in ("\n\n".join(said), said[-1]))
+    heading, _, begin = section.partition("\n")
+    begin, last = begin.strip().partition("\n\n")[0], "" if last == section else last
+    spoken = " ".join(plain(text) for text in (begin, last) if text)
+    return WORDS["picture"][lang].format(heading=plain(heading), said=spoken.rstrip(":："))
 
 
 def plain(text: str) -> str:
-    r"""Markdown with formulas as one line of text.
-
-    >>> plain(r"**At** $\\sigma_w = 10^{-6}$, $n$")
-    'At σ_w = 10^-6, n'
-    """
+    """Markdown with formulas as one line of text."""
+    text = re.sub(r"\\[td]?frac *\{?(\w)\}?\{?(\w)\}?", r"\1/\2", text)
     text = re.sub(r"[*`$]|\\[,;!]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text))
     return " ".join(re.sub(r"\\([A-Za-z]+)", _greek, text).replace("{", "").replace("}", "").split())
 
@@ -136,7 +136,8 @@ def question(key: str, lang: str) -> str:
         f"<li>{MARK[right]} <b>{letter.upper()}</b> {reply}</li>" for letter, right, _, reply in choices
     )
     return (
-        f'<section class="quiz" aria-label="{WORDS["quiz"][lang]} {key}"><p><strong>{said("question")}</strong></p>'
+        f'<section class="quiz" aria-label="{WORDS["quiz"][lang]} {key}">'
+        f"<p><strong>{said('question')}</strong></p>"
         f'<ol type="A">{options}</ol><details><summary>{WORDS["answer"][lang]}</summary>'
         f"<ul>{replies}</ul></details></section>"
     )
@@ -175,7 +176,7 @@ def linked(source: str, name: str, lang: str) -> str:
     )
 
 
-# The build ----------------------------------------------------------------------------------------------------
+# The build ------------------------------------------------------------------------------------------
 
 
 def sources(lang: str, folder: Path) -> None:
@@ -190,7 +191,9 @@ def sources(lang: str, folder: Path) -> None:
 
 
 # Not for readers: the theme's maps of its scripts, its translations, which are in the pages already.
-LEFT_OUT = shutil.ignore_patterns("*.map", "*-macros.html", "locales", "_sources", ".buildinfo", ".doctrees", "objects.inv")
+LEFT_OUT = shutil.ignore_patterns(
+    "*.map", "*-macros.html", "locales", "_sources", ".buildinfo", ".doctrees", "objects.inv"
+)
 
 
 def build(out: Path, work: Path) -> None:
@@ -202,7 +205,8 @@ def build(out: Path, work: Path) -> None:
         sources(lang, source)
         command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", DOCS]
         runs.append(subprocess.Popen([*command, "-D", f"language={SPHINX[lang]}", source, made]))
-    if any([run.wait() for run in runs]):
+    codes = [run.wait() for run in runs]
+    if any(codes):
         raise SystemExit("Sphinx found something wrong, see above")
     for lang in words.LANGUAGES:
         shutil.rmtree(out / lang, ignore_errors=True)
