@@ -110,11 +110,17 @@ def alternative(cells, lang: str) -> str:
 def plain(text: str) -> str:
     """Markdown with formulas as one line of text."""
     text = re.sub(r"\\[td]?frac *\{?(\w)\}?\{?(\w)\}?", r"\1/\2", text)
-    text = re.sub(r"[*`$]|\\[,;!]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text))
-    return " ".join(re.sub(r"\\([A-Za-z]+)", _greek, text).replace("{", "").replace("}", "").split())
+    text = re.sub(r"[*`$]|\\!", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text))
+    text = re.sub(r"\\[,;]", " ", text)
+    return " ".join(re.sub(r"\\([A-Za-z]+)", _sign, text).replace("{", "").replace("}", "").split())
 
 
-def _greek(match) -> str:
+SIGNS = {"sqrt": "√", "times": "×", "cdot": "·", "approx": "≈", "langle": "⟨", "rangle": "⟩", "infty": "∞"}
+
+
+def _sign(match) -> str:
+    if match[1] in SIGNS:
+        return SIGNS[match[1]]
     try:
         return unicodedata.lookup(f"GREEK SMALL LETTER {match[1].removeprefix('var')}")
     except KeyError:
