@@ -1,6 +1,6 @@
 """The reading pages as a reader finds them: whole, in the reader's language, for every eye and hand.
 
-INITKIT_SITE names a site that is built already; else the pages are built here.
+INITKIT_PAGES names pages that are built already; else the pages are built here.
 """
 
 import http.server
@@ -69,7 +69,7 @@ page_of = cache(Page)
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    if built := os.environ.get("INITKIT_SITE"):
+    if built := os.environ.get("INITKIT_PAGES"):
         return Path(built).resolve()
     folder = tmp_path_factory.mktemp("site")
     subprocess.run([sys.executable, ROOT / "tools" / "pages.py", folder], check=True)
