@@ -67,7 +67,7 @@ def readable(notebook, name: str, lang: str):
         elif opened and opened["name"] == "quiz":
             cell = text_cell(cell, question(opened["key"], lang))
         elif opened and opened["name"] == "glossary":
-            cell = text_cell(cell, course.glossary(lang=lang)._repr_html_())
+            cell = text_cell(cell, glossary(lang))
         elif opened and "static" not in tags:
             cell = text_cell(cell, f'<p class="moves">{WORDS["moves"][lang]} {run_link(name, lang)}</p>')
         else:
@@ -150,6 +150,14 @@ def question(key: str, lang: str) -> str:
 
 
 MARK = {True: "✓", False: "✗"}
+
+
+def glossary(lang: str) -> str:
+    """The terms as a table; in Markdown, as there are formulas in it."""
+    terms = course.glossary(lang=lang)
+    rows = [terms.headings, ["---"] * len(terms.headings), *terms.rows]
+    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    return "\n".join(['<div class="glossary">', "", *lines, "", "</div>"])
 
 
 def solution(key: str, source: str, lang: str) -> str:

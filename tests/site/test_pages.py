@@ -200,6 +200,7 @@ def test_the_glossary_is_there(site):
         text = page_of(site / lang / "lessons" / f"{LESSONS[0]}.html").text("table")
         assert words.text("glossary.definition", lang) in text
         assert "fan_in" in text
+        assert "$" not in text  # formulas are set
 
 
 def test_around_a_chinese_lesson_all_words_are_chinese(site):

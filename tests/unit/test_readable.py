@@ -91,3 +91,11 @@ def test_the_other_edition_is_a_page_and_the_lesson_can_be_run():
 
 def test_every_word_of_the_pages_is_in_both_languages():
     assert all(said.keys() == {"en", "zh"} for said in pages.WORDS.values())
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_glossary_is_a_table_whose_rows_are_whole(lang):
+    (cell,) = read(CODE("course.glossary(lang=LANG)"), lang=lang)
+    rows = [line for line in cell.source.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(pages.course.glossary(lang=lang).rows)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
