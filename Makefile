@@ -24,6 +24,8 @@ TESTED := tests/notebooks tests/papers tests/machines tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
+# Looks for what keeps a page from a reader who does not see it, or has no mouse. From npm, for the tests alone.
+AXE := axe-core@4.14.1
 LOCKED := course test browser site binder docs font sweep doctor
 # JupyterLab, IPython, matplotlib and uv keep things there.
 ifneq ($(shell test -w "$$HOME" && echo writable),writable)
@@ -37,7 +39,7 @@ USED_course := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, in
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser site test-site test-door test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font bundle help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-pages site test-site test-door test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font bundle help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/initkit course notebooks $(EDITION:%=--lang %) $(ARGS)
@@ -54,6 +56,9 @@ test-notebooks: $(VENV)/installed ## run the notebooks with nbval and papermill
 test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chromium
 	$(PYTEST) tests/browser $(ARGS)
 
+test-pages: $(VENV)/browser $(VENV)/docs $(VENV)/node_modules/$(AXE) ## read the reading pages in Chromium; axe-core looks at them, too
+	$(PYTEST) tests/site/test_pages.py $(ARGS)
+
 site: $(VENV)/site ## build the course as web pages into _site (OFFLINE=a Pyodide distribution: all in _site.zip)
 	@rm -rf _site _site.zip
 	$(if $(wildcard tools/pages.py),$(MAKE) --no-print-directory $(VENV)/docs && $(BIN)/python tools/pages.py _site)
@@ -64,7 +69,7 @@ site: $(VENV)/site ## build the course as web pages into _site (OFFLINE=a Pyodid
 test-site: $(VENV)/site $(VENV)/browser ## run the course in Chromium, no server behind it (SITE=_site: the one there)
 	$(if $(SITE),,$(BIN)/python tests/site/distribution.py build/pyodide && \
 		$(BIN)/python tools/lite.py build/site/lite --offline build/pyodide)
-	INITKIT_SITE=$(or $(SITE),build/site) $(PYTEST) -n 2 tests/site $(ARGS)
+	INITKIT_SITE=$(or $(SITE),build/site) $(PYTEST) -n 2 tests/site/test_course.py $(ARGS)
 
 test-door: $(VENV)/installed ## try every way in that README names, each from an empty environment
 	$(PYTEST) -n 2 tests/door $(ARGS)
@@ -100,8 +105,8 @@ lint: $(VENV)/installed ## check style, of notebooks too, and types
 	$(BIN)/mypy
 	$(PYTEST) -q tests/typing/test_calls.py
 
-docs: $(VENV)/docs ## build the pages of the design and the API into build/docs
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+docs: $(VENV)/docs ## build the reading pages (lessons, design, API) into build/docs
+	$(BIN)/python tools/pages.py build/docs
 
 format: $(VENV)/installed ## mend style, of notebooks too
 	$(BIN)/ruff check --fix .
@@ -192,6 +197,10 @@ $(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/browser $(VENV)/site $(VENV)/binder $(VENV)/docs: $(VENV)/%: $(VENV)/installed
 	$(PIP) install --constraint constraints.txt --editable ".[$*]"
 	@$(RELATIVE)
+	@touch $@
+
+$(VENV)/node_modules/$(AXE): | $(VENV)/installed
+	npm install --silent --no-audit --no-fund --prefix $(VENV) $(AXE)
 	@touch $@
 
 $(VENV)/torch: $(VENV)/installed

@@ -3,6 +3,9 @@
 Keeps the 6,763 Han characters of GB 2312 (every text in everyday Simplified Chinese), Chinese
 punctuation, Latin, Greek, and every character of the words. The source is the font of Debian's
 package fonts-noto-cjk; the licence (SIL OFL 1.1) goes beside the result.
+
+``--math stix-two-math-latin-400-normal.woff`` cuts the font of the reading pages' formulas instead, from
+STIX Two Math as `npm pack @fontsource/stix-two-math` brings it (SIL OFL 1.1).
 """
 
 import argparse
@@ -18,6 +21,26 @@ FONT = ROOT / "initkit" / "words" / "font"
 SOURCE = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"
 # A name of its own, so that a full Noto Sans on the reader's machine is never mistaken for it.
 FAMILY = "initkit Noto Sans SC"
+
+
+MATH = ROOT / "docs" / "_static" / "math.woff"
+# Latin, accents, Greek, punctuation, letters like ℓ, arrows, operators, brackets; italic, bold, blackboard.
+IN_FORMULAS = (
+    (0x20, 0x7F), (0xA0, 0x100), (0x302, 0x306), (0x391, 0x3CA), (0x3D1, 0x3D6), (0x3F5, 0x3F6),
+    (0x2010, 0x2040), (0x2100, 0x2140), (0x2190, 0x21E0), (0x2200, 0x2300), (0x22EF, 0x22F0),
+    (0x27E8, 0x27EA), (0x1D400, 0x1D49C), (0x1D538, 0x1D56C), (0x1D6A4, 0x1D755),
+)  # fmt: skip
+
+
+def cut_math(source: str) -> None:
+    """Its table MATH stays, by which browsers stretch roots and brackets."""
+    options = subset.Options(layout_features=["*"], flavor="woff")
+    font = subset.load_font(source, options)
+    cutter = subset.Subsetter(options)
+    cutter.populate(unicodes=[c for start, end in IN_FORMULAS for c in range(start, end)])
+    cutter.subset(font)
+    subset.save_font(font, MATH, options)
+    print(f"{MATH.relative_to(ROOT)}: {MATH.stat().st_size / 1e3:.0f} kB")
 
 
 def gb2312() -> set[str]:
@@ -36,7 +59,11 @@ def regular_sc(path: str) -> TTFont:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", default=SOURCE)
-    source = parser.parse_args().source
+    parser.add_argument("--math", metavar="FILE")
+    arguments = parser.parse_args()
+    if arguments.math:
+        return cut_math(arguments.math)
+    source = arguments.source
     table = "".join(file.read_text(encoding="utf-8") for file in words.files())
     latin = {
         chr(c) for start, end in ((0x20, 0x7F), (0xA0, 0x100), (0x391, 0x3CA)) for c in range(start, end)

@@ -1,0 +1,92 @@
+"""What Sphinx does for the reading pages beyond its own: lessons, doors, formulas, search."""
+
+import json
+import re
+
+import nbformat
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from pages import WORDS, other, readable, run_url
+from sphinx.search.zh import SearchChinese
+
+HAN = "㐀-䶿一-鿿"
+
+
+def on_config(app, config) -> None:
+    """Set what is said in the pages' language."""
+    lang = config.language[:2]
+    config.nb_code_prompt_show, config.nb_code_prompt_hide = WORDS["show"][lang], WORDS["hide"][lang]
+    config.html_theme_options["extra_footer"] = WORDS["licence"][lang]
+    config.html_theme_options["search_bar_text"] = WORDS["search"][lang]
+
+
+def on_source_read(app, docname: str, source: list[str]) -> None:
+    if docname.startswith("lessons/"):
+        name, lang = docname.removeprefix("lessons/"), app.config.language[:2]
+        source[0] = json.dumps(readable(nbformat.reads(source[0], as_version=4), name, lang))
+
+
+def on_page(app, docname: str, template: str, context: dict, doctree) -> None:
+    """Give the page's header (_templates/doors.html) its two doors: the other language, and to run it."""
+    lang = app.config.language[:2]
+    lesson = docname.startswith("lessons/")
+    up = "../" * (docname.count("/") + 1)
+    context["said"] = {key: said[lang] for key, said in WORDS.items()}
+    context["twin"] = {"lang": other(lang), "url": f"{up}{other(lang)}/{docname if lesson else 'index'}.html"}
+    if lesson:
+        context["run_url"] = run_url(docname.removeprefix("lessons/"), lang)
+
+
+# Formulas -------------------------------------------------------------------------------------------
+
+
+def mathml(formula: str, block: bool) -> str:
+    """A formula in TeX as MathML. Raises ValueError for what the converter does not know."""
+    # The converter wants braces around each digit of \tfrac12, and sets wider than TeX what follows.
+    formula = re.sub(r"\\([td]?frac) *(\d)(\d)", r"\\\1{\2}{\3}", formula)
+    made = tex2mathml(re.sub(r"\\sqrt *(\d)", r"\\sqrt{\1}", formula), as_block=block)
+    made = re.sub(r"<mo>([⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', made)
+    made = re.sub(r"(<mi>(?:ln|log)</mi>)(?=\s*<mn>)", r'\1<mspace width="0.17em"></mspace>', made)
+    return made.replace('<mo stretchy="false">/</mo>', '<mo lspace="0" rspace="0">/</mo>')
+
+
+def inline(translator, node) -> None:
+    translator.body.append(mathml(node.astext(), block=False))
+    raise nodes.SkipNode
+
+
+def block(translator, node) -> None:
+    translator.body.append(f'<div class="formula">{mathml(node.astext(), block=True)}</div>')
+    raise nodes.SkipNode
+
+
+# Search ---------------------------------------------------------------------------------------------
+
+
+class Pairs(SearchChinese):
+    """Chinese by its pairs of characters, in the pages and in what is sought: no dictionary is needed."""
+
+    language_name = "English"  # the stemmer's, which Sphinx's script looks for as ChineseStemmer, in vain
+    js_splitter_code = f"""
+function splitQuery(query) {{
+  return (query.match(/[{HAN}]+|[\\p{{L}}\\p{{N}}_]+/gu) || []).flatMap((run) =>
+    !/[{HAN}]/.test(run) || run.length < 3 ? run : [...run.slice(1)].map((c, i) => run[i] + c));
+}}
+"""
+
+    def split(self, input: str) -> list[str]:
+        runs = re.findall(f"[{HAN}]+", input)
+        pairs = {run[i : i + n] for run in runs for n in (1, 2) for i in range(len(run) + 1 - n)}
+        return [*pairs, *re.findall(r"[a-zA-Z0-9_]+", input)]
+
+    def word_filter(self, stemmed_word: str) -> bool:
+        return len(stemmed_word) > 1 or re.match(f"[{HAN}]", stemmed_word) is not None
+
+
+def setup(app):
+    app.connect("config-inited", on_config, priority=1)
+    app.connect("source-read", on_source_read)
+    app.connect("html-page-context", on_page, priority=400)  # the theme reads the templates after that
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    app.add_search_language(Pairs)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

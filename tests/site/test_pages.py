@@ -1,0 +1,285 @@
+"""The reading pages as a reader finds them: whole, in the reader's language, for every eye and hand.
+
+INITKIT_PAGES names pages that are built already; else the pages are built here.
+"""
+
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from functools import cache, partial
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from initkit import words
+from initkit.course import quizzes
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tests" / "browser"))
+
+from playwright.sync_api import sync_playwright  # noqa: E402
+from reading import FLAGS, chromium  # noqa: E402
+
+AXE = ROOT / ".venv" / "node_modules" / "axe-core" / "axe.min.js"
+LANGUAGES = words.LANGUAGES
+LESSONS = sorted(path.stem for path in (ROOT / "notebooks" / "en").glob("*.ipynb"))
+OTHER = {"en": "zh", "zh": "en"}
+HAN = re.compile("[一-鿿]")
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page: elements with their attributes, texts with the tags around them."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.texts: list[tuple[str, tuple[str, ...]]] = []
+        self.open: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.ids = {attributes["id"] for _, attributes in self.elements if attributes.get("id")}
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.elements.append((tag, {**attributes, "inside": tuple(self.open)}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in self.open:
+            while self.open.pop() != tag:
+                pass
+
+    def handle_data(self, data):
+        if text := " ".join(data.split()):
+            self.texts.append((text, tuple(self.open)))
+
+    def text(self, within: str = "article") -> str:
+        return " ".join(text for text, around in self.texts if within in around)
+
+
+page_of = cache(Page)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    if built := os.environ.get("INITKIT_PAGES"):
+        return Path(built).resolve()
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run([sys.executable, ROOT / "tools" / "pages.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pages(site) -> list[Path]:
+    return [
+        site / "index.html",
+        *(path for lang in LANGUAGES for path in sorted((site / lang).rglob("*.html"))),
+    ]
+
+
+@pytest.fixture(scope="session")
+def served(site):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def tab(served):
+    """A page of Chromium's that reaches this server alone; ``tab.outside`` says what else was asked for."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        tab = browser.new_page(base_url=served)
+        tab.outside = []
+
+        def handle(route):
+            if route.request.url.startswith(served):
+                route.continue_()
+            else:
+                tab.outside.append(route.request.url)
+                route.abort()
+
+        tab.route("**/*", handle)
+        yield tab
+        browser.close()
+
+
+# What stands in the files ---------------------------------------------------------------------------
+
+
+def test_every_lesson_is_there_in_both_languages(site):
+    for lang in LANGUAGES:
+        assert sorted(path.stem for path in (site / lang / "lessons").glob("*.html")) == LESSONS
+
+
+def has(path: Path, fragment: str) -> bool:
+    return not fragment or fragment in page_of(path).ids
+
+
+def test_no_link_is_broken_and_nothing_comes_from_elsewhere(site, pages):
+    broken, foreign = [], []
+    for path in pages:
+        for tag, attributes in page_of(path).elements:
+            for name in {"href", "src", "action"} & attributes.keys():
+                url, where = urlsplit(attributes[name] or ""), f"{path.relative_to(site)}: {attributes[name]}"
+                if url.scheme in ("mailto", "data", "javascript"):
+                    continue
+                if url.scheme or url.netloc:
+                    if tag != "a":  # a link is followed by a hand, all else by the page
+                        foreign.append(where)
+                    continue
+                target = (path.parent / unquote(url.path)).resolve() if url.path else path
+                if (site / "lite") in target.parents:
+                    assert target.relative_to(site).as_posix() == "lite/notebooks/index.html", where
+                    (lesson,) = parse_qs(url.query)["path"]
+                    if not (ROOT / "notebooks" / lesson).is_file():
+                        broken.append(where)
+                elif not target.is_file() or not has(target, unquote(url.fragment)):
+                    broken.append(where)
+    assert broken == []
+    assert foreign == []
+
+
+def test_every_picture_has_an_alternative_text_in_the_language_of_its_page(site, pages):
+    seen = 0
+    for path in pages:
+        for tag, attributes in page_of(path).elements:
+            if tag == "img":
+                seen += 1
+                alt = attributes.get("alt") or ""
+                assert len(alt) > 10, f"{path.relative_to(site)}: {attributes}"
+                if "zh" in path.relative_to(site).parts:
+                    assert HAN.search(alt), alt
+                elif "en" in path.relative_to(site).parts:
+                    assert not HAN.search(alt), alt
+    assert seen >= 2 * len(LESSONS)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_has_its_questions_its_solutions_its_pictures_and_a_way_to_run_it(site, lesson, lang):
+    page = page_of(site / lang / "lessons" / f"{lesson}.html")
+    notebook = json.loads((ROOT / "notebooks" / lang / f"{lesson}.ipynb").read_text(encoding="utf-8"))
+    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
+    folded, whole = page.text("details"), page.text()
+    for key in re.findall(r"course\.quiz\(\"([\d.]+)\"", "\n".join(sources)):
+        said = {name.removeprefix(f"quiz.{key}."): t[lang] for name, t in words.table().items()
+                if name.startswith(f"quiz.{key}.")}  # fmt: skip
+        assert len(said) == 1 + 2 * len(quizzes.choices(key))
+        for name, text in said.items():
+            assert " ".join(text.split()) in (folded if name.endswith("_why") else whole), (key, name)
+    for source in sources:
+        if source.startswith("if SOLVE:"):
+            # Code is cut into tokens; what is compared is without spaces.
+            squeezed = "".join(source.removeprefix("if SOLVE:").split())
+            assert squeezed in "".join(folded.split())
+    pictures = sum("image/png" in output.get("data", {}) for cell in notebook["cells"]
+                   for output in cell.get("outputs", ()))  # fmt: skip
+    assert sum(tag == "img" for tag, a in page.elements if "article" in a["inside"]) == pictures > 0
+    runs = {a["href"] for tag, a in page.elements if tag == "a" and "lite/" in a.get("href", "")}
+    assert runs == {f"../../lite/notebooks/index.html?path={lang}/{lesson}.ipynb"}
+    assert "course.quiz(" not in whole
+    assert "NBVAL" not in whole
+
+
+def test_the_glossary_is_there(site):
+    for lang in LANGUAGES:
+        text = page_of(site / lang / "lessons" / f"{LESSONS[0]}.html").text("table")
+        assert words.text("glossary.definition", lang) in text
+        assert "fan_in" in text
+        assert "$" not in text  # formulas are set
+
+
+def test_around_a_chinese_lesson_all_words_are_chinese(site):
+    names = {"initkit", "English", "Ctrl", "K", "+", "▶"}
+    for path in sorted((site / "zh").rglob("*.html")):
+        page = page_of(path)
+        hidden = {"script", "style", "title", "noscript", "article"}
+        said = [text for text, around in page.texts if not hidden & set(around)]
+        labels = ("title", "aria-label", "placeholder", "alt")
+        said += [a[name] for tag, a in page.elements if tag != "link" for name in labels if a.get(name)]
+        foreign = {t for t in said if not HAN.search(t) and re.search("[A-Za-z]", t) and t not in names}
+        assert foreign == set(), path.name
+
+
+# What Chromium shows --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_language_switch_stays_on_the_lesson(tab, lang):
+    twin = OTHER[lang]
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.goto(f"/{lang}/lessons/05_he.html")
+    for where in (".bd-header-article", "article"):
+        tab.click(f"{where} a[href$='{twin}/lessons/05_he.html']")
+        tab.wait_for_url(f"**/{twin}/lessons/05_he.html")
+        assert tab.locator("html").get_attribute("lang")[:2] == twin
+        tab.go_back()
+    tab.goto(f"/{lang}/index.html")
+    tab.click(f".bd-header-article a[lang={twin}]")
+    tab.wait_for_url(f"**/{twin}/index.html")
+
+
+@pytest.mark.parametrize(
+    ("lang", "sought"), [("en", "kaiming"), ("zh", "秩"), ("zh", "梯度"), ("zh", "初始化的方差")]
+)
+def test_search_finds(tab, lang, sought):
+    tab.goto(f"/{lang}/search.html?q={sought}")
+    tab.wait_for_selector("#search-results li a[href*='lessons/']", timeout=20_000)
+
+
+WIDTHS = (1366, 820, 390)
+LOOKED_AT = {
+    "en": ("index.html", "en/lessons/05_he.html", "en/api/initializers.html"),
+    "zh": ("zh/index.html", "zh/lessons/00_start_here.html", "zh/lessons/01_why_initialization.html"),
+}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("path", [path for paths in LOOKED_AT.values() for path in paths])
+def test_a_page_is_for_everyone(tab, path, width):
+    """axe-core finds nothing serious, nothing stands out of the screen, nothing is asked of another site."""
+    assert AXE.is_file(), "make test-pages fetches axe-core"
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(f"/{path}")
+    tab.wait_for_load_state("networkidle")
+    tab.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    tab.wait_for_timeout(600)  # they fade in
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.evaluate(AXE.read_text(encoding="utf-8"))
+    found = tab.evaluate("axe.run({ resultTypes: ['violations'] })")
+    serious = [
+        (fault["id"], [node["html"][:200] for node in fault["nodes"]])
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    assert tab.outside == []
+
+
+def test_a_formula_is_set_by_the_browser(tab):
+    tab.goto("/en/lessons/05_he.html")
+    box = tab.locator("article .formula math").first.bounding_box()
+    assert box["height"] > 20  # a fraction; as plain text it would be a line
+    assert tab.evaluate("document.fonts.ready.then(() => document.fonts.check('16px \"initkit math\"'))")
+
+
+def test_a_page_prints(tab):
+    tab.goto("/zh/lessons/01_why_initialization.html")
+    assert len(tab.pdf()) > 50_000
+    tab.emulate_media(media="print")
+    assert not tab.locator(".door").first.is_visible()
+    tab.emulate_media(media="screen")
