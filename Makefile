@@ -59,9 +59,9 @@ test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chrom
 test-pages: $(VENV)/browser $(VENV)/docs $(VENV)/node_modules/$(AXE) ## read the reading pages in Chromium; axe-core looks at them, too
 	$(PYTEST) tests/site/test_pages.py $(ARGS)
 
-site: $(VENV)/site ## build the course as web pages into _site (OFFLINE=a Pyodide distribution: all in _site.zip)
+site: $(VENV)/site $(VENV)/docs ## build the course as web pages into _site (OFFLINE=a Pyodide distribution: all in _site.zip)
 	@rm -rf _site _site.zip
-	$(if $(wildcard tools/pages.py),$(MAKE) --no-print-directory $(VENV)/docs && $(BIN)/python tools/pages.py _site)
+	$(BIN)/python tools/pages.py _site
 	$(BIN)/python tools/lite.py _site/lite $(OFFLINE:%=--offline "%")
 	$(if $(OFFLINE),$(BIN)/python -m zipfile -c _site.zip _site && du -h _site.zip)
 
