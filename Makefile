@@ -54,7 +54,7 @@ test-notebooks: $(VENV)/installed ## run the notebooks with nbval and papermill
 	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) tests/notebooks notebooks $(ARGS)
 
 test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chromium
-	$(PYTEST) tests/browser $(ARGS)
+	$(PYTEST) -n 2 tests/browser $(ARGS)
 
 test-pages: $(VENV)/browser $(VENV)/docs $(VENV)/node_modules/$(AXE) ## read the reading pages in Chromium; axe-core looks at them, too
 	$(PYTEST) tests/site/test_pages.py $(ARGS)
@@ -78,7 +78,7 @@ test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder do
 	$(PYTEST) tests/binder $(ARGS)
 
 test-torch: $(VENV)/torch ## run the doctor's tests and lesson with PyTorch at hand (make test has to do without)
-	$(PYTEST) $(NBVAL) -k doctor tests/unit/test_doctor*.py notebooks/*/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) -k doctor tests/unit/test_doctor*.py notebooks/*/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
 
 test-machines: $(VENV)/installed ## run the tests as four other CPUs would (ARGS="Nehalem Prescott": these)
 	$(BIN)/python tools/machines.py $(ARGS)
