@@ -219,9 +219,8 @@ def test_the_command_is_installed_and_loads_no_framework(tmp_path):
         "heavy = {'torch', 'h5py', 'safetensors', 'matplotlib'};"
         "print(sorted(heavy & set(sys.modules))); sys.exit(status)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, saved(tmp_path)], capture_output=True, encoding="utf-8"
-    )
+    command = [sys.executable, "-X", "utf8", "-c", code, saved(tmp_path)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     from importlib.metadata import entry_points
