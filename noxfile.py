@@ -49,6 +49,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    session.run("python", "-m", "pytest", "-q", "tests/typing/test_calls.py")
 
 
 @nox.session(name="format")
@@ -76,6 +77,6 @@ def strip(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the pages of the design and the API into build/docs."""
+    """Build the reading pages (lessons, design, API) into build/docs."""
     ready(session, "course,test,docs")
-    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "build/docs")
+    session.run("python", "tools/pages.py", "build/docs")

@@ -70,7 +70,7 @@ def canonical(name: str) -> str:
 
 def run(*command: object, cwd: Path = ROOT) -> str:
     """Standard output; what went wrong is shown, and ends the build."""
-    done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True)
+    done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, encoding="utf-8")
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
     return done.stdout
