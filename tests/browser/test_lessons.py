@@ -43,7 +43,8 @@ def test_lesson_answers_the_hand(reader, lang, name):
     assert reader.widget_errors() == []
 
 
-def use_every_control(reader, figure, name):
+def use_every_control(reader, figure, name, finger=False, options=None):
+    """``finger``: a finger moves each slider, too. ``options``: of each menu, at most so many."""
     page, image = reader.page, figure.locator("img.widget-image")
     before = reader.settle(image)
     shoot(page, f"{name}-start")
@@ -64,10 +65,14 @@ def use_every_control(reader, figure, name):
         assert dragged not in (before, after)
         shoot(page, f"{name}-slider{s}")
         before = dragged
+        if finger:
+            take_to_the_start(page, sliders.nth(s), figure.locator(".noUi-target").nth(s))
+            before = reader.settle(image)
+            assert before != dragged
     for m in range(menus.count()):
-        for option in menus.nth(m).locator("option").all_inner_texts()[::-1]:
-            if option == menus.nth(m).evaluate("menu => menu.selectedOptions[0].text"):
-                continue
+        chosen = menus.nth(m).evaluate("menu => menu.selectedOptions[0].text")
+        others = [text for text in menus.nth(m).locator("option").all_inner_texts() if text != chosen]
+        for option in others[::-1][:options]:
             menus.nth(m).select_option(option)
             chosen = reader.settle(image)
             assert chosen != before, option
@@ -95,6 +100,21 @@ def drag_to_the_end(page, slider, track, steps):
     page.mouse.down()
     page.mouse.move(track["x"] + track["width"] + 30, track["y"] + 5, steps=steps)
     page.mouse.up()
+
+
+def take_to_the_start(page, slider, track):
+    """By a finger, as on a phone."""
+    slider.scroll_into_view_if_needed()
+    handle, track = slider.bounding_box(), track.bounding_box()
+    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+    session = page.context.new_cdp_session(page)
+    for step in range(11):
+        kind = "touchMove" if step else "touchStart"
+        points = [{"x": x + (track["x"] - x) * step / 10, "y": y}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.wait_for_timeout(30)
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    session.detach()
 
 
 def place_of(image, figure):
