@@ -156,12 +156,17 @@ class Sign(NamedTuple):
 
 def _is_mask(path: Path) -> bool:
     """(1, 1, T, T)"""
-    return len(path.shape) == 4 and path.shape[:2] == (1, 1) and path.shape[2] == path.shape[3]
+    return len(path.shape) == 4 and path.shape[:2] == (1, 1) and path.shape[2] == path.shape[3] > 1
 
 
 def _is_depthwise(path: Path) -> bool:
     """(C, 1, *kernel): one filter a channel."""
     return len(path.shape) > 2 and path.shape[1] == 1
+
+
+def _is_fourier(path: Path) -> bool:
+    """(n/2 + 1, 1, n), or (n + 2, 1, n): sines, cosines or both of all frequencies, of a window of n."""
+    return _is_depthwise(path) and path.shape[0] in (path.shape[2] // 2 + 1, path.shape[2] + 2)
 
 
 def _is_table(path: Path) -> bool:
@@ -178,12 +183,13 @@ def _has_one_axis(path: Path) -> bool:
 
 
 OR_ZERO = ("non_finite", "all_zero")
+_TABLE = r"(?i)emb(?!l[ey]|ers?\b)|codebook|^(wte|wpe)$"  # and no ensemble's members
 
 # The first that fits counts. The comment says whose names they are, or why the shape tells.
 SIGNS = (
     # What a run saves beside the model: torch.save({"model": …, "optimizer": …}); Lightning's
     # optimizer_states; Keras' optimizer/vars; optax' opt_state.
-    Sign("optimizer", "path", r"[oO]ptim(izers?)?(?![a-z])|^opt(_?\d|_state\w*)?$"),
+    Sign("optimizer", "path", r"[oO]ptim(izers?)?(?![a-z])|^opt_states?$"),
     # torch.optim: keys of the state of Adam, SGD, RMSprop, Adadelta, whatever they lie in; Adafactor.
     Sign(
         "optimizer", "leaf",
@@ -198,7 +204,7 @@ SIGNS = (
     # Izmailov et al. 2018.
     Sign("ema", "path", _EMA.pattern, neighbours=_original),
     # PEFT, loralib, LyCORIS: one factor starts at 0 (Hu et al. 2021, §4.1); the other's fan is no layer's.
-    Sign("adapter", "path", r"^(lora_\w+|ia3_l)$|^adapters?(_|$)"),
+    Sign("adapter", "path", r"^(lora_\w+|ia3_l|adapters|adapter_(up|down))$"),
     Sign("adapter", "leaf", r"^(lora_\w+|(hada|lokr|oft|vera)_\w+|ia3_l\w*|dora_scale)$"),
     # Quantized weights are numbers only together with their scales. DeepSeek-V3: weight_scale_inv;
     # compressed-tensors: weight_scale.
@@ -238,7 +244,8 @@ SIGNS = (
         r"^(filt|resample_filter|window|fb|mel_(basis|fb)|melW|dct_mat|(forward|inverse)_basis\w*)$",
     ),
     Sign("buffer", "leaf", r"^filters?$", shape=_is_depthwise),
-    Sign("buffer", "owner", r"^(blur(_?pool)?\d*|conv_(real|imag)|sobel\w*)$"),
+    Sign("buffer", "owner", r"^(blur(_?pool)?\d*|sobel\w*)$"),
+    Sign("buffer", "owner", r"(?i)stft|spec|fourier|^conv_(real|imag)$", shape=_is_fourier),
     # State spaces: A = −exp(A_log) starts at −1, …, −N (Gu & Dao 2023, §3.6); S4D; RWKV.
     Sign(
         "other", "leaf",
@@ -256,13 +263,14 @@ SIGNS = (
     # tokens get a gradient where they are 0, and may start there: ViT, Swin, SAM, BERT, GPT-2, T5.
     Sign(
         "embedding", "leaf",
-        r"(?i)position|(^|_)pos_?emb|^pe$|rel_pos|(cls|class|mask|dist|reg|register|query)_?tokens?$",
+        r"(?i)(?<!com)position|(^|_)pos_?emb|^pe$|rel_pos|(cls|class|mask|dist|reg|register|query)_?tokens?$",
     ),
     Sign(
-        "embedding", "owner", r"(?i)position|(^|_)pos_?emb|^wpe$|relative_attention_bias", shape=_is_table
+        "embedding", "owner", r"(?i)(?<!com)position|(^|_)pos_?emb|^wpe$|relative_attention_bias",
+        shape=_is_table,
     ),
-    Sign("embedding", "leaf", r"(?i)emb|codebook|^(wte|wpe)$", finds=OR_ZERO),
-    Sign("embedding", "owner", r"(?i)emb|codebook|^wte$", shape=_is_table, finds=OR_ZERO),
+    Sign("embedding", "leaf", _TABLE, finds=OR_ZERO),
+    Sign("embedding", "owner", _TABLE, shape=_is_table, finds=OR_ZERO),
     # What is added, whatever its axes: units, heads, experts, gates.
     Sign("bias", "leaf", r"(^|_)bias(es)?(_\w+)?$|^b\d*$|^beta$"),
     Sign("norm_scale", "owner", f"(?i:{NORM.pattern})|^(bn|gn)\\d*$", shape=_is_vector),

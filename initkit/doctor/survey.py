@@ -122,8 +122,8 @@ def survey(sources: Sequence[Source]) -> list[Surveyed]:
             role = "norm_scale"
         elif role == "unknown" and vector and weight is not None:
             role = "bias"
-        elif role == "unknown" and not vector and bias_of(s.name):
-            role = "weight"
+        elif role in JUDGED:
+            role = "weight" if not vector and (role == "weight" or bias_of(s.name)) else "unknown"
         rows.append(Surveyed(s, n_in, n_out, layer_fans, weight, vector, scale, role, sign.finds))
     return rows
 
