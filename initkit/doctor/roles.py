@@ -28,7 +28,7 @@ JUDGED = ("weight", "unknown")
 NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 # A tensor with one long axis is a layer's weight only if it is called so; else it is a bias or a scale.
 CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
-_EMA = re.compile(r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|averaged_model)$")
+_EMA = re.compile(r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$")
 # Parts that only wrap a model: a copy's path has others than the original's.
 _WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
 
