@@ -174,6 +174,11 @@ def _is_table(path: Path) -> bool:
     return len(path.shape) < 4
 
 
+def _is_vocabulary(path: Path) -> bool:
+    """shared.weight, more words than dimensions: T5's and BART's table."""
+    return path.parts[-2:] == ("shared", "weight") and len(path.shape) == 2 and path.shape[0] > path.shape[1]
+
+
 def _is_vector(path: Path) -> bool:
     return path.is_vector
 
@@ -183,7 +188,10 @@ def _has_one_axis(path: Path) -> bool:
 
 
 OR_ZERO = ("non_finite", "all_zero")
-_TABLE = r"(?i)emb(?!l[ey]|ers?\b)|codebook|^(wte|wpe)$"  # and no ensemble's members
+# Not an ensemble's members, nor what projects embeddings to another width (ALBERT, ELECTRA).
+_TABLE = r"(?i)^(?!.*(project|mapping)).*emb(?!l[ey]|ers?\b)|codebook|^(wte|wpe)$"
+_TOKENS = r"(cls|class|mask|dist|reg|register|query|iou)_?tokens?$"
+_POSITIONS = r"(?i)(?<!com)position|(^|_)pos_?emb|^wpe$|" + _TOKENS
 
 # The first that fits counts. The comment says whose names they are, or why the shape tells.
 SIGNS = (
@@ -261,16 +269,11 @@ SIGNS = (
     Sign("other", "owner", r"^(layer_?scale\w*|ls\d?)$", shape=_is_vector),
     # Tables: rows are looked up or added, not multiplied with, so no fan binds their scale. Positions and
     # tokens get a gradient where they are 0, and may start there: ViT, Swin, SAM, BERT, GPT-2, T5.
-    Sign(
-        "embedding", "leaf",
-        r"(?i)(?<!com)position|(^|_)pos_?emb|^pe$|rel_pos|(cls|class|mask|dist|reg|register|query)_?tokens?$",
-    ),
-    Sign(
-        "embedding", "owner", r"(?i)(?<!com)position|(^|_)pos_?emb|^wpe$|relative_attention_bias",
-        shape=_is_table,
-    ),
+    Sign("embedding", "leaf", _POSITIONS + r"|^pe$|rel_pos"),
+    Sign("embedding", "owner", _POSITIONS + r"|relative_attention_bias", shape=_is_table),
     Sign("embedding", "leaf", _TABLE, finds=OR_ZERO),
     Sign("embedding", "owner", _TABLE, shape=_is_table, finds=OR_ZERO),
+    Sign("embedding", "owner", r"^shared$", shape=_is_vocabulary, finds=OR_ZERO),
     # What is added, whatever its axes: units, heads, experts, gates.
     Sign("bias", "leaf", r"(^|_)bias(es)?(_\w+)?$|^b\d*$|^beta$"),
     Sign("norm_scale", "owner", f"(?i:{NORM.pattern})|^(bn|gn)\\d*$", shape=_is_vector),
