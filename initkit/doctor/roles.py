@@ -11,6 +11,7 @@ number is its owner, the module that it belongs to: ``blocks.0.norm1.weight`` is
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import defaultdict
@@ -28,37 +29,44 @@ JUDGED = ("weight", "unknown")
 NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 # A tensor with one long axis is a layer's weight only if it is called so; else it is a bias or a scale.
 CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
-_EMA = re.compile(r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$")
+_EMA = r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$"
 # Parts that only wrap a model: a copy's path has others than the original's.
 _WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
 
 
+_DROPPED = 8  # first parts of an original's path that its copy's may lack
+
+
+@functools.lru_cache(2**14)  # the same few parts come in every block of a model
+def _in(pattern: str, part: str) -> bool:
+    return re.search(pattern, part) is not None
+
+
 class Path(NamedTuple):
-    """A tensor's name, cut up, and its shape."""
+    """A tensor's name, cut up, and its shape.
+
+    Attributes
+    ----------
+    parts : tuple of str
+    leaf : str
+        What it is called in its module.
+    owner : str
+        The module that it belongs to; "" where there is none.
+    shape : tuple of int
+    """
 
     parts: tuple[str, ...]
+    leaf: str
+    owner: str
     shape: tuple[int, ...]
 
     @classmethod
     def of(cls, name: str, shape: Iterable[int]) -> Path:
         """Of a name as files have it: "a.b.weight", "a/b/kernel:0", "layers/dense/vars/0"."""
-        return cls(tuple(re.split(r"[./]", re.sub(r":\d+$", "", name))), tuple(shape))
-
-    @property
-    def leaf(self) -> str:
-        """What it is called in its module."""
-        return self.parts[-1]
-
-    @property
-    def owner(self) -> str:
-        """The module that it belongs to; Keras puts its variables into a group "vars"."""
-        named = (part for part in reversed(self.parts[:-1]) if not part.isdigit() and part != "vars")
-        return next(named, "")
-
-    @property
-    def is_vector(self) -> bool:
-        """Whether at most one axis is longer than 1."""
-        return math.prod(self.shape) == max(self.shape, default=1)
+        parts = tuple(re.split(r"[./]", re.sub(r":\d+$", "", name)))
+        # Keras puts its variables into a group "vars".
+        named = (part for part in reversed(parts[:-1]) if not part.isdigit() and part != "vars")
+        return cls(parts, parts[-1], next(named, ""), tuple(shape))
 
 
 class File:
@@ -72,7 +80,8 @@ class File:
             for path in paths:
                 if not _copied(path):
                     self.shapes.add(path.shape)
-                    self.ends |= {(_squeezed(path.parts[k:]), path.shape) for k in range(len(path.parts))}
+                    dropped = range(min(_DROPPED + 1, len(path.parts)))
+                    self.ends |= {(_squeezed(path.parts[k:]), path.shape) for k in dropped}
 
     def beside(self, path: Path) -> set[str]:
         """The leaves of its module, its own among them."""
@@ -96,7 +105,7 @@ def _has_a_scale(path: Path, file: File) -> bool:
 
 def _copied(path: Path) -> int:
     """Where the part lies behind which the path is an averaged copy's: 1 for the first; 0 for none."""
-    places = (k for k in range(len(path.parts) - 1, 0, -1) if _EMA.search(path.parts[k - 1]))
+    places = (k for k in range(len(path.parts) - 1, 0, -1) if _in(_EMA, path.parts[k - 1]))
     return next(places, 0)
 
 
@@ -142,13 +151,14 @@ class Sign(NamedTuple):
     def fits(self, path: Path, file: File) -> bool:
         """Whether the path has the sign."""
         if self.where == "leaf":
-            parts = path.parts[-1:]
+            found = _in(self.pattern, path.leaf)
         elif self.where == "owner":
-            parts = (path.owner,)
+            found = _in(self.pattern, path.owner)
         else:
             parts = path.parts[:-1][: 1 if self.where == "root" else None]
+            found = any(_in(self.pattern, part) for part in parts)
         return (
-            any(re.search(self.pattern, part) for part in parts)
+            found
             and (self.shape is None or self.shape(path))
             and (self.neighbours is None or self.neighbours(path, file))
         )
@@ -180,7 +190,8 @@ def _is_vocabulary(path: Path) -> bool:
 
 
 def _is_vector(path: Path) -> bool:
-    return path.is_vector
+    """At most one axis is longer than 1."""
+    return math.prod(path.shape) == max(path.shape, default=1)
 
 
 def _has_one_axis(path: Path) -> bool:
@@ -210,7 +221,7 @@ SIGNS = (
     ),
     # timm: state_dict_ema; LitEma: model_ema; ema_pytorch: ema_model; torch_ema: shadow_params; SWA:
     # Izmailov et al. 2018.
-    Sign("ema", "path", _EMA.pattern, neighbours=_original),
+    Sign("ema", "path", _EMA, neighbours=_original),
     # PEFT, loralib, LyCORIS: one factor starts at 0 (Hu et al. 2021, §4.1); the other's fan is no layer's.
     Sign("adapter", "path", r"^(lora_\w+|ia3_l|adapters|adapter_(up|down))$"),
     Sign("adapter", "leaf", r"^(lora_\w+|(hada|lokr|oft|vera)_\w+|ia3_l\w*|dora_scale)$"),
