@@ -178,10 +178,10 @@ class Report:
         Of ``diagnose``: what theory says, where it applies.
     layers : tuple of str
         The names of the layers that ``signals`` has entries for.
-    coverage : Coverage or None
-        Of ``audit``: which tensors were judged, and which not.
     lang : {"en", "zh"}
         The language that it speaks.
+    coverage : Coverage or None
+        Of ``audit``: which tensors were judged, and which not.
     """
 
     tensors: tuple[Tensor, ...]
@@ -189,8 +189,8 @@ class Report:
     signals: Signals | None = None
     predicted: Signals | None = None
     layers: tuple[str, ...] = ()
-    coverage: Coverage | None = None
     lang: str = "en"
+    coverage: Coverage | None = None
 
     def to_dict(self) -> dict:
         """``{"schema": 1, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
