@@ -8,9 +8,12 @@ import importlib
 
 from .audit import audit
 from .identify import Identification, Match, identify
-from .report import Finding, Report, Tensor
+from .report import Coverage, Finding, Report, Tensor
 
-__all__ = ["Finding", "Identification", "Match", "Report", "Tensor", "apply", "audit", "diagnose", "identify"]
+__all__ = [
+    "Coverage", "Finding", "Identification", "Match", "Report", "Tensor", "apply", "audit", "diagnose",
+    "identify",
+]  # fmt: skip
 
 
 def __getattr__(name: str):

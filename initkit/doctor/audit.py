@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,10 +19,12 @@ from .. import activations
 from ..activations import Activation
 from .bias_evidence import trained_by_bias
 from .checkpoints import opened
+from .checkpoints.protocol import OTHERS
 from .identify import EXACT, Identification, of_scan
-from .report import Finding, Report, Tensor, gravest_first
+from .report import Coverage, Finding, Report, Tensor, gravest_first
+from .roles import JUDGED, NORM
 from .scan import Scan
-from .survey import NORM, Surveyed, axes, is_vector, survey
+from .survey import Surveyed, axes, is_vector, survey
 from .symmetry import units_alike
 
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
@@ -35,7 +38,6 @@ class _Row:
     surveyed: Surveyed
     tensor: Tensor
     findings: tuple[Finding, ...] = ()
-    is_scale: bool = False
     bias_scan: Scan | None = None  # of a bias, until it has been held against the others
 
 
@@ -73,6 +75,13 @@ def audit(
     Found are entries that are not finite; weights that are all zero; units with equal, collinear or no
     weights; a gain ten times off the median; fans exchanged.
 
+    Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
+    (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
+    copies of weights that stand in the file as well, adapters, quantized weights and their scales. Of these
+    only entries that are not finite are found (in a mask, not even these), and word embeddings that are all
+    zero. A tensor of which nothing is known is judged as a weight if it is a matrix or a kernel of
+    floating-point numbers. ``coverage`` says what was judged, left out and not read.
+
     Units are compared with each other, inputs are not. Two equal units get the same gradient for ever; two
     equal columns, or a column of zeros, get the gradients of their own inputs and part at the first step, and
     masks and pruning make such columns on purpose.
@@ -95,11 +104,18 @@ def audit(
     (['he_normal()', 'zeros()'], 'all_zero')
     """
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
-    with opened(path) as sources:
-        rows = [_examined(surveyed) for surveyed in survey(sources)]
+    with opened(path, others=True) as sources:
+        surveyed = survey(sources)
+        rows = [_examined(one) for one in surveyed if one.source.unread not in OTHERS]
         rows = _told_by_bias(rows)
+        others = [one for one in surveyed if one.source.unread in OTHERS]
     findings = [finding for row in rows for finding in row.findings] + _compared(rows, wanted)
-    return Report(tuple(row.tensor for row in rows), gravest_first(findings), lang=lang)
+    return Report(
+        tuple(row.tensor for row in rows),
+        gravest_first(findings),
+        coverage=_coverage(rows, others),
+        lang=lang,
+    )
 
 
 def _examined(surveyed: Surveyed) -> _Row:
@@ -108,15 +124,20 @@ def _examined(surveyed: Surveyed) -> _Row:
     s = source.scan()
     if s is None:
         found = Identification("not_fresh", reason="empty" if 0 in source.shape else source.unread)
-        return _Row(surveyed, Tensor.of(source.name, source.shape, fans, s, found))
-    found = of_scan(s, source.shape, axes(source.units_last), surveyed.layer_fans, source.units_last)
-    is_scale = surveyed.is_scale or bool(s.low == s.high and NORM.search(source.name))
-    findings = wrong_by_itself(source.name, source.shape, s, source.units_last, surveyed.is_table)
+        return _Row(surveyed, Tensor.of(source.name, source.shape, fans, s, found, surveyed.role))
+    if surveyed.role == "optimizer":
+        found = Identification("not_fresh", reason="optimizer")
+    else:
+        found = of_scan(s, source.shape, axes(source.units_last), surveyed.layer_fans, source.units_last)
+    if surveyed.is_judged and s.low == s.high and NORM.search(source.name):
+        surveyed = replace(surveyed, role="norm_scale")  # LayerNorm((4, 8)), as it starts
+    table = surveyed.role == "embedding"
+    finds = ("non_finite",) if surveyed.role == "norm_scale" else surveyed.finds
+    findings = wrong_by_itself(source.name, source.shape, s, source.units_last, table)
     return _Row(
         surveyed,
-        Tensor.of(source.name, source.shape, fans, s, found),
-        tuple(f for f in findings if f.kind == "non_finite" or not is_scale),
-        is_scale,
+        Tensor.of(source.name, source.shape, fans, s, found, surveyed.role),
+        tuple(f for f in findings if finds is None or f.kind in finds),
         s if surveyed.weight is not None and len(source.shape) < 2 else None,
     )
 
@@ -221,6 +242,25 @@ def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list
 def _is_weight(row: _Row) -> bool:
     """Whether it is a layer's weight, with a gain that can be held against others."""
     gain = row.tensor.gain
-    if row.surveyed.is_vector or row.is_scale or row.surveyed.is_table:
-        return False
-    return bool(gain) and math.isfinite(gain)
+    return row.surveyed.is_judged and bool(gain) and math.isfinite(gain)
+
+
+def _coverage(rows: list[_Row], others: list[Surveyed]) -> Coverage:
+    """What was judged as a layer's weight; what was left out, by role, or not read, by reason."""
+    judged, left_out, unread = [], defaultdict(list), defaultdict(list)
+    for surveyed in [row.surveyed for row in rows] + others:
+        why = "empty" if 0 in surveyed.shape else surveyed.source.unread
+        if surveyed.role not in (*JUDGED, "quantization") and why in (None, *OTHERS):
+            left_out[surveyed.role].append(surveyed.name)
+        elif why:
+            unread[why].append(surveyed.name)
+        elif surveyed.is_judged:
+            judged.append(surveyed.name)
+        else:
+            left_out[surveyed.role].append(surveyed.name)
+    return Coverage(tuple(judged), _in_order(left_out), _in_order(unread))
+
+
+def _in_order(groups: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    """The largest group first."""
+    return {key: tuple(groups[key]) for key in sorted(groups, key=lambda key: -len(groups[key]))}

@@ -74,8 +74,8 @@ class Identification:
     reason : str or None
         Where it is not fresh, what speaks against it: one of ``REASONS``. In a report of ``audit``, "biases"
         is said of a bias that passes by itself and not beside the file's other biases, and "bias" of a weight
-        that passes while its layer's bias does not. "empty", "sparse" and "quantized" tensors have no entries
-        that could be looked at.
+        that passes while its layer's bias does not. "optimizer" is said of an optimizer's state, which nobody
+        draws. "empty", "sparse" and "quantized" tensors have no entries that could be looked at.
     """
 
     verdict: str

@@ -14,6 +14,8 @@ from ..words import text
 from .identify import Identification
 from .scan import Scan
 
+NAMED = 3  # names of a group that is left out, in print; the JSON has all
+BESIDE = ("optimizer", "ema")  # roles whose tensors repeat the model's, and are not printed as rows
 SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2
 
 # Every kind of finding, the gravest first.
@@ -76,6 +78,8 @@ class Tensor:
         std·√fan_in; None where either is missing.
     found : Identification
         Which initializer it is a sample of.
+    role : str or None
+        Of ``audit``: what it is for, one of ``roles.ROLES``.
     """
 
     name: str
@@ -85,6 +89,7 @@ class Tensor:
     std: float | None
     gain: float | None
     found: Identification
+    role: str | None = None
 
     @classmethod
     def of(
@@ -94,11 +99,12 @@ class Tensor:
         fans: tuple[int | None, int | None],
         s: Scan | None,
         found: Identification,
+        role: str | None = None,
     ) -> Tensor:
         """The row of a tensor with these fans and this scan, None where no entry was read."""
         std = None if s is None or s.non_finite else s.std
         gain = std * math.sqrt(fans[0]) if fans[0] and std is not None else None
-        return cls(name, tuple(shape), *fans, std, gain, found)
+        return cls(name, tuple(shape), *fans, std, gain, found, role)
 
     def to_dict(self) -> dict:
         """As an entry of ``Report.to_dict()["tensors"]``."""
@@ -113,7 +119,47 @@ class Tensor:
             "match": str(self.found) if best else None,
             "p_value": best.p_value if best else None,
             "verdict": self.found.verdict,
+            **({"role": self.role} if self.role else {}),
         }
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which tensors of a file were judged as a layer's weight, and which were not, and why.
+
+    Attributes
+    ----------
+    judged : tuple of str
+        Names.
+    left_out : dict
+        Names by role, one of ``roles.ROLES``: what is no layer's weight. "unknown" are tensors without a
+        matrix's shape of which nothing is known.
+    unread : dict
+        Names by reason: "quantized", "sparse", "empty", "integer" or "dtype".
+    """
+
+    judged: tuple[str, ...]
+    left_out: dict[str, tuple[str, ...]]
+    unread: dict[str, tuple[str, ...]]
+
+    def to_dict(self) -> dict:
+        """As ``Report.to_dict()["coverage"]``."""
+        lists = {key: {k: list(v) for k, v in getattr(self, key).items()} for key in ("left_out", "unread")}
+        return {"judged": list(self.judged), **lists}
+
+    def lines(self, lang: str) -> list[str]:
+        """In a reader's language; none where all tensors were judged."""
+        groups = [(f"role.{k}", v) for k, v in self.left_out.items()]
+        groups += [(f"unread.{k}", v) for k, v in self.unread.items()]
+        if not groups:
+            return []
+        total = len(self.judged) + sum(len(names) for _, names in groups)
+        lines = [text("doctor.judged", lang, judged=len(self.judged), total=total)]
+        for key, names in groups:
+            some = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+            what = text(f"doctor.{key}", lang)
+            lines.append(f"  {text('doctor.group', lang, count=len(names), what=what, names=some)}")
+        return lines
 
 
 @dataclass(frozen=True)
@@ -134,6 +180,8 @@ class Report:
         The names of the layers that ``signals`` has entries for.
     lang : {"en", "zh"}
         The language that it speaks.
+    coverage : Coverage or None
+        Of ``audit``: which tensors were judged, and which not.
     """
 
     tensors: tuple[Tensor, ...]
@@ -142,15 +190,19 @@ class Report:
     predicted: Signals | None = None
     layers: tuple[str, ...] = ()
     lang: str = "en"
+    coverage: Coverage | None = None
 
     def to_dict(self) -> dict:
         """``{"schema": 1, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
 
         An entry of "tensors" has name, shape, fan_in, fan_out, std, gain, match, p_value and verdict. The
         verdict is "fresh", or "not_fresh" where the tensor or, in ``audit``, its layer's bias speaks against
-        it; match and p_value are then null. One of "findings" has kind, tensor and message, and code where
-        one line mends it. "signals" has layers, q, grad_var, predicted_q and predicted_grad_var, with a
-        number or null a layer. In ``to_json`` a number that is not finite is null.
+        it; match and p_value are then null. In ``audit`` it has role too, one of "weight", "unknown", "bias",
+        "norm_scale", "embedding", "buffer", "optimizer", "ema", "adapter", "quantization" and "other", and
+        "coverage" has lists of names: judged, left_out by role, unread by reason. One of "findings" has kind,
+        tensor and message, and code where one line mends it. "signals" has layers, q, grad_var, predicted_q
+        and predicted_grad_var, with a number or null a layer. In ``to_json`` a number that is not finite is
+        null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
         ``audit``, scale_outlier, transposed_fans; of ``diagnose``, overflow, signal_vanishes,
@@ -161,6 +213,8 @@ class Report:
             "tensors": [t.to_dict() for t in self.tensors],
             "findings": [f.to_dict(self.lang) for f in self.findings],
         }
+        if self.coverage is not None:
+            said["coverage"] = self.coverage.to_dict()
         if self.signals is not None:
             arrays = {"q": self.signals.q, "grad_var": self.signals.grad_var}
             if self.predicted is not None:
@@ -186,10 +240,15 @@ class Report:
                 said(t.found, self.lang),
             ]
             for t in self.tensors
+            if t.role not in BESIDE
         ]
         return [head, *rows]
 
     def _said(self) -> list[str]:
+        covered = self.coverage.lines(self.lang) if self.coverage else []
+        return [*self._found(), *covered]
+
+    def _found(self) -> list[str]:
         if not self.findings:
             return [text("doctor.clean", self.lang)]
         lines = [text("doctor.findings", self.lang, count=len(self.findings))]

@@ -1,4 +1,4 @@
-"""What names and shapes of a checkpoint's tensors say, before any entry is read: fans, layers, biases."""
+"""What the names and shapes of tensors say, before an entry is read: roles, fans, layers, biases."""
 
 from __future__ import annotations
 
@@ -10,14 +10,8 @@ from dataclasses import dataclass
 from ..fans import fans
 from .checkpoints import Source
 from .identify import hidden_sizes
+from .roles import CALLED_WEIGHT, JUDGED, signs
 
-# Tables whose rows are looked up, not multiplied with: a row is no unit, and their scale is not bound to a
-# fan.
-EMBEDDING = re.compile(r"emb|position|\bwte\b|\bwpe\b", re.IGNORECASE)
-# A tensor with one long axis is a layer's weight only if it is called so; else it is a bias or a scale.
-CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
-# Scales of a normalization layer, which all start at 1. Those of LayerNorm((4, 8)) have several axes.
-NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 # PyTorch's RNN, LSTM and GRU draw all of these by the hidden size.
 RECURRENT = re.compile(r"\b(weight|bias)_[ih]h")
 # What the bias beside a weight of this name is called, in PyTorch, JAX, NumPy and Keras.
@@ -62,8 +56,12 @@ class Surveyed:
         Of a bias or a recurrent layer: what the fan_in may be that its layer was drawn by.
     weight : str or None
         Of a bias: the name of the weight beside it.
-    is_vector, is_table, is_scale : bool
-        Whether it is a bias or the like; an embedding; a scale or shift, by what stands beside it.
+    is_vector, is_scale : bool
+        Whether it is a bias or the like; a scale or shift, by what stands beside it.
+    role : str
+        What it is for: one of ``roles.ROLES``.
+    finds : tuple of str or None
+        The findings on it by itself that its role leaves; None for all.
     """
 
     source: Source
@@ -72,8 +70,9 @@ class Surveyed:
     layer_fans: tuple[int, ...]
     weight: str | None
     is_vector: bool
-    is_table: bool
     is_scale: bool
+    role: str
+    finds: tuple[str, ...] | None
 
     @property
     def name(self) -> str:
@@ -85,24 +84,47 @@ class Surveyed:
         """Of ``source``."""
         return self.source.shape
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is judged as a layer's weight: it is called so, or nothing says what else it is."""
+        return self.role in JUDGED and not self.is_vector and not self.is_scale
+
 
 def survey(sources: Sequence[Source]) -> list[Surveyed]:
-    """One row a tensor, in the file's order."""
+    """One row a tensor, in the file's order.
+
+    A tensor whose role is not known is judged as a layer's weight only if it is a matrix or a kernel with
+    floating-point entries: it has two axes longer than 1, or is called a weight.
+    """
     sized = {s.name: _fans(s) for s in sources}
-    # By the name of a bias, in the file or not: the weight beside it.
-    weight_of = {bias: s.name for s in sources if sized[s.name][0] and (bias := bias_of(s.name))}
+    found = signs({s.name: s.shape for s in sources})
+    # By the name of a bias, in the file or not: the weight beside it. What is no layer's has no bias.
+    layers = ("bias", "norm_scale", *JUDGED)
+    weight_of = {
+        bias: s.name
+        for s in sources
+        if sized[s.name][0] and found[s.name].role in layers and (bias := bias_of(s.name))
+    }
     scales = _scales({s.name: s.shape for s in sources}, weight_of)
     rows = []
     for s in sources:
         n_in, n_out = sized[s.name]
-        weight = weight_of.get(s.name)
+        sign = found[s.name]
+        weight = weight_of.get(s.name) if sign.role in layers else None
         layer_fans: tuple[int, ...] = ()
         if s.shape and RECURRENT.search(s.name):
             layer_fans = hidden_sizes(s.shape[0])
         elif weight is not None and not RECURRENT.search(weight):
             layer_fans = (sized[weight][0],)
-        vector, table = is_vector(s.name, s.shape, s.units_last), bool(EMBEDDING.search(s.name))
-        rows.append(Surveyed(s, n_in, n_out, layer_fans, weight, vector, table, s.name in scales))
+        vector, scale = is_vector(s.name, s.shape, s.units_last), s.name in scales
+        role = sign.role
+        if scale and role in layers:
+            role = "norm_scale"
+        elif role == "unknown" and vector and weight is not None:
+            role = "bias"
+        elif role in JUDGED:
+            role = "weight" if not vector and (role == "weight" or bias_of(s.name)) else "unknown"
+        rows.append(Surveyed(s, n_in, n_out, layer_fans, weight, vector, scale, role, sign.finds))
     return rows
 
 

@@ -129,8 +129,8 @@ def test_json(tmp_path):
     report = audit(saved(tmp_path, **{"2_weight": SICK["non_finite"]}))
     told = json.loads(report.to_json())
     assert told["schema"] == 1
-    assert set(told) == {"schema", "tensors", "findings"}
-    keys = {"name", "shape", "fan_in", "fan_out", "std", "gain", "match", "p_value", "verdict"}
+    assert set(told) == {"schema", "tensors", "findings", "coverage"}
+    keys = {"name", "shape", "fan_in", "fan_out", "std", "gain", "match", "p_value", "verdict", "role"}
     assert all(set(t) == keys for t in told["tensors"])
     assert told["tensors"][0]["verdict"] == "fresh"
     assert told["tensors"][4]["match"] is None
@@ -146,7 +146,7 @@ def test_a_number_that_json_has_no_word_for_is_null(tmp_path):
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_word_exists(lang, tmp_path):
-    for reason in (*REASONS, "empty", "sparse", "quantized"):
+    for reason in (*REASONS, "optimizer", "empty", "sparse", "quantized"):
         assert "{" not in said(Identification("not_fresh", reason=reason), lang)
     fields = dict.fromkeys(["count", "first", "second", "factor", "gain", "median", "match"], "1")
     fields |= {"activation": "relu", "wanted": "1.41", "scheme": "he_normal()", "better": "he_normal()"}

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .protocol import READERS, Bytes, Source, Unreadable, format_names, one_line
+from .protocol import OTHERS, READERS, Bytes, Source, Unreadable, format_names, one_line
 
 __all__ = ["Source", "Unreadable", "format_names", "opened"]
 
@@ -30,16 +30,19 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 @contextmanager
-def opened(path: str | os.PathLike) -> Iterator[list[Source]]:
+def opened(path: str | os.PathLike, *, others: bool = False) -> Iterator[list[Source]]:
     """A context with the floating-point tensors of a checkpoint, in the file's order, ready to be scanned.
 
-    Integers, booleans, strings and complex numbers are passed over. PyTorch's sparse and quantized tensors
-    are listed, and cannot be read.
+    Strings and objects are passed over. PyTorch's sparse and quantized tensors are listed; they cannot be
+    read.
 
     Parameters
     ----------
     path : str or path-like
         A file of one of ``format_names()``. It stays open as long as the context.
+    others : bool
+        Whether integers, booleans, complex numbers and dtypes that are not known are listed too. They cannot
+        be read: their ``unread`` is one of ``protocol.OTHERS``.
 
     Yields
     ------
@@ -66,11 +69,11 @@ def opened(path: str | os.PathLike) -> Iterator[list[Source]]:
         with one_line(f"{path.name} is not a readable {suffix} file"):
             found = READERS[suffix](path, Bytes(file, 0, size), stack)
             _check(path, found, size)
-        yield found
+        yield found if others else [source for source in found if source.unread not in OTHERS]
 
 
 def _check(path: Path, found: list[Source], size: int) -> None:
-    if not found:
+    if all(source.unread in OTHERS for source in found):
         raise Unreadable(f"{path.name} holds no tensor of floating-point numbers")
     names = set()
     for source in found:

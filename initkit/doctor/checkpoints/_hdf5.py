@@ -38,13 +38,15 @@ def tensors(h5py, path):
                 item = group[name]
                 if isinstance(item, h5py.Group):
                     inner.append(item)
-                elif isinstance(item, h5py.Dataset) and item.shape is not None and item.dtype.kind == "f":
+                elif isinstance(item, h5py.Dataset) and item.shape is not None and item.dtype.kind in "fiub":
                     yield _described(h5py, item), item
             waiting += reversed(inner)
 
 
 def _described(h5py, item) -> dict:
     name = item.name.lstrip("/")[:300]
+    if item.dtype.kind != "f":  # it is named, and never read
+        return {"name": name, "shape": item.shape, "dtype": item.dtype.str, "at": None}
     made = item.id.get_create_plist()
     if made.get_external_count() or item.is_virtual:
         raise ValueError(f"{name} lies in another file, which is not opened")

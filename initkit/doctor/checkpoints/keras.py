@@ -24,7 +24,7 @@ SECONDS = 120  # for one answer of the process
 
 @register(".h5", name=".weights.h5")
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
-    """The floating-point datasets of all groups, by their paths."""
+    """The datasets of numbers in all groups, by their paths."""
     if importlib.util.find_spec("h5py") is None:
         raise missing("h5py")
     found = [json.loads(line) for line in ask_hdf5(path).splitlines()]
@@ -38,7 +38,10 @@ def _dataset(
 
     ``rows``: how many rows of its first axis HDF5 is to be asked for at once.
     """
-    name, shape, numbers = printable(name), tuple(shape), Numbers(np.dtype(dtype))
+    name, shape = printable(name), tuple(shape)
+    if np.dtype(dtype).kind != "f":
+        return Source.of_others(name, shape, True)
+    numbers = Numbers(np.dtype(dtype))
     if at is not None:
         return tensor(name, shape, numbers, data, at, units_last=True)
 

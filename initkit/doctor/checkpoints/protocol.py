@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ from ..scan import Scan, matrix_shape, scan
 
 TENSORS = 2**17  # in a file
 HEADER = 2**24  # bytes of names and shapes in a file
+OTHERS = ("integer", "dtype")  # why tensors are not read that are not of floating-point numbers
 CUT = "cut short: it ends before its tensors do"
 
 
@@ -106,7 +107,8 @@ class Source:
     nbytes : int
         How many bytes the entries take, as the file declares.
     unread : str or None
-        Why the entries cannot be read: "sparse" or "quantized"; None where they can.
+        Why the entries cannot be read: "sparse" or "quantized"; "integer" (booleans too) or "dtype" (any
+        other) where they are no floating-point numbers; None where they can.
     """
 
     name: str
@@ -116,6 +118,11 @@ class Source:
     _blocks: Blocks | None = field(repr=False)  # the entries, for a matrix of this shape; None: not read
     _epsilon: float = 0.0  # to which relative precision the entries were rounded
     unread: str | None = None
+
+    @classmethod
+    def of_others(cls, name: str, shape: Sequence[int], integer: bool) -> Source:
+        """A tensor that is not of floating-point numbers that can be read."""
+        return cls(name, tuple(shape), False, 0, None, unread=OTHERS[not integer])
 
     def scan(self) -> Scan | None:
         """Read the entries once, in blocks; None where there is no entry, or none can be read.

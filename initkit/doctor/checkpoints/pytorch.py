@@ -37,7 +37,7 @@ ALLOWED_GLOBALS = {
 
 @register(".pt", ".pth")
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
-    """The floating-point tensors in nested dicts and lists, called by their keys with dots between."""
+    """The tensors in nested dicts and lists, called by their keys with dots between."""
     torch = needed("torch")
     zipped = data.read(0, min(4, data.size)) == b"PK\3\4"
     if zipped:
@@ -83,6 +83,8 @@ def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
             made.append(_in_member(name, t, numbers, members))
         elif numbers:
             made.append(_in_memory(name, t.detach(), numbers))
+        else:
+            made.append(Source.of_others(name, t.shape, not (t.is_floating_point() or t.is_complex())))
     return made
 
 

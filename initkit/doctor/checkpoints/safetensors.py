@@ -12,7 +12,7 @@ from .raw import NUMBERS, tensor
 
 @register(".safetensors")
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
-    """The tensors of dtypes that ``raw.NUMBERS`` names; the safetensors package checks the header."""
+    """The tensors, read if ``raw.NUMBERS`` names their dtype; the safetensors package checks the header."""
     safetensors = needed("safetensors")
     length = int.from_bytes(data.read(0, 8), "little")
     if length > min(HEADER, data.size - 8):
@@ -21,13 +21,14 @@ def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
         pass  # it raises where shapes do not agree with places, or these with the file's length
     header = json.loads(data.read(8, length), object_pairs_hook=_no_two)
     header.pop("__metadata__", None)
-    return [
-        tensor(
-            printable(name), tuple(t["shape"]), NUMBERS[t["dtype"]], data, 8 + length + t["data_offsets"][0]
-        )
-        for name, t in header.items()
-        if t["dtype"] in NUMBERS
-    ]
+    found = []
+    for name, t in header.items():
+        name, shape, dtype = printable(name), tuple(t["shape"]), t["dtype"]
+        if dtype in NUMBERS:
+            found.append(tensor(name, shape, NUMBERS[dtype], data, 8 + length + t["data_offsets"][0]))
+        else:
+            found.append(Source.of_others(name, shape, dtype[0] in "IU" or dtype == "BOOL"))
+    return found
 
 
 def _no_two(pairs: list) -> dict:

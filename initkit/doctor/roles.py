@@ -1,0 +1,315 @@
+"""What each tensor of a checkpoint is for: told by its path, its shape and what stands beside it.
+
+Only a layer's weights have a gain that can be held against others. A checkpoint holds much else: moments of
+the optimizer, averaged copies, masks, tables, statistics, scales of quantized weights. ``SIGNS`` is the one
+table of what tells them apart; of a tensor the first sign that fits counts.
+
+A path is a name cut at its dots and slashes. Its last part is the leaf; the last part before it that is no
+number is its owner, the module that it belongs to: ``blocks.0.norm1.weight`` is the ``weight`` of a
+``norm1``, and ``time_embed.linear.weight`` that of a ``linear``, and no table.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+ROLES = (
+    "weight", "unknown", "bias", "norm_scale", "embedding", "buffer", "optimizer", "ema", "adapter",
+    "quantization", "other",
+)  # fmt: skip
+# Roles whose tensors are judged as a layer's weight, if they have the shape of one.
+JUDGED = ("weight", "unknown")
+
+# Scales of a normalization layer, which all start at 1. Those of LayerNorm((4, 8)) have several axes.
+NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
+# A tensor with one long axis is a layer's weight only if it is called so; else it is a bias or a scale.
+CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
+_EMA = r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$"
+# Parts that only wrap a model: a copy's path has others than the original's.
+_WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
+
+
+_DROPPED = 8  # first parts of an original's path that its copy's may lack
+
+
+@functools.lru_cache(2**14)  # the same few parts come in every block of a model
+def _in(pattern: str, part: str) -> bool:
+    return re.search(pattern, part) is not None
+
+
+class Path(NamedTuple):
+    """A tensor's name, cut up, and its shape.
+
+    Attributes
+    ----------
+    parts : tuple of str
+    leaf : str
+        What it is called in its module.
+    owner : str
+        The module that it belongs to; "" where there is none.
+    shape : tuple of int
+    """
+
+    parts: tuple[str, ...]
+    leaf: str
+    owner: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, shape: Iterable[int]) -> Path:
+        """Of a name as files have it: "a.b.weight", "a/b/kernel:0", "layers/dense/vars/0"."""
+        parts = tuple(re.split(r"[./]", re.sub(r":\d+$", "", name)))
+        # Keras puts its variables into a group "vars".
+        named = (part for part in reversed(parts[:-1]) if not part.isdigit() and part != "vars")
+        return cls(parts, parts[-1], next(named, ""), tuple(shape))
+
+
+class File:
+    """What stands beside a tensor: leaves of the same module, and all paths, by their ends."""
+
+    def __init__(self, paths: list[Path]):
+        self.leaves, self.ends, self.shapes = defaultdict(set), set(), set()
+        for path in paths:
+            self.leaves[path.parts[:-1]].add(path.leaf)
+        if any(map(_copied, paths)):
+            for path in paths:
+                if not _copied(path):
+                    self.shapes.add(path.shape)
+                    dropped = range(min(_DROPPED + 1, len(path.parts)))
+                    self.ends |= {(_squeezed(path.parts[k:]), path.shape) for k in dropped}
+
+    def beside(self, path: Path) -> set[str]:
+        """The leaves of its module, its own among them."""
+        return self.leaves[path.parts[:-1]]
+
+
+Neighbours = Callable[[Path, File], bool]
+
+
+def _beside(pattern: str) -> Neighbours:
+    """Whether a leaf of the same module fits."""
+    return lambda path, file: any(re.fullmatch(pattern, leaf) for leaf in file.beside(path))
+
+
+def _has_a_scale(path: Path, file: File) -> bool:
+    """Whether what it was divided by stands beside it, or below its own name."""
+    beside, below = file.beside(path), file.leaves.get(path.parts, set())
+    ends = ("_scale_inv", "_scale", "_scales")
+    return any(path.leaf + end in beside for end in ends) or "SCB" in beside or "absmax" in below
+
+
+def _copied(path: Path) -> int:
+    """Where the part lies behind which the path is an averaged copy's: 1 for the first; 0 for none."""
+    places = (k for k in range(len(path.parts) - 1, 0, -1) if _in(_EMA, path.parts[k - 1]))
+    return next(places, 0)
+
+
+def _squeezed(parts: Iterable[str]) -> str:
+    """Letters and digits alone: latent diffusion's LitEma leaves the dots out of its names."""
+    return re.sub(r"[\W_]", "", "".join(parts))
+
+
+def _original(path: Path, file: File) -> bool:
+    """Whether the tensor that it is a copy of is in the file: copies without it are a model themselves."""
+    rest = list(path.parts[_copied(path) :])
+    while len(rest) > 1 and rest[0] in _WRAPPERS:
+        del rest[0]
+    if len(rest) == 1 and rest[0].isdigit():  # a list without names, as in torch_ema
+        return path.shape in file.shapes
+    return (_squeezed(rest), path.shape) in file.ends
+
+
+class Sign(NamedTuple):
+    """One row of the table: what a tensor with this path, shape and neighbours is for.
+
+    Attributes
+    ----------
+    role : str
+        One of ``ROLES``.
+    where : {"root", "path", "owner", "leaf"}
+        What ``pattern`` is searched in: the first part; each before the leaf; the owner; the leaf.
+    pattern : str
+        A regular expression.
+    shape, neighbours : callable, optional
+        Whether a path's shape, and what stands beside it, fit.
+    finds : tuple of str, optional
+        The findings on the tensor by itself that are made; None for all.
+    """
+
+    role: str
+    where: str
+    pattern: str
+    shape: Callable[[Path], bool] | None = None
+    neighbours: Neighbours | None = None
+    finds: tuple[str, ...] | None = ("non_finite",)
+
+    def fits(self, path: Path, file: File) -> bool:
+        """Whether the path has the sign."""
+        if self.where == "leaf":
+            found = _in(self.pattern, path.leaf)
+        elif self.where == "owner":
+            found = _in(self.pattern, path.owner)
+        else:
+            parts = path.parts[:-1][: 1 if self.where == "root" else None]
+            found = any(_in(self.pattern, part) for part in parts)
+        return (
+            found
+            and (self.shape is None or self.shape(path))
+            and (self.neighbours is None or self.neighbours(path, file))
+        )
+
+
+def _is_mask(path: Path) -> bool:
+    """(1, 1, T, T)"""
+    return len(path.shape) == 4 and path.shape[:2] == (1, 1) and path.shape[2] == path.shape[3] > 1
+
+
+def _is_depthwise(path: Path) -> bool:
+    """(C, 1, *kernel): one filter a channel."""
+    return len(path.shape) > 2 and path.shape[1] == 1
+
+
+def _is_fourier(path: Path) -> bool:
+    """(n/2 + 1, 1, n), or (n + 2, 1, n): sines, cosines or both of all frequencies, of a window of n."""
+    return _is_depthwise(path) and path.shape[0] in (path.shape[2] // 2 + 1, path.shape[2] + 2)
+
+
+def _is_table(path: Path) -> bool:
+    """No kernel: a patch embedding is a convolution."""
+    return len(path.shape) < 4
+
+
+def _is_vocabulary(path: Path) -> bool:
+    """shared.weight, more words than dimensions: T5's and BART's table."""
+    return path.parts[-2:] == ("shared", "weight") and len(path.shape) == 2 and path.shape[0] > path.shape[1]
+
+
+def _is_vector(path: Path) -> bool:
+    """At most one axis is longer than 1."""
+    return math.prod(path.shape) == max(path.shape, default=1)
+
+
+def _has_one_axis(path: Path) -> bool:
+    return len(path.shape) == 1
+
+
+OR_ZERO = ("non_finite", "all_zero")
+# Not an ensemble's members, nor what projects embeddings to another width (ALBERT, ELECTRA).
+_TABLE = r"(?i)^(?!.*(project|mapping)).*emb(?!l[ey]|ers?\b)|codebook|^(wte|wpe)$"
+_TOKENS = r"(cls|class|mask|dist|reg|register|query|iou)_?tokens?$"
+_POSITIONS = r"(?i)(?<!com)position|(^|_)pos_?emb|^wpe$|" + _TOKENS
+
+# The first that fits counts. The comment says whose names they are, or why the shape tells.
+SIGNS = (
+    # What a run saves beside the model: torch.save({"model": …, "optimizer": …}); Lightning's
+    # optimizer_states; Keras' optimizer/vars; optax' opt_state.
+    Sign("optimizer", "path", r"[oO]ptim(izers?)?(?![a-z])|^opt_states?$"),
+    # torch.optim: keys of the state of Adam, SGD, RMSprop, Adadelta, whatever they lie in; Adafactor.
+    Sign(
+        "optimizer", "leaf",
+        r"^((max_)?exp_avg(_sq|_slow)?(_row|_col)?|momentum_buffer|square_avg|acc_delta)$",
+    ),
+    # Lightning: what its Trainer saves beside state_dict; torch.amp.GradScaler.
+    Sign(
+        "optimizer", "root",
+        r"^(callbacks|loops|lr_schedulers?|scheduler|(grad_|loss_)?scaler|native_amp_scaling_state)$",
+    ),
+    # timm: state_dict_ema; LitEma: model_ema; ema_pytorch: ema_model; torch_ema: shadow_params; SWA:
+    # Izmailov et al. 2018.
+    Sign("ema", "path", _EMA, neighbours=_original),
+    # PEFT, loralib, LyCORIS: one factor starts at 0 (Hu et al. 2021, §4.1); the other's fan is no layer's.
+    Sign("adapter", "path", r"^(lora_\w+|ia3_l|adapters|adapter_(up|down))$"),
+    Sign("adapter", "leaf", r"^(lora_\w+|(hada|lokr|oft|vera)_\w+|ia3_l\w*|dora_scale)$"),
+    # Quantized weights are numbers only together with their scales. DeepSeek-V3: weight_scale_inv;
+    # compressed-tensors: weight_scale.
+    Sign(
+        "quantization", "leaf",
+        r"(^|_)(weight|input|output|activation|k|v|kv)_(scale(_inv|_\d+)?|zero_point)$",
+    ),
+    # GPTQ, AWQ, MXFP4: a scale a group of integers.
+    Sign(
+        "quantization", "leaf", r"^(\w+_)?(qweight|qzeros|scales|zeros|g_idx|blocks)$",
+        neighbours=_beside(r"(\w+_)?(qweight|blocks)"),
+    ),
+    # bitsandbytes.
+    Sign("quantization", "leaf", r"^(absmax|quant_map|nested_\w+|bitsandbytes__\w+|SCB|weight_format)$"),
+    # torch.ao.quantization: observers.
+    Sign(
+        "quantization", "leaf", r"^(scale|zero_point|min_val|max_val|eps)$",
+        neighbours=_beside("zero_point|min_val"),
+    ),
+    Sign("quantization", "leaf", r"^(w\d*|weights?|kernel|\w+_proj)$", neighbours=_has_a_scale),
+    # Buffers, which no optimizer touches. Statistics: BatchNorm in PyTorch, Keras and Flax; swa_utils.
+    Sign(
+        "buffer", "leaf",
+        r"^(running_(mean|var|std)|moving_(mean|variance)|num_batches_tracked|n_averaged)$",
+    ),
+    Sign("buffer", "path", r"^batch_stats$"),
+    # Masks: GPT-2's tril of ones; others of 0 and -inf.
+    Sign("buffer", "leaf", r"^bias$", shape=_is_mask, finds=()),
+    Sign("buffer", "leaf", r"(^|_)(mask|tril|triu)$|^masked_bias$", finds=()),
+    # Places and angles: rotary positions (Su et al. 2021), BERT, Swin, LeViT.
+    Sign("buffer", "leaf", r"^(\w*inv_freq|freqs|freqs?_(cis|cos|sin)|(cos|sin)(_cached?)?)$"),
+    Sign("buffer", "leaf", r"position_ids$|relative_(position_index|coords_table)$|(^|_)idxs?$"),
+    # Fixed filters: antialiased-cnns (Zhang 2019), StyleGAN2, BigVGAN; windows, mel banks and Fourier bases
+    # of torchaudio and torchlibrosa.
+    Sign(
+        "buffer", "leaf",
+        r"^(filt|resample_filter|window|fb|mel_(basis|fb)|melW|dct_mat|(forward|inverse)_basis\w*)$",
+    ),
+    Sign("buffer", "leaf", r"^filters?$", shape=_is_depthwise),
+    Sign("buffer", "owner", r"^(blur(_?pool)?\d*|sobel\w*)$"),
+    Sign("buffer", "owner", r"(?i)stft|spec|fourier|^conv_(real|imag)$", shape=_is_fourier),
+    # State spaces: A = −exp(A_log) starts at −1, …, −N (Gu & Dao 2023, §3.6); S4D; RWKV.
+    Sign(
+        "other", "leaf",
+        r"^(A_logs?|A_(real|imag)|log_A_real|log_dt|inv_dt|dt_bias|Ds|time_(decay|first|faaaa|mix_\w+))$",
+    ),
+    Sign("other", "leaf", r"^[ABCD]$", neighbours=_beside("A_log|log_dt|log_A_real|inv_dt")),
+    # Factors of a branch: LayerScale, 1e-6 to 0.1 (Touvron et al. 2021), timm's ls1.gamma; CLIP.
+    Sign(
+        "other", "leaf",
+        r"^(layer_?scale\w*|ls\d?|lambda_?\d|gamma_\d|logit_(scale|bias)|temperature|alpha)$",
+        shape=_is_vector,
+    ),
+    Sign("other", "owner", r"^(layer_?scale\w*|ls\d?)$", shape=_is_vector),
+    # Tables: rows are looked up or added, not multiplied with, so no fan binds their scale. Positions and
+    # tokens get a gradient where they are 0, and may start there: ViT, Swin, SAM, BERT, GPT-2, T5.
+    Sign("embedding", "leaf", _POSITIONS + r"|^pe$|rel_pos"),
+    Sign("embedding", "owner", _POSITIONS + r"|relative_attention_bias", shape=_is_table),
+    Sign("embedding", "leaf", _TABLE, finds=OR_ZERO),
+    Sign("embedding", "owner", _TABLE, shape=_is_table, finds=OR_ZERO),
+    Sign("embedding", "owner", r"^shared$", shape=_is_vocabulary, finds=OR_ZERO),
+    # What is added, whatever its axes: units, heads, experts, gates.
+    Sign("bias", "leaf", r"(^|_)bias(es)?(_\w+)?$|^b\d*$|^beta$"),
+    Sign("norm_scale", "owner", f"(?i:{NORM.pattern})|^(bn|gn)\\d*$", shape=_is_vector),
+    # One axis: BatchNorm in a Sequential, PReLU; the length in weight normalization.
+    Sign("norm_scale", "leaf", r"^(weight|scale|gamma)$", shape=_has_one_axis),
+    Sign("norm_scale", "leaf", r"^(gamma|weight_g|original0)$|_norm$", shape=_is_vector),
+    Sign("weight", "leaf", f"(?i:{CALLED_WEIGHT.pattern})|^(weight_(v|orig)|original1)$", finds=None),
+    Sign("unknown", "leaf", "", finds=None),
+)  # fmt: skip
+
+
+def signs(shapes: Mapping[str, Iterable[int]]) -> dict[str, Sign]:
+    """The sign of each tensor of a file, by its name: the first of ``SIGNS`` that fits.
+
+    Parameters
+    ----------
+    shapes : dict
+        Of all tensors of the file, those that are not read among them, as they are neighbours too.
+
+    Examples
+    --------
+    >>> file = {"model.fc.weight": (64, 32), "model.fc.bias": (64,), "optimizer.state.0.exp_avg": (64, 32)}
+    >>> [sign.role for sign in signs(file).values()]
+    ['weight', 'bias', 'optimizer']
+    """
+    paths = {name: Path.of(name, shape) for name, shape in shapes.items()}
+    file = File(list(paths.values()))
+    return {name: next(sign for sign in SIGNS if sign.fits(path, file)) for name, path in paths.items()}

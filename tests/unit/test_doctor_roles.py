@@ -1,0 +1,299 @@
+"""What a tensor is for, by names, shapes and neighbours; and that nothing but layers' weights is judged."""
+
+import json
+
+import numpy as np
+import pytest
+
+import initkit as ik
+from initkit.doctor import audit
+from initkit.doctor.roles import ROLES, signs
+from initkit.words import LANGUAGES
+
+MODEL = [(120, 64), (100, 120), (90, 100), (80, 90), (10, 80)]
+
+
+def model(prefix=""):
+    """Five He layers and their biases, under a prefix."""
+    rng = np.random.default_rng(0)
+    layers = {}
+    for k, shape in enumerate(MODEL):
+        layers[f"{prefix}{k}.weight"] = ik.he_normal(shape, rng=rng)
+        layers[f"{prefix}{k}.bias"] = ik.zeros(shape[0])
+    return layers
+
+
+def audited(folder, tensors, **options):
+    np.savez(folder / "net.npz", **tensors)
+    return audit(folder / "net.npz", **options)
+
+
+def roles(tensors) -> dict:
+    return {name: sign.role for name, sign in signs(tensors).items()}
+
+
+# What stands alone: (name, shape, role).
+ALONE = [
+    ("fc.weight", (64, 32), "weight"),
+    ("_orig_mod.module.fc.weight", (64, 32), "weight"),
+    ("encoder.layers.0.self_attn.in_proj_weight", (96, 32), "weight"),
+    ("rnn.weight_hh_l0_reverse", (128, 32), "weight"),
+    ("conv.weight_v", (64, 32, 3), "weight"),
+    ("conv.parametrizations.weight.original1", (64, 32, 3), "weight"),
+    ("Dense_0/kernel", (32, 64), "weight"),
+    ("dense/dense/kernel:0", (32, 64), "weight"),
+    ("experts.gate_up_proj", (8, 32, 64), "unknown"),
+    ("optimal_transport.weight", (64, 32), "weight"),
+    ("ensemble_members.0.weight", (64, 32), "weight"),
+    ("decomposition.weight", (64, 32), "weight"),
+    ("patch_embed.proj.weight", (64, 3, 16, 16), "weight"),
+    ("patch_embed.weight", (64, 3, 16, 16), "weight"),
+    ("time_embedding.linear_1.weight", (64, 32), "weight"),
+    ("norm1.linear.weight", (64, 32), "weight"),
+    ("ms_stft_discriminator.convs.0.weight", (32, 2, 3, 9), "weight"),
+    ("adapter.body.0.weight", (64, 32, 3, 3), "weight"),
+    ("fc.bias", (64,), "bias"),
+    ("attn.in_proj_bias", (96,), "bias"),
+    ("rnn.bias_ih_l0", (128,), "bias"),
+    ("query/bias", (4, 16), "bias"),
+    ("experts.b1", (8, 64), "bias"),
+    ("attn.attention_biases", (4, 49), "bias"),
+    ("norm.weight", (64,), "norm_scale"),
+    ("h.0.ln_1.weight", (64,), "norm_scale"),
+    ("1.weight", (64,), "norm_scale"),
+    ("bn1.weight", (64,), "norm_scale"),
+    ("conv.weight_g", (64, 1, 1), "norm_scale"),
+    ("wte.weight", (500, 64), "embedding"),
+    ("word_embeddings.weight", (500, 64), "embedding"),
+    ("shared.weight", (500, 64), "embedding"),
+    ("shared.0.weight", (500, 64), "weight"),
+    ("embeddings_project.weight", (64, 32), "weight"),
+    ("mask_decoder.mask_tokens.weight", (4, 64), "embedding"),
+    ("cls_token", (1, 1, 64), "embedding"),
+    ("register_tokens", (1, 4, 64), "embedding"),
+    ("pos_embed", (1, 197, 64), "embedding"),
+    ("attn.relative_position_bias_table", (169, 3), "embedding"),
+    ("SelfAttention.relative_attention_bias.weight", (32, 8), "embedding"),
+    ("attn.rel_pos_h", (27, 64), "embedding"),
+    ("h.0.attn.bias", (1, 1, 64, 64), "buffer"),
+    ("h.0.attn.masked_bias", (), "buffer"),
+    ("causal_mask", (64, 64), "buffer"),
+    ("rotary_emb.inv_freq", (32,), "buffer"),
+    ("rotary_emb.cos_cached", (1, 1, 64, 32), "buffer"),
+    ("embeddings.position_ids", (1, 512), "buffer"),
+    ("attn.relative_position_index", (49, 49), "buffer"),
+    ("bn1.running_mean", (64,), "buffer"),
+    ("bn1.num_batches_tracked", (), "buffer"),
+    ("batch_stats/BatchNorm_0/mean", (64,), "buffer"),
+    ("layer1.0.blurpool.filt", (64, 1, 3, 3), "buffer"),
+    ("up.blur.kernel", (4, 4), "buffer"),
+    ("resblock.upsample.filter", (1, 1, 12), "buffer"),
+    ("spectrogram_extractor.stft.conv_real.weight", (129, 1, 256), "buffer"),
+    ("stft_conv.weight", (258, 1, 256), "buffer"),
+    ("spec_conv.weight", (64, 1, 256), "weight"),
+    ("optimizer.state.0.exp_avg", (64, 32), "optimizer"),
+    ("optimizer_states.0.state.0.momentum_buffer", (64, 32), "optimizer"),
+    ("g_solver.state.0.exp_avg_sq", (64, 32), "optimizer"),
+    ("optimizer/vars/3", (64, 32), "optimizer"),
+    ("optimG.state.1.foo", (64, 32), "optimizer"),
+    ("opt_state/0/mu/Dense_0/kernel", (64, 32), "optimizer"),
+    ("callbacks.SomeMetric.confusion", (10, 10), "optimizer"),
+    ("loops.fit_loop.state", (3, 3), "optimizer"),
+    ("net.callbacks.weight", (10, 10), "weight"),
+    ("layers.0.q_proj.lora_A.weight", (8, 64), "adapter"),
+    ("layers.0.q_proj.lora_B.default.weight", (64, 8), "adapter"),
+    ("lora_unet_down_0.lora_up.weight", (64, 8), "adapter"),
+    ("block.lokr_w1", (8, 8), "adapter"),
+    ("mixer.A_log", (64, 16), "other"),
+    ("mixer.dt_bias", (64,), "other"),
+    ("mixer.D", (8, 8), "unknown"),
+    ("blocks.0.ls1.gamma", (64,), "other"),
+    ("layer_scale", (64, 1, 1), "other"),
+    ("logit_scale", (), "other"),
+    ("ema.0.weight", (64, 32), "weight"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "shape", "role"), ALONE)
+def test_a_name_and_a_shape_tell(name, shape, role):
+    assert roles({name: shape}) == {name: role}
+
+
+# What its neighbours tell: the roles in order.
+TOGETHER = [
+    ({"mixer.A_log": (64, 16), "mixer.D": (8, 8)}, ["other"] * 2),
+    ({"q.weight": (64, 32), "q.weight_scale_inv": (1, 1)}, ["quantization"] * 2),
+    ({"q.weight": (64, 32), "q.scales": (64, 4)}, ["weight", "unknown"]),
+    ({"q.qweight": (8, 32), "q.qzeros": (4, 4), "q.scales": (4, 32), "q.g_idx": (64,)}, ["quantization"] * 4),
+    ({"q.weight": (1024, 1), "q.weight.absmax": (32,), "q.weight.quant_map": (16,)}, ["quantization"] * 3),
+    ({"fc.scale": (), "fc.zero_point": ()}, ["quantization"] * 2),
+    ({"model.a.weight": (9, 8), "ema.a.weight": (9, 8)}, ["weight", "ema"]),
+    ({"model.a.weight": (9, 8), "ema.a.weight": (8, 8)}, ["weight"] * 2),  # another tensor
+    ({"model.a.weight": (9, 8), "ema.b.weight": (9, 8)}, ["weight"] * 2),
+    ({"state_dict.a.weight": (9, 8), "state_dict_ema.module.a.weight": (9, 8)}, ["weight", "ema"]),
+    ({"model.model.a.weight": (9, 8), "ema_model.model.a.weight": (9, 8)}, ["weight", "ema"]),
+    ({"model.net_in.0.weight": (9, 8), "model_ema.net_in0weight": (9, 8)}, ["weight", "ema"]),
+    ({"model.a.weight": (9, 8), "ema.shadow_params.0": (9, 8)}, ["weight", "ema"]),
+    ({"model.5.ema.conv.weight": (9, 8), "model.6.conv.bias": (9,)}, ["weight", "bias"]),  # a layer's name
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shapes", "expected"), TOGETHER)
+def test_neighbours_tell(shapes, expected):
+    for order in (shapes, dict(reversed(shapes.items()))):
+        assert roles(order) == dict(zip(shapes, expected, strict=True))
+
+
+def test_every_role_is_told_by_some_sign():
+    seen = {role for *_, role in ALONE} | {role for _, expected in TOGETHER for role in expected}
+    assert seen == set(ROLES)
+
+
+def noise(shape, std):
+    return np.random.default_rng(1).normal(0, std, shape)
+
+
+BESIDE = {
+    "optimizer": {
+        f"optimizer.state.{k}.{key}": noise(shape, std) ** power
+        for k, shape in enumerate(MODEL)
+        for key, std, power in (("exp_avg", 1e-4, 1), ("exp_avg_sq", 1e-4, 2))
+    },
+    "ema": {f"ema_model.{name}": w for name, w in model().items()},
+    "buffer": {f"attn.{k}.bias": np.tril(np.ones((1, 1, 40, 40))) for k in range(12)},
+    "infinite": {"mask": np.triu(np.full((40, 40), -np.inf), 1)},
+    "adapter": {"q.lora_A.weight": noise((8, 64), 0.1), "q.lora_B.weight": np.zeros((64, 8))},
+    "quantization": {"q.weight": noise((64, 64), 90), "q.weight_scale_inv": noise((8, 8), 1e-5)},
+    "other": {"mixer.A_log": np.log(np.tile(np.arange(1.0, 17), (64, 1)))},
+    "embedding": {"pos_embed": np.zeros((1, 9, 64)), "rel_pos_w": np.zeros((27, 64))},
+    "bias": {"experts.b1": np.zeros((8, 64)), "query/bias": noise((4, 16), 1e-6)},
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_what_is_no_layers_weight_is_not_judged_and_judges_none(kind, tmp_path):
+    for beside in ([model("model."), BESIDE[kind]], [BESIDE[kind], model("model.")]):
+        report = audited(tmp_path, beside[0] | beside[1])
+        assert report.findings == ()
+        assert report.coverage.judged == tuple(f"model.{k}.weight" for k in range(5))
+        out = [name for names in report.coverage.left_out.values() for name in names]
+        assert sorted(out) == sorted([*BESIDE[kind], *(f"model.{k}.bias" for k in range(5))])
+
+
+def test_the_same_tensors_under_a_layers_name_are_found(tmp_path):
+    """So that the silence above is the roles' and no other's."""
+    for kind in ("optimizer", "buffer", "adapter", "other"):
+        tensors = {f"layer{k}.weight": w for k, w in enumerate(BESIDE[kind].values())}
+        assert audited(tmp_path, model("model.") | tensors).findings, kind
+
+
+@pytest.mark.parametrize("name", ["optimizer.state.0.exp_avg", "bn.running_var", "q.lora_A.weight", "b1"])
+def test_what_is_not_finite_is_found_wherever_it_stands(name, tmp_path):
+    found = audited(tmp_path, model() | {name: np.full((9, 8), np.nan)}).findings
+    assert [(f.kind, f.tensor) for f in found] == [("non_finite", name)]
+
+
+def test_a_sick_layer_is_found_among_moments_and_copies(tmp_path):
+    layers = model("model.")
+    layers["model.2.weight"] = ik.he_normal((90, 100), gain=40.0, rng=1)
+    found = audited(tmp_path, BESIDE["optimizer"] | layers | BESIDE["ema"]).findings
+    assert [(f.kind, f.tensor) for f in found] == [("scale_outlier", "model.2.weight")]
+
+
+def test_copies_alone_are_a_model(tmp_path):
+    layers = model("model_ema.")
+    layers["model_ema.2.weight"] = np.zeros((90, 100))
+    report = audited(tmp_path, layers)
+    assert [(f.kind, f.tensor) for f in report.findings] == [("all_zero", "model_ema.2.weight")]
+    assert len(report.coverage.judged) == 5
+
+
+def test_word_embeddings_of_zeros_are_found_and_positions_are_not(tmp_path):
+    found = audited(tmp_path, {"wte.weight": np.zeros((50, 8)), "wpe.weight": np.zeros((50, 8))}).findings
+    assert [(f.kind, f.tensor) for f in found] == [("all_zero", "wte.weight")]
+
+
+def test_nobody_draws_an_optimizers_state(tmp_path):
+    report = audited(tmp_path, model() | {"optimizer.state.0.exp_avg": ik.he_normal((90, 100), rng=0)})
+    moment = report.tensors[-1]
+    assert (moment.found.verdict, moment.found.reason, moment.role) == ("not_fresh", "optimizer", "optimizer")
+    rows = str(report).partition("\n\n")[0]
+    assert "exp_avg" not in rows
+    assert "0.weight" in rows
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_report_says_what_was_left_out_by_count_and_name(lang, tmp_path):
+    tensors = model() | BESIDE["optimizer"] | {"q.qweight": np.ones((8, 8), np.int32), "ok": np.ones(3) > 0}
+    report = audited(tmp_path, tensors | {"empty.weight": np.zeros((0, 4))}, lang=lang)
+    assert report.coverage.left_out["optimizer"] == tuple(BESIDE["optimizer"])
+    assert report.coverage.unread == {"integer": ("q.qweight", "ok"), "empty": ("empty.weight",)}
+    lines = str(report).splitlines()[-5:]
+    assert "5" in lines[0]
+    assert str(len(tensors) + 1) in lines[0]
+    groups = [("10", "exp_avg, "), ("5", "0.bias"), ("2", "q.qweight"), ("1", "empty")]
+    for line, (count, name) in zip(lines[1:], groups, strict=True):
+        assert f" {count} " in line
+        assert name in line
+    assert "…" in lines[1]
+    assert "…" not in lines[3]
+    assert lines[1].strip() in report._repr_html_()
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_role_has_its_words(lang, tmp_path):
+    tensors = {name: np.ones(shape) for name, shape, _ in ALONE if np.prod(shape) < 1e5}
+    tensors |= {name: np.ones(shape) for shapes, _ in TOGETHER for name, shape in shapes.items()}
+    report = audited(tmp_path, tensors | {"centre": np.ones(3)}, lang=lang)
+    assert set(report.coverage.left_out) == set(ROLES) - {"weight"}
+    assert len(str(report)) > 1000
+    judged = set(report.coverage.judged)
+    assert all(t.role in ("weight", "unknown") for t in report.tensors if t.name in judged)
+
+
+def test_where_all_was_judged_there_is_nothing_to_say(tmp_path):
+    report = audited(tmp_path, {name: w for name, w in model().items() if "weight" in name})
+    assert str(report).endswith("Nothing wrong was found.")
+
+
+def test_json_says_roles_and_coverage(tmp_path):
+    told = json.loads(audited(tmp_path, model() | {"ids": np.arange(3)}).to_json())
+    assert told["schema"] == 1
+    assert [t["role"] for t in told["tensors"]] == ["weight", "bias"] * 5
+    assert told["coverage"] == {
+        "judged": [f"{k}.weight" for k in range(5)],
+        "left_out": {"bias": [f"{k}.bias" for k in range(5)]},
+        "unread": {"integer": ["ids"]},
+    }
+
+
+def test_integers_are_named_in_every_format(tmp_path):
+    kernel, ids = ik.he_normal((9, 8), rng=0), np.arange(4).reshape(2, 2)
+    np.savez(tmp_path / "w.npz", kernel=kernel, ids=ids)
+    written = ["w.npz"]
+    try:
+        from safetensors.numpy import save_file
+
+        save_file({"kernel": kernel, "ids": ids}, tmp_path / "w.safetensors")
+        written.append("w.safetensors")
+    except ImportError:
+        pass
+    try:
+        import h5py
+
+        with h5py.File(tmp_path / "w.weights.h5", "w") as f:
+            f["ids"], f["kernel"] = ids, kernel  # the first of the file is no tensor that is read
+        written.append("w.weights.h5")
+    except ImportError:
+        pass
+    try:
+        import torch
+
+        torch.save({"kernel": torch.tensor(kernel), "ids": torch.tensor(ids)}, tmp_path / "w.pt")
+        written.append("w.pt")
+    except ImportError:
+        pass
+    for name in written:
+        report = audit(tmp_path / name)
+        assert report.coverage.unread == {"integer": ("ids",)}, name
+        assert report.tensors[0].std == pytest.approx(float(kernel.std()), rel=1e-5), name
