@@ -588,6 +588,7 @@ def identify(
     (P(−√3 ≤ Z ≤ √3)ⁿ < 0.001/18). What no law can have drawn is "not_fresh" with however few entries; the
     rest is "too_few". Equal entries need fewer: two in float32, one that is 0 or 1.
 
+    So "fresh_unnamed" may be a draw with a gain of its own, or a normal start that training has made larger.
     Training that moves a tensor little cannot be seen: a change whose singular values stay below
     std·(rows·columns)^¼ is lost in those of the noise [1]_. A normal start hides more than a uniform one,
     whose edges are sharp. ``audit`` sees more, as it has the layer's bias beside the weight.
@@ -604,8 +605,9 @@ def identify(
     he_normal()
     >>> identify(ik.he_normal((512, 512), rng=0)).ambiguous  # fan_in = fan_out
     True
-    >>> print(identify(ik.normal((512, 512), std=0.03, rng=0)))
-    normal(std=0.03), no scheme's scale
+    >>> found = identify(ik.normal((512, 512), std=0.03, rng=0))
+    >>> found.verdict, found.law.scheme, round(found.law.params["std"], 3)
+    ('fresh_unnamed', 'normal', 0.03)
     >>> identify(ik.he_normal((4, 5), rng=0)).verdict
     'too_few'
     """
