@@ -61,7 +61,7 @@ def audit(
     Returns
     -------
     Report
-        In its table, ``gain`` = std·√fan_in is what the weight's gain comes to, whatever it was drawn by.
+        In its table, ``gain`` = √(mean of w²·fan_in) is what the weight's gain comes to, whatever drew it.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def audit(
     Notes
     -----
     Found are entries that are not finite; weights that are all zero; units with equal, collinear or no
-    weights; a gain ten times off the median; fans exchanged.
+    weights; a gain ten times off the median; fans exchanged; lone entries that no law reaches.
 
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
@@ -86,7 +86,8 @@ def audit(
     equal columns, or a column of zeros, get the gradients of their own inputs and part at the first step, and
     masks and pruning make such columns on purpose.
 
-    A bias that passes as fresh is "not_fresh" all the same, for the reason "biases", where it is neither
+    A bias that passes as a draw, or has too few entries to tell, is "not_fresh" all the same, for the reason
+    "biases", where it is neither
     constant, nor PyTorch's default, nor, with all others of the file, drawn from one law with mean 0 and one
     scale, independently of the weights. Then the weight beside it is "not_fresh" as well, for the reason
     "bias". To fresh ones that happens in at most one of 1,000 cases; but a bias that was set entry by entry,
@@ -133,7 +134,10 @@ def _examined(surveyed: Surveyed) -> _Row:
         surveyed = replace(surveyed, role="norm_scale")  # LayerNorm((4, 8)), as it starts
     table = surveyed.role == "embedding"
     finds = ("non_finite",) if surveyed.role == "norm_scale" else surveyed.finds
-    findings = wrong_by_itself(source.name, source.shape, s, source.units_last, table)
+    findings = [
+        *wrong_by_itself(source.name, source.shape, s, source.units_last, table),
+        *lone_entries(source.name, source.shape, s, found),
+    ]
     return _Row(
         surveyed,
         Tensor.of(source.name, source.shape, fans, s, found, surveyed.role),
@@ -151,8 +155,8 @@ def _told_by_bias(rows: list[_Row]) -> list[_Row]:
     }
 
     def passes(row: _Row) -> bool:  # as a draw: where a scheme is recognized exactly, nothing was trained
-        matches = row.tensor.found.matches
-        return bool(matches) and matches[0].scheme not in EXACT
+        found = row.tensor.found
+        return found.verdict != "not_fresh" and not (found.matches and found.matches[0].scheme in EXACT)
 
     if not any(passes(row) and (row.surveyed.weight or row.tensor.name in biases) for row in rows):
         return rows
@@ -213,6 +217,21 @@ def wrong_by_itself(
             yield Finding("dead_rows", name, {"count": dead.size, "first": int(dead[0])})
 
 
+def lone_entries(name: str, shape: Sequence[int], s: Scan, found: Identification) -> Iterator[Finding]:
+    """The finding on entries that no law reaches, in a tensor whose rest is a fresh draw."""
+    if found.outliers:
+        row, column, value = max(found.outliers, key=lambda far: abs(far.value))
+        place = ", ".join(map(str, np.unravel_index(row * s.shape[1] + column, shape)))
+        times = abs(value) / math.sqrt(s.without_far().mean_square)
+        fields = {
+            "count": len(found.outliers),
+            "value": f"{value:.4g}",
+            "place": place,
+            "times": f"{times:.2g}",
+        }
+        yield Finding("lone_outlier", name, fields)
+
+
 def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list[Finding]:
     """What shows only beside the other weights, or beside the activation function and its gain."""
     weights = [row.tensor for row in rows if _is_weight(row)]
@@ -227,7 +246,7 @@ def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list
         if matches and len(weight.shape) == 2 and all(match.fan == "fan_out" for match in matches):
             findings.append(Finding("transposed_fans", weight.name, {"match": str(matches[0])}))
         hidden = 0 < k < len(weights) - 1  # the first sees the input, the last has no activation behind it
-        if wanted and hidden and weight.found.verdict == "fresh":
+        if wanted and hidden and weight.found.verdict in ("fresh", "fresh_unnamed"):
             activation, gain = wanted
             if max(weight.gain / gain, gain / weight.gain) > MISMATCH:
                 fields = {
@@ -240,9 +259,12 @@ def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list
 
 
 def _is_weight(row: _Row) -> bool:
-    """Whether it is a layer's weight, with a gain that can be held against others."""
+    """Whether it is a layer's weight, with a gain that can be held against others.
+
+    Of equal entries the gain says nothing: what they pass on is the sum of the inputs, not one of squares.
+    """
     gain = row.tensor.gain
-    return row.surveyed.is_judged and bool(gain) and math.isfinite(gain)
+    return row.surveyed.is_judged and bool(row.tensor.std) and bool(gain) and math.isfinite(gain)
 
 
 def _coverage(rows: list[_Row], others: list[Surveyed]) -> Coverage:

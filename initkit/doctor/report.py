@@ -22,7 +22,7 @@ SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2
 KINDS = (
     "non_finite", "overflow", "all_zero", "symmetric_rows", "signal_vanishes", "signal_explodes",
     "gradient_vanishes", "gradient_explodes", "dead_units", "dead_rows", "saturated_outputs",
-    "scheme_activation_mismatch", "scale_outlier", "transposed_fans",
+    "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans",
 )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ class Tensor:
     std : float or None
         Of the entries; None where some are not finite, or none was read.
     gain : float or None
-        std·√fan_in; None where either is missing.
+        √(mean square·fan_in), of entries about 0, as the signal meets them; None where either is missing.
     found : Identification
         Which initializer it is a sample of.
     role : str or None
@@ -103,7 +103,7 @@ class Tensor:
     ) -> Tensor:
         """The row of a tensor with these fans and this scan, None where no entry was read."""
         std = None if s is None or s.non_finite else s.std
-        gain = std * math.sqrt(fans[0]) if fans[0] and std is not None else None
+        gain = math.sqrt(s.mean_square * fans[0]) if fans[0] and std is not None else None
         return cls(name, tuple(shape), *fans, std, gain, found, role)
 
     def to_dict(self) -> dict:
@@ -116,10 +116,12 @@ class Tensor:
             "fan_out": self.fan_out,
             "std": self.std,
             "gain": self.gain,
-            "match": str(self.found) if best else None,
+            "match": " or ".join(map(str, self.found.matches)) or None,
             "p_value": best.p_value if best else None,
             "verdict": self.found.verdict,
             **({"role": self.role} if self.role else {}),
+            "law": {"scheme": law.scheme, **law.params} if (law := self.found.law) else None,
+            "outliers": [list(far) for far in self.found.outliers],
         }
 
 
@@ -195,17 +197,19 @@ class Report:
     def to_dict(self) -> dict:
         """``{"schema": 1, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
 
-        An entry of "tensors" has name, shape, fan_in, fan_out, std, gain, match, p_value and verdict. The
-        verdict is "fresh", or "not_fresh" where the tensor or, in ``audit``, its layer's bias speaks against
-        it; match and p_value are then null. In ``audit`` it has role too, one of "weight", "unknown", "bias",
-        "norm_scale", "embedding", "buffer", "optimizer", "ema", "adapter", "quantization" and "other", and
-        "coverage" has lists of names: judged, left_out by role, unread by reason. One of "findings" has kind,
-        tensor and message, and code where one line mends it. "signals" has layers, q, grad_var, predicted_q
-        and predicted_grad_var, with a number or null a layer. In ``to_json`` a number that is not finite is
-        null.
+        An entry of "tensors" has name, shape, fan_in, fan_out, std, gain, match, p_value, verdict, law and
+        outliers. The verdict is "fresh"; "fresh_unnamed", where law is the scheme that draws so with its
+        arguments; "too_few"; or "not_fresh", where the tensor or, in ``audit``, its layer's bias speaks
+        against it. Where it is not "fresh", match and p_value are null. "outliers" lists lone entries as
+        [row, column, value] of the tensor read as a matrix. In ``audit`` it has role too, one of "weight",
+        "unknown", "bias", "norm_scale", "embedding", "buffer", "optimizer", "ema", "adapter", "quantization"
+        and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason. One of
+        "findings" has kind, tensor and message, and code where one line mends it. "signals" has layers, q,
+        grad_var, predicted_q and predicted_grad_var, with a number or null a layer. In ``to_json`` a number
+        that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
-        ``audit``, scale_outlier, transposed_fans; of ``diagnose``, overflow, signal_vanishes,
+        ``audit``, scale_outlier, lone_outlier, transposed_fans; of ``diagnose``, overflow, signal_vanishes,
         signal_explodes, gradient_vanishes, gradient_explodes, dead_units, saturated_outputs.
         """
         said = {
@@ -291,9 +295,16 @@ def said(found: Identification, lang: str) -> str:
     """The identification in a reader's language."""
     if found.verdict == "not_fresh":
         return text(f"doctor.not_fresh.{found.reason}", lang)
-    return text("doctor.or", lang).join(map(str, found.matches[:3])) + (
-        " …" if len(found.matches) > 3 else ""
-    )
+    if found.verdict == "too_few":
+        return text("doctor.too_few", lang)
+    if found.verdict == "fresh_unnamed":
+        named = text("doctor.fresh_unnamed", lang, law=found.law)
+    else:
+        named = text("doctor.or", lang).join(map(str, found.matches[:3]))
+        named += " …" if len(found.matches) > 3 else ""
+    if not found.outliers:
+        return named
+    return named + text("doctor.but_for", lang, count=len(found.outliers))
 
 
 def _width(cell: str) -> int:

@@ -6,6 +6,7 @@ last axis (Keras, JAX), all others by the last. It arrives in blocks, none of wh
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -19,6 +20,8 @@ FULL = 64  # rows (columns, if taller than wide) whose products with each other 
 PRODUCTS = (
     8  # products of each row and column with random vectors, where precision is low and not all are kept
 )
+FAR = 6.0  # an entry is far at so many root mean squares of the rest
+LONE = 4  # and lone if no more are
 MOST = 2**22  # rows or columns, above which nothing is kept for each of them
 
 
@@ -81,6 +84,14 @@ class Neighbours(NamedTuple):
     pairs: int
 
 
+class Far(NamedTuple):
+    """An entry much further from 0 than the rest, and where in the matrix it stands."""
+
+    row: int
+    column: int
+    value: float
+
+
 class Scan:
     """Sums over all entries that were read, and a sample of up to SIDE × SIDE entries that is kept.
 
@@ -105,6 +116,8 @@ class Scan:
         Smallest and largest entry.
     neighbours : list of Neighbours
         Of entries beside each other, ``last`` apart, and one row apart.
+    far : list of Far
+        Lone entries further out than FAR root mean squares of the rest; empty where there are more than LONE.
     has_lines : bool
         Whether ``by_row`` and ``by_column``, the ``Lines``, exist.
     kept : ndarray
@@ -118,6 +131,10 @@ class Scan:
         self.mean = self.centred = self.squares = 0.0
         self.low, self.high = math.inf, -math.inf
         self.neighbours = [Neighbours(0.0, 0)] * 3
+        self.far: list[Far] = []
+        self._many_far = False
+        self._beside_far = [0.0] * 3  # what the far entries add to ``neighbours``
+        self._near_low, self._near_high = math.inf, -math.inf  # ``low`` and ``high`` without them
         self.has_lines = rows > 1 and columns > 1 and max(shape) <= MOST
         if self.has_lines:
             self.by_row, self.by_column = Lines.of_zeros(rows), Lines.of_zeros(columns)
@@ -152,8 +169,10 @@ class Scan:
         with np.errstate(over="ignore", invalid="ignore"):
             self._merge(flat)
             self.zeros += int(w.size - np.count_nonzero(w))
-            self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
-            self.squares += float(flat @ flat)
+            low, high, squares = float(flat.min()), float(flat.max()), float(flat @ flat)
+            self.low, self.high = min(self.low, low), max(self.high, high)
+            self.squares += squares
+            self._look_far(flat, low, high, squares, row, column, w.shape[1])
             for k, distance in enumerate((1, self.last, self.shape[1])):
                 if distance < flat.size and (k == 0 or distance > 1):
                     products, pairs = self.neighbours[k]
@@ -181,6 +200,62 @@ class Scan:
         r = (self.kept_rows >= rows.start) & (self.kept_rows < rows.stop)
         c = (self.kept_columns >= columns.start) & (self.kept_columns < columns.stop)
         self.kept[np.ix_(r, c)] = w[np.ix_(self.kept_rows[r] - row, self.kept_columns[c] - column)]
+
+    def _look_far(
+        self, flat: np.ndarray, low: float, high: float, squares: float, row: int, column: int, width: int
+    ) -> None:
+        """Note the lone far entries of a block, what it has beside them, and the extremes of the others."""
+        furthest, n = max(-low, high), flat.size
+        if (
+            n > 1
+            and squares < 1e290
+            and not self._many_far
+            and furthest**2 * (n - 1) > FAR**2 * max(0.0, squares - furthest**2)
+        ):
+            top = np.argpartition(np.abs(flat), -min(n, LONE + 1))[-min(n, LONE + 1) :]
+            rest = max(0.0, squares - float(np.square(flat[top]).sum())) / max(1, n - len(top))
+            places = top[np.square(flat[top]) > FAR**2 * rest]
+            self._many_far |= len(self.far) + len(places) > LONE
+            without = flat.copy()
+            without[places] = 0
+            low, high = float(without.min()), float(without.max())
+            for k, distance in enumerate((1, self.last, self.shape[1])):
+                if distance < n and (k == 0 or distance > 1):
+                    added = flat[:-distance] @ flat[distance:] - without[:-distance] @ without[distance:]
+                    self._beside_far[k] += float(added)
+            self.far += [
+                Far(row + place // width, column + place % width, float(flat[place]))
+                for place in places.tolist()
+            ]
+            if self._many_far:
+                self.far = []
+        self._near_low, self._near_high = min(self._near_low, low), max(self._near_high, high)
+
+    def without_far(self) -> Scan:
+        """The Scan with 0 in the places of ``far``; only what ``gram`` and ``products`` are made of stays."""
+        rest = copy.copy(self)
+        rest.far, rest.low, rest.high = [], self._near_low, self._near_high
+        rest.kept = self.kept.copy()
+        if self.has_lines:
+            rest.by_row, rest.by_column = (Lines(*map(np.copy, x)) for x in (self.by_row, self.by_column))
+        for row, column, value in self.far:
+            rest.kept[np.ix_(self.kept_rows == row, self.kept_columns == column)] = 0
+            if self.has_lines:
+                for lines, at, products in (
+                    (rest.by_row, row, self.across[:, column]),
+                    (rest.by_column, column, self.down[:, row]),
+                ):
+                    for total, part in zip(lines, (value, value**2, *(value * products), -1), strict=True):
+                        total[at] -= part
+        values = np.array([far.value for far in self.far])
+        rest.zeros, rest.squares = self.zeros + len(values), self.squares - float(values @ values)
+        rest.mean = self.mean - float(values.sum()) / self.n
+        rest.centred = rest.squares - self.n * rest.mean**2
+        rest.neighbours = [
+            Neighbours(products - beside, pairs)
+            for (products, pairs), beside in zip(self.neighbours, self._beside_far, strict=True)
+        ]
+        return rest
 
     def _merge(self, flat: np.ndarray) -> None:
         """Update ``mean`` and ``centred`` by one more block (Chan, Golub & LeVeque 1983).

