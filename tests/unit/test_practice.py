@@ -20,6 +20,11 @@ ONES = np.ones((30, 1))
 QUESTIONS = sorted({k.split(".", 1)[1].rsplit(".", 1)[0] for k in words.table() if k.startswith("quiz.")})
 
 
+def signs(shape, size, rng, out):
+    """Entries of one size, half of them negative: the variance of a draw, and no initializer's law."""
+    out[:] = size * np.sign(ik.normal(shape, rng=rng))
+
+
 def patient_e(layers=(4, 9, 13), draw=ik.he_normal, seed=0, **params):
     """Patient E, with these layers drawn anew."""
     net = course.patient("E", rng=0)
@@ -138,8 +143,9 @@ ANSWERS = {
         (patient_e(layers=(4, 13)), "findings"),
         (patient_e(draw=ik.zeros), "findings"),
         (patient_e(draw=ik.normal, std=1.0), "findings"),  # too large for ReLU
-        (patient_e(draw=ik.normal, std=0.03), "small"),
-        (patient_e(draw=ik.normal, std=1.3), "large"),
+        (patient_e(draw=ik.normal, std=0.03), "findings"),
+        (patient_e(draw=signs, size=0.03), "small"),  # no law that the doctor holds a gain to
+        (patient_e(draw=signs, size=1.3), "large"),
         (patient_e(layers=(3, 4, 9, 13)), "touched"),
         (course.patient("D", rng=0), "touched"),
         (ik.MLP([64, 64, 10], "relu", "he_normal", rng=0), "shape"),
