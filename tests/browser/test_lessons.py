@@ -1,4 +1,4 @@
-"""Lessons in a real JupyterLab and browser: it opens, runs, and answers the reader's hand."""
+"""Lessons in a real JupyterLab and browser: each opens, runs, and answers the reader's hand."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from reading import wait_for
 
 import notebooks as tool
 
-# Every lesson is read in tests/site, where no server is; here every other one, and one of the Chinese edition.
+# Every lesson is read in tests/site, where no server is; here every other one, and one in Chinese.
 LESSONS = [*(("en", name) for name in tool.lessons()[::2]), ("zh", "05_he.ipynb")]
 # Where to keep pictures of the pages, for eyes: INITKIT_SHOTS=folder make test-browser
 SHOTS = os.environ.get("INITKIT_SHOTS")
