@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from reading import Lab, answers, free_port, lab_arguments
 
-from conftest import ROOT
+ROOT = Path(__file__).parents[2]
 
 
 def test_make_lab_opens_the_first_page_behind_a_token(browser, tmp_path):
