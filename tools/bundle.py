@@ -86,7 +86,15 @@ def bundle(platform: str | None, version: str, target: Path) -> Path:
         resolve += ["--python-platform", PLATFORMS[platform][0]] if platform else []
         # The constraints' lines have markers; what comes out is for this platform alone.
         run(*resolve, "--constraint", ROOT / "constraints.txt", "-o", pins, ROOT / "pyproject.toml")
-        fetch = [*UV[:1], "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        fetch = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+        ]
         fetch += ["--only-binary", ":all:", "--python-version", version]
         fetch += [word for tag in PLATFORMS[platform][1] for word in ("--platform", tag)] if platform else []
         run(*fetch, "--dest", wheels, "--requirement", pins)

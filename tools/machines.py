@@ -28,7 +28,10 @@ MACHINES = {
 }
 NBVAL = ("--nbval-lax", "--nbval-cell-timeout=60", "--nbval-kernel-name=python3")
 # Files, texts, packages and what a picture does round nothing: every CPU would do the same.
-NOT_NUMBERS = ("docs", "doctor_files", "glossary", "live", "packaging", "plots", "sweep", "texts", "typing")
+NOT_NUMBERS = (
+    "course_command", "docs", "doctor_files", "glossary", "in_a_browser", "lite", "live", "packaging",
+    "plots", "readable", "sweep", "texts", "typing",
+)  # fmt: skip
 SUITES = {
     "unit tests": ("initkit", "tests/unit", *(f"--ignore=tests/unit/test_{name}.py" for name in NOT_NUMBERS)),
     "papers": ("tests/papers", "tests/unit/test_packaging.py::test_readmes_example_runs"),

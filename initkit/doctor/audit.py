@@ -87,12 +87,12 @@ def audit(
     masks and pruning make such columns on purpose.
 
     A bias that passes as a draw, or has too few entries to tell, is "not_fresh" all the same, for the reason
-    "biases", where it is neither
-    constant, nor PyTorch's default, nor, with all others of the file, drawn from one law with mean 0 and one
-    scale, independently of the weights. Then the weight beside it is "not_fresh" as well, for the reason
-    "bias". To fresh ones that happens in at most one of 1,000 cases; but a bias that was set entry by entry,
-    to the logarithms of frequencies say, passes for a trained one. A bias that looks fresh proves nothing: it
-    may have been frozen, and one that was drawn hides what it learned as a weight does.
+    "biases", where it is neither constant, nor PyTorch's default, nor, with all others of the file, drawn
+    from one law with mean 0 and one scale, independently of the weights. Then the weight beside it is
+    "not_fresh" as well, for the reason "bias". To fresh ones that happens in at most one of 1,000 cases; but
+    a bias that was set entry by entry, to the logarithms of frequencies say, passes for a trained one. A bias
+    that looks fresh proves nothing: it may have been frozen, and one that was drawn hides what it learned as
+    a weight does.
 
     Examples
     --------
@@ -272,9 +272,8 @@ def _coverage(rows: list[_Row], others: list[Surveyed]) -> Coverage:
     judged, left_out, unread = [], defaultdict(list), defaultdict(list)
     for surveyed in [row.surveyed for row in rows] + others:
         why = "empty" if 0 in surveyed.shape else surveyed.source.unread
-        if surveyed.role not in (*JUDGED, "quantization") and why in (None, *OTHERS):
-            left_out[surveyed.role].append(surveyed.name)
-        elif why:
+        # Integers that nobody takes for a weight, position_ids say, are left out for their role.
+        if why and (why not in OTHERS or surveyed.role in (*JUDGED, "quantization")):
             unread[why].append(surveyed.name)
         elif surveyed.is_judged:
             judged.append(surveyed.name)

@@ -32,8 +32,6 @@ CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.
 _EMA = r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$"
 # Parts that only wrap a model: a copy's path has others than the original's.
 _WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
-
-
 _DROPPED = 8  # first parts of an original's path that its copy's may lack
 
 

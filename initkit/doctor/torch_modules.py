@@ -260,7 +260,7 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> 
     scheme = "?"
     if tensor and tensor.gain is not None:
         fresh = tensor.found.matches
-        scheme = str(fresh[0]) if fresh else f"std·√fan_in = {tensor.gain:.2g}"
+        scheme = str(fresh[0]) if fresh else f"√(mean w²·fan_in) = {tensor.gain:.2g}"
     fields = {
         "first": layers.index(at) + 1,
         "factor": f"{math.exp(change / 2 / len(steps)) if way[-1] else 0:#.2g}",

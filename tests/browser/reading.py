@@ -89,6 +89,9 @@ def lab_arguments(port: int, token: str) -> list[str]:
 class Reader:
     """Opens a notebook, runs it, and looks at it."""
 
+    patience, soon = 90, 20  # seconds until a cell has run, and until a picture rests
+    rests = 2  # screenshots in a row, half a second apart, that are the same where a picture rests
+
     def __init__(self, page, lab):
         self.page, self.lab = page, lab
         self.console: list[str] = []
@@ -107,14 +110,14 @@ class Reader:
             "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status ?? ''"
         )
 
-    def wait_idle(self, seconds: float = 90):
-        wait_for(lambda: self.kernel_status() == "idle", seconds, "an idle kernel")
+    def wait_idle(self):
+        wait_for(lambda: self.kernel_status() == "idle", self.patience, "an idle kernel")
 
     def run_all(self):
         self.page.click(".lm-MenuBar-itemLabel:text-is('Run')")
         self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
         for cell in self.code_cells():
-            wait_for(lambda cell=cell: self.has_run(cell), 90, "every cell has run")
+            wait_for(lambda cell=cell: self.has_run(cell), self.patience, "every cell has run")
         self.wait_idle()
 
     def code_cells(self):
@@ -152,14 +155,13 @@ class Reader:
         ours = ("widget", "comm", "page error", "blob:")
         return [text for text in self.console if any(word in text.lower() for word in ours)]
 
-    def settle(self, image, seconds: float = 20) -> bytes:
-        """The picture as shown, once it has been the same for half a second."""
+    def settle(self, image) -> bytes:
+        """The picture as shown, once it rests."""
         image.scroll_into_view_if_needed()
-        last = image.screenshot()
-        for _ in range(int(seconds * 2)):
+        shots = [image.screenshot()]
+        for _ in range(2 * self.soon):
             self.page.wait_for_timeout(500)
-            now = image.screenshot()
-            if now == last:
-                return now
-            last = now
+            shots = [*shots, image.screenshot()][-self.rests :]
+            if shots == shots[:1] * self.rests:
+                return shots[-1]
         raise TimeoutError("the picture never came to rest")

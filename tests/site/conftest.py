@@ -4,16 +4,12 @@ import functools
 import http.server
 import json
 import os
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
-
-from reading import FLAGS, Reader, chromium, wait_for
+from reading import FLAGS, Reader, chromium
 
 # Where it was built: its folder lite/ is what is tried.
 SITE = Path(os.environ.get("INITKIT_SITE", "build/site")).resolve()
@@ -21,7 +17,6 @@ CDN = "cdn.jsdelivr.net"
 SUB_PATH = "/courses/init"
 # All of a notebook in the page, not only what is in view.
 SETTINGS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
-PATIENCE = 300  # seconds: on a busy machine a lesson takes many times as long as on a quiet one
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -85,6 +80,9 @@ def browser(reached):
 class SiteReader(Reader):
     """Reads a lesson in the app for notebooks. Python here is slower than on a server of its own."""
 
+    patience = soon = 300  # on a busy machine a lesson takes many times as long as on a quiet one
+    rests = 4
+
     def __init__(self, page, site):
         super().__init__(page, lab=None)
         self.site, self.files, self.asked = site, SITE / "lite/files", set()
@@ -92,30 +90,9 @@ class SiteReader(Reader):
 
     def open(self, path: str, app: str = "notebooks"):
         self.page.goto(f"{self.site}/{app}/index.html?path={path}")
-        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE * 1000)
-        self.page.wait_for_selector(".lm-MenuBar-itemLabel:text-is('Run')", timeout=PATIENCE * 1000)
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=self.patience * 1000)
+        self.page.wait_for_selector(".lm-MenuBar-itemLabel:text-is('Run')", timeout=self.patience * 1000)
         self.wait_idle()
-
-    def wait_idle(self, seconds: float = PATIENCE):
-        super().wait_idle(seconds)
-
-    def run_all(self):
-        self.page.click(".lm-MenuBar-itemLabel:text-is('Run')")
-        self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
-        for cell in self.code_cells():
-            wait_for(lambda cell=cell: self.has_run(cell), PATIENCE, "every cell has run")
-        self.wait_idle()
-
-    def settle(self, image, seconds: float = PATIENCE) -> bytes:
-        """The picture as shown, once it has been the same for a second and a half."""
-        image.scroll_into_view_if_needed()
-        shots = [image.screenshot()]
-        for _ in range(int(seconds * 2)):
-            self.page.wait_for_timeout(500)
-            shots = [*shots[-3:], image.screenshot()]
-            if len(shots) == 4 and len(set(shots)) == 1:
-                return shots[-1]
-        raise TimeoutError("the picture never came to rest")
 
     def save(self):
         self.page.keyboard.press("Escape")

@@ -16,16 +16,13 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from playwright.sync_api import sync_playwright
+from reading import FLAGS, chromium
 
 from initkit import words
 from initkit.course import quizzes
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "tests" / "browser"))
-
-from playwright.sync_api import sync_playwright  # noqa: E402
-from reading import FLAGS, chromium  # noqa: E402
-
 AXE = ROOT / ".venv" / "node_modules" / "axe-core" / "axe.min.js"
 LANGUAGES = words.LANGUAGES
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks" / "en").glob("*.ipynb"))
