@@ -76,8 +76,11 @@ class Lab:
             os.killpg(self.process.pid, signal.SIGTERM)
         else:
             self.process.terminate()
-        self.process.wait(30)
-        self.log.close()
+        try:
+            self.process.wait(30)
+        finally:
+            self.process.kill()
+            self.log.close()
 
 
 def lab_arguments(port: int, token: str) -> list[str]:
