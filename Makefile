@@ -39,7 +39,7 @@ USED_course := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, in
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-pages site test-site test-door test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font bundle help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-pages site test-site test-door test-grade test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font bundle help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/initkit course notebooks $(EDITION:%=--lang %) $(ARGS)
@@ -73,6 +73,9 @@ test-site: $(VENV)/site $(VENV)/browser ## run the course in Chromium, no server
 
 test-door: $(VENV)/installed ## try every way in that README names, each from an empty environment
 	$(PYTEST) -n 2 tests/door $(ARGS)
+
+test-grade: $(VENV)/installed ## grade a class of sixty notebooks (apt-get install bubblewrap: the hostile ones too)
+	$(PYTEST) tests/grading $(ARGS)
 
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
 	$(PYTEST) tests/binder $(ARGS)

@@ -1,11 +1,11 @@
-"""The command ``initkit``, also ``python -m initkit``: the course, and the doctor for a checkpoint."""
+"""The command ``initkit``, also ``python -m initkit``: the course, a class's exercises, a checkpoint."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from . import audit, course
+from . import audit, course, grade
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     course.add_to(commands)
     audit.add_to(commands)
+    grade.add_to(commands)
     asked, others = parser.parse_known_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not in a notebook
@@ -29,4 +30,4 @@ def main(arguments: list[str] | None = None) -> int:
         return course.run(asked, others)
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    return audit.run(asked)
+    return {"audit": audit, "grade": grade}[asked.command].run(asked)
