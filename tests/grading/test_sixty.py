@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import socket
 
 import numpy as np
 import pytest
@@ -61,36 +62,29 @@ USUAL = [
     ("07", 2, "answer = ik.normal((100, 400), std=(2 / 500) ** 0.5, rng=0)", True),
     ("07", 2, "answer = ik.normal((100, 400), std=2 / 500, rng=0)", False),
 ]
-SECOND = (
-    "answer = ik.gain(lambda z: np.maximum(z, 0) ** 2)",
-    True,
-)  # right, and judged whatever the first does
-# What becomes of lesson 05, by cell, and what is said of exercise 1: "✗ …" or the beginning of a note.
+RIGHT_1, RIGHT_2 = "answer = (2 / 312) ** 0.5", "answer = (2 / 3) ** 0.5"  # to lesson 05's two exercises
+# What stands in lesson 05's first answer, or in which cells else, and how what is said of exercise 1 begins.
+LOOP = "while True:\n    {}"
 DREADED = {
-    "syntax": ({"answer-1": "answer = ("}, "✗"),
-    "name": ({"answer-1": "answer = nonsense"}, "✗"),
-    "loop": ({"answer-1": "while True:\n    pass"}, "✗ ran out of time"),
-    "swallowing loop": (
-        {"answer-1": "while True:\n    try:\n        pass\n    except BaseException:\n        pass"}, "✗"
-    ),
-    "sleep": ({"answer-1": "import time\ntime.sleep(1e6)"}, "✗ ran out of time"),
-    "10 GB": ({"answer-1": "import numpy as np\nanswer = np.ones(10**10 // 8)"}, "✗"),
-    "exit": ({"answer-1": "import os\nos._exit(0)"}, "✗ the process ended"),
-    "killed": ({"answer-1": "import os\nos.kill(os.getpid(), 9)"}, "✗ the process ended"),
-    "children": ({"answer-1": "import os\nwhile os.fork():\n    pass\nos._exit(0)"}, "✗"),
-    "recursion": ({"answer-1": "def f():\n    return f()\nanswer = f()"}, "✗"),
-    "check removed": ({"check-1": "pass", "answer-1": "answer = 1"}, "✗"),
-    "check edited": ({"check-1": "course.check('05.1', 0.0801, lang=LANG)", "answer-1": "answer = 1"}, "✗"),
-    "check mended": ({"answer-1": "course.check = lambda *_, **__: '✓'\nanswer = 1"}, "✗"),
+    "syntax": ("answer = (", "✗"),
+    "name": ("answer = nonsense", "✗"),
+    "loop": (LOOP.format("pass"), "✗ ran out of time"),
+    "swallowing loop": (LOOP.format("try:\n        pass\n    except BaseException:\n        pass"), "✗"),
+    "sleep": ("import time\ntime.sleep(1e6)", "✗ ran out of time"),
+    "much said": (LOOP.format("print('x' * 10**6)"), "✗ ran out of time"),
+    "10 GB": ("import numpy as np\nanswer = np.ones(10**10 // 8)", "✗"),
+    "exit": ("import os\nos._exit(0)", "✗ the process ended"),
+    "killed": ("import os\nos.kill(os.getpid(), 9)", "✗ the process ended"),
+    "children": ("import os\nwhile os.fork():\n    pass\nos._exit(0)", "✗"),
+    "recursion": ("def f():\n    return f()\nanswer = f()", "✗"),
+    "lying": ("class A:\n    def __array__(self, *a, **k):\n        raise SystemExit\nanswer = A()", "✗"),
+    "check mended": ("course.check = lambda *_, **__: '✓'\nanswer = 1", "✗"),
     "checks mended": (
-        {"answer-1": "import initkit.course.registry as r\nr.CHECKS['05.1'] = lambda a: ('right', {})\nanswer = 1"},
+        "from initkit.course import registry\nregistry.CHECKS['05.1'] = lambda _: ('right', {})\nanswer = 1",
         "✗",
     ),
-    "lying object": (
-        {"answer-1": "class A:\n    def __array__(self, *a, **k):\n        raise SystemExit\nanswer = A()"},
-        "✗",
-    ),
-    "much said": ({"answer-1": "while True:\n    print('x' * 10**6)"}, "✗ ran out of time"),
+    "check edited": ({"check-1": "course.check('05.1', 0.0801, lang=LANG)", "answer-1": "answer = 1"}, "✗"),
+    "check removed": ({"check-1": "pass", "answer-1": "answer = 1"}, "✗"),
 }  # fmt: skip
 
 
@@ -125,7 +119,8 @@ def test_the_usual_ones(tmp_path, capsys):
 @pytest.mark.skipif(not grade.walled(), reason="bubblewrap is not here, or may not run: not without it")
 def test_what_a_teacher_dreads(tmp_path, capsys):
     for name, (changed, _) in DREADED.items():
-        hand_in(tmp_path, name, "05", {"answer-2": SECOND[0]} | changed)
+        changed = changed if isinstance(changed, dict) else {"answer-1": changed}
+        hand_in(tmp_path, name, "05", {"answer-2": RIGHT_2} | changed)
     rows = graded(tmp_path, capsys, "--seconds", "15")
     assert len(rows) == len(DREADED)
     for name, (_, said) in DREADED.items():
@@ -142,13 +137,11 @@ def test_nothing_reaches_the_network_or_a_file_elsewhere(tmp_path, capsys):
         "import socket\nsocket.create_connection(('127.0.0.1', PORT), timeout=5)",
         "import os\nif os.environ.get('INITKIT_SECRET'): raise SystemExit\nelse: raise OSError",
     ]
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as server:
         for k, code in enumerate(tries):
             code = code.replace("PORT", str(server.getsockname()[1]))
             lines = "\n".join(f"    {line}" for line in code.splitlines())
-            code = f"answer = 'free'\ntry:\n{lines}\nexcept OSError:\n    answer = (2 / 312) ** 0.5"
+            code = f"answer = 'free'\ntry:\n{lines}\nexcept OSError:\n    {RIGHT_1}"
             hand_in(tmp_path, str(k), "05", {"answer-1": code})
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("INITKIT_SECRET", "a password")

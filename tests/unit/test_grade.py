@@ -1,4 +1,4 @@
-"""`initkit grade`: what runs of a notebook, what crosses back, how it is judged. The sixty: `make test-grade`."""
+"""`initkit grade`: what runs of a notebook, what crosses back, what is said. A class: `make test-grade`."""
 
 import csv
 import io
