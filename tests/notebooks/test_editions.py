@@ -306,7 +306,9 @@ def test_strip_keeps_only_what_is_compared():
     book = new.new_notebook(
         cells=[
             new.new_code_cell("1", outputs=outputs, execution_count=40, metadata={"scrolled": True}),
-            new.new_code_cell(tool.CHECKED + "\n1", outputs=copy.deepcopy(outputs), execution_count=41),
+            new.new_code_cell(
+                "1", outputs=copy.deepcopy(outputs), execution_count=41, metadata={"tags": [tool.CHECKED]}
+            ),
             new.new_code_cell("1", outputs=[copy.deepcopy(result)], metadata={"tags": ["static"]}),
         ],
         metadata={"widgets": {"state": {}}},

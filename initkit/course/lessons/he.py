@@ -64,6 +64,8 @@ def he_std(answer):
         "bound": (6 / ((1 + a**2) * n)) ** 0.5,
     }
     key, fields = answers.nearest(answer, known, rel=0.005)
+    if key == "right" and answers.nearest(answer, known, rel=0.0006)[0] != "right":
+        return "digits", {}  # 0.0800 and 0.0802 are not 0.0801
     if key == "other" and "sum" in (
         answers.nearest(answer, {"sum": (2 / (mistaken * n)) ** 0.5}, rel=0.005)[0]
         for mistaken in (1.2, 1.44)
