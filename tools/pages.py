@@ -56,7 +56,7 @@ def readable(notebook, name: str, lang: str):
         opened = OPENS.match(cell.source)
         if cell.cell_type == "markdown":
             cell.source = linked(cell.source, name, lang)
-        elif "exercise" in tags:
+        elif "exercise" in tags or (opened and opened["name"] == "guess"):
             continue
         elif cell.id == "imports":
             cells[-1].source += f"\n\n{cell.source}"  # one fold with the parameters

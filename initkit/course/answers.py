@@ -77,7 +77,7 @@ def kept(net: MLP, squared: bool) -> Said:
     """
     data = datasets.digits()
     found = fate(measure(net, data.x_train[:200], data.y_train[:200]))
-    fields = {"forward": f"{found.signal.change:.1e}", "backward": f"{found.gradient.change:.1e}"}
+    fields = {"forward": f"{found.signal.change:.2g}", "backward": f"{found.gradient.change:.2g}"}
     if found.kept:
         return "right", fields
     if squared:

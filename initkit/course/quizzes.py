@@ -1,4 +1,4 @@
-"""A question with choices: the reader commits to a guess before the figure answers."""
+"""Questions: the reader commits to a guess, by a click or in words, before the figure answers."""
 
 from __future__ import annotations
 
@@ -54,6 +54,16 @@ class Quiz(widgets.VBox):
             return
         verdict = Verdict(self.answers[change["new"]], self.text(f"{change['new']}_why"))
         self.feedback.value = verdict._repr_html_()
+
+
+def guess(*, lang: str) -> widgets.Text:
+    """A line for what the reader guesses before the next cell tells. Nothing reads it or keeps it.
+
+    >>> guess(lang="en").value
+    ''
+    """
+    wide = widgets.Layout(width="32em", max_width="100%")
+    return widgets.Text(placeholder=text("guess.here", lang), layout=wide)
 
 
 def quiz(name: str, *, lang: str) -> Quiz:

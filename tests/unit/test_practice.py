@@ -112,6 +112,7 @@ ANSWERS = {
         (np.inf, "range"),
         ({}, "type"),
     ],
+    "01.3": [(2, "right"), (1, "symmetry"), (3, "speed"), (4, "other"), ("2", "type")],
     "04.1": [
         (ik.xavier_uniform((50, 200), rng=1), "right"),
         (ik.uniform((50, 200), -((6 / 250) ** 0.5), (6 / 250) ** 0.5, rng=2).tolist(), "right"),
@@ -151,6 +152,16 @@ ANSWERS = {
         (-2, "other"),
         (None.__class__, "type"),
     ],
+    "04.3": [
+        (0.06**0.5, "right"),
+        (0.245, "right"),
+        ((3 / 200) ** 0.5, "dense"),
+        ((3 / 800) ** 0.5, "share"),
+        ((4 / 200) ** 0.5, "third"),
+        (0.06, "squared"),
+        (1, "other"),
+        ("b", "type"),
+    ],
     "05.1": [
         (0.0801, "right"),
         (np.array([0.08006]), "right"),
@@ -176,6 +187,15 @@ ANSWERS = {
         (1.25**-0.5, "centred"),
         (0, "other"),
         ([], "type"),
+    ],
+    "05.3": [
+        (1 / 16, "right"),
+        (0.0625, "right"),
+        (16, "inverse"),
+        (1, "kept"),
+        (0.25, "root"),
+        (2, "other"),
+        ("fan_out", "type"),
     ],
     "06.1": [
         (1.45, "right"),
@@ -204,6 +224,17 @@ ANSWERS = {
         (6**-0.5, "std"),
         (6, "other"),
         (ik.gain, "type"),
+    ],
+    "06.3": [
+        ((2 / (1.04 * 288)) ** 0.5, "right"),
+        (0.082, "right"),
+        ((2 / 33.28) ** 0.5, "channels"),
+        (288**-0.5, "xavier"),
+        ((2 / (1.2 * 288)) ** 0.5, "sum"),
+        (2 / (1.04 * 288), "variance"),
+        ((2 / 288) ** 0.5, "relu"),
+        (1, "other"),
+        ("he", "type"),
     ],
     "07.1": [
         (patient_e(), "right"),

@@ -81,6 +81,12 @@ def test_setup_is_folded_into_one_and_other_code_stays():
     assert code.metadata.tags == []
 
 
+def test_a_place_for_a_guess_is_not_shown():
+    assert [cell.source for cell in read(markdown("**Guess**"), CODE("course.guess(lang=LANG)"))] == [
+        "**Guess**"
+    ]
+
+
 def test_the_other_edition_is_a_page_and_the_lesson_can_be_run():
     (cell,) = read(markdown("**English** · [中文](../zh/05_he.ipynb) · [all](00_start_here.ipynb)"))
     assert (

@@ -88,3 +88,11 @@ def gain_of_a_square(answer):
             "centred": (second - 1 / 4) ** -0.5,
         },
     )
+
+
+@exercise("05.3")
+def widening_by_fan_out(answer):
+    """Each layer multiplies by fan_in/fan_out; over the hidden layers 50/800 stays."""
+    return answers.nearest(
+        answer, {"right": 50 / 800, "inverse": 800 / 50, "kept": 1, "root": (50 / 800) ** 0.5}
+    )

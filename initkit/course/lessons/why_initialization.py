@@ -84,4 +84,10 @@ def level_relu(answer):
         key = "variance"
     else:
         key = "small" if high < 0.1 else "large"
-    return key, {"low": f"{low:.1e}", "high": f"{high:.1e}"}
+    return key, {"low": f"{low:.2g}", "high": f"{high:.2g}"}
+
+
+@exercise("01.3")
+def demand_that_fails(answer):
+    """The second: a signal of 10⁻¹² is gone, and full rank says that the symmetry is broken."""
+    return answers.nearest(answer, {"right": 2, "symmetry": 1, "speed": 3})

@@ -90,3 +90,10 @@ def gain_of_a_slope(answer):
     """1/f'(0) = 2 for f(z) = 2 tanh(z/4)."""
     exact = gain(lambda z: 2 * np.tanh(z / 4))
     return answers.nearest(answer, {"right": 2, "variance": 4, "inverse": 0.5, "one": 1, "exact": exact})
+
+
+@exercise("04.3")
+def mostly_zero(answer):
+    """n·¼·b²/3 = 1 for n = 200: b = √(12/200)."""
+    known = {"right": 12, "dense": 3, "share": 3 / 4, "third": 4}
+    return answers.nearest(answer, {k: (v / 200) ** 0.5 for k, v in known.items()} | {"squared": 0.06})

@@ -102,7 +102,7 @@ class UnitsInTraining(plots.Picture):
         self.points.set_data(places[step, :, 0], places[step, :, 1])
         for values, curve, mark in zip((loss, rank), self.curves, self.marks, strict=True):
             values = np.minimum(values, self.TOP) if values is loss else values
-            curve.set_data(np.arange(len(values)), values)
+            curve.set_data(np.arange(step + 1), values[: step + 1])  # what comes is for the reader to guess
             mark.set_data([step], [values[step]])
         self.verdict.set_text(
             self.text("symmetry.verdict", step=step, loss=f"{loss[step]:.2f}", rank=rank[step])
