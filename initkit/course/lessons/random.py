@@ -38,7 +38,7 @@ class ForwardAndBackward(plots.Picture):
             axes.set_position((left, 0.125, width, 0.69))
         spread.set_title(self.text("random.spread"), loc="left")
         spread.set_xlabel(self.text("signal.layer"))
-        spread.set_ylabel(self.text("layers.value"), labelpad=-4)
+        spread.set_ylabel(self.text("layers.value"), labelpad=0)
         spread.set(yticks=(-1, 0, 1), xticks=range(1, self.most + 1, 1 + self.most // 8))
         where = (0.5, self.most + 0.5, self.edges[0], self.edges[-1])
         self.shares = self.moves(
