@@ -224,7 +224,11 @@ class ByLayer:
         axes.yaxis.set_minor_locator(NullLocator())
         axes.grid(axis="y", color=FAINT, lw=0.8)
         axes.set_axisbelow(True)
-        draw = lambda shape: picture.moves(axes.plot([], [], shape, **points(second))[0])  # noqa: E731
+        size = (
+            6 if depth * 11 <= axes.get_position().width * 860 else 4
+        )  # in many layers they would melt into a bar
+        shown = points(second) | {"ms": size}
+        draw = lambda shape: picture.moves(axes.plot([], [], shape, **shown)[0])  # noqa: E731
         self.points, self.above, self.below = draw(marker), draw("^"), draw("v")
         # The line lies over the points, which would hide it where theory is right.
         self.line = picture.moves(axes.plot([], [], **line(second))[0])
@@ -236,10 +240,10 @@ class ByLayer:
         above, below = values > self.high, values < self.low
         inside = ~(above | below)
         self.points.set_data(layers[inside], values[inside])
-        self.above.set_data(layers[above], np.full(above.sum(), self.high * 6))
-        self.below.set_data(layers[below], np.full(below.sum(), self.low / 6))
-        for marks, shown in ((self.above, above), (self.below, below)):
-            marks.set_visible(shown.any())  # Matplotlib takes as long over a line without points
+        for marks, out, edge in ((self.above, above, self.high * 6), (self.below, below, self.low / 6)):
+            shown = layers[out][:: 1 + len(self.layers) // 15]  # each layer's would melt into a bar
+            marks.set_data(shown, np.full(len(shown), edge))
+            marks.set_visible(out.any())  # Matplotlib takes as long over a line without points
         self.line.set_data(layers[: len(predicted)], np.clip(predicted, 1e-300, 1e300))
 
 
@@ -385,6 +389,47 @@ def signals_by_layer(signals: Signals, predicted: Signals | None = None, *, lang
     names = [text("signal.measured", lang)]
     picture = SignalsByLayer(signals.depth, decades, names, lang, theory=predicted is not None)
     return picture.still((signals, predicted))
+
+
+def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str) -> Figure:
+    """How alike two inputs look, layer by layer: a panel a net, theory over measurement.
+
+    Parameters
+    ----------
+    nets : dict
+        Title → measured Signals and theory's.
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    Figure
+    """
+    with DRAWING, matplotlib.rc_context(style(lang)):
+        figure = Figure(lang, height=2.8)
+        panels = figure.subplots(1, len(nets), sharey=True, squeeze=False)[0]
+        figure.subplots_adjust(left=0.075, right=0.985, top=0.72, bottom=0.19, wspace=0.09)
+        figure.text(0.01, 0.93, text("correlation.title", lang), fontsize=12, va="center", color=MEASURED)
+        for axes, (title, (seen, predicted)) in zip(panels, nets.items(), strict=True):
+            layers = np.arange(1, seen.depth + 1)
+            axes.set(
+                xlim=(0.4, seen.depth + 0.6),
+                ylim=(-0.06, 1.06),
+                yticks=(0, 0.5, 1),
+                xlabel=text("signal.layer", lang),
+            )
+            axes.set_xticks(layers[:: 1 + seen.depth // 8])
+            axes.set_title(title, loc="left")
+            axes.grid(axis="y", color=FAINT, lw=0.8)
+            axes.set_axisbelow(True)
+            axes.plot(layers, seen.correlation, "o", **points(False), clip_on=False)
+            axes.plot(layers, predicted.correlation, **line(False))
+        entries = {
+            text("signal.measured", lang): {"marker": "o", **points(False)},
+            text("signal.theory", lang): line(False),
+        }
+        key(figure, panels[0], entries, (0.99, 0.93), "center right")
+    return figure
 
 
 def heat_map(rows: Sequence[Mapping[str, Any]], *, lang: str) -> Figure:

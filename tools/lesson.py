@@ -110,7 +110,8 @@ WORDS = """\
 title = { zh = "待写：图的标题（信号的均方 q）", en = "WRITE: the title (the signal's mean square q)" }
 gain = { zh = "增益", en = "Gain" }
 
-# A question: its choices in order, one of them right, and to each what there is to say once it is chosen.
+# A question: its choices, one of them right, and to each what there is to say once it is chosen. They are
+# shown in an order that hangs on the question's number.
 ["quiz.NN.1"]
 question = { zh = "待写：先猜再看的问题", en = "WRITE: a question to be guessed before the picture is seen" }
 a_wrong = { zh = "待写：一个常见的错误", en = "WRITE: a usual mistake" }
@@ -186,6 +187,7 @@ WRITE what the picture shows, what to look for, and what to guess first.""",
     ),
     ("quiz", "", 'course.quiz("NN.1", lang=LANG)'),
     ("live", "", "live.ROOM(lang=LANG, seed=SEED)"),
+    ("live-after", "", "**What you saw.** WRITE.", "**看到了什么？** 待写。"),
     (
         "still-before",
         "",
@@ -193,7 +195,6 @@ WRITE what the picture shows, what to look for, and what to guess first.""",
         "同一张图的静止版本，增益为 2：",
     ),
     ("still", "static", "live.ROOM.still(lang=LANG, seed=SEED, gain=2.0)"),
-    ("live-after", "", "**What you saw.** WRITE.", "**看到了什么？** 待写。"),
     (
         "measure-before",
         "",
@@ -208,9 +209,8 @@ WRITE what the next cell does, and what to guess.""",
     ),
     (
         "measure",
-        "",
+        "nbval-check-output",
         """\
-# NBVAL_CHECK_OUTPUT
 fan_in, fan_out = ik.fans((100, 64))
 print("fan_in", fan_in, "fan_out", fan_out)""",
     ),

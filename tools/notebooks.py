@@ -7,8 +7,8 @@
         --accept CELL…                  … but take these pairs (lesson:cell-id, or all) as in step
     All take --lesson 05: only what begins so.
 
-Policy on outputs: a text output that is worth comparing is stored, its cell begins with
-``# NBVAL_CHECK_OUTPUT``, and nbval compares it. The picture of a cell tagged ``static`` is stored, for pages
+Policy on outputs: a text output that is worth comparing is stored, its cell has the tag
+``nbval-check-output``, and nbval compares it. The picture of a cell tagged ``static`` is stored, for pages
 where nothing runs (GitHub, nbviewer, print), and a test compares it: ``record`` keeps the stored one where
 the new one looks the same. Nothing else is stored: no widget.
 
@@ -42,7 +42,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1] / "notebooks"
 README = ROOT.parent / "README.md"
 FIRST = "00_start_here.ipynb"
-CHECKED = "# NBVAL_CHECK_OUTPUT"
+CHECKED = "nbval-check-output"
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -66,7 +66,7 @@ def write(notebook, path: Path) -> None:
 
 
 def is_checked(cell) -> bool:
-    return cell.cell_type == "code" and cell.source.startswith(CHECKED)
+    return CHECKED in cell.metadata.get("tags", [])
 
 
 def is_parameters(cell) -> bool:

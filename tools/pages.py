@@ -18,6 +18,7 @@ import base64
 import html
 import re
 import shutil
+import string
 import subprocess
 import sys
 import tomllib
@@ -28,6 +29,7 @@ import nbformat
 
 from initkit import course, words
 from initkit.course import quizzes
+from notebooks import CHECKED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -54,7 +56,7 @@ def readable(notebook, name: str, lang: str):
         opened = OPENS.match(cell.source)
         if cell.cell_type == "markdown":
             cell.source = linked(cell.source, name, lang)
-        elif "exercise" in tags:
+        elif "exercise" in tags or (opened and opened["name"] == "guess"):
             continue
         elif cell.id == "imports":
             cells[-1].source += f"\n\n{cell.source}"  # one fold with the parameters
@@ -83,7 +85,7 @@ def text_cell(cell, source: str):
 
 def show(cell, tags, lang: str, before, widget: bool) -> None:
     """Say how Sphinx is to show a cell of code: what only sets up is folded."""
-    cell.source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
+    tags = [tag for tag in tags if tag != CHECKED]
     shown = {}
     if widget:
         tags = [*tags, "remove-input"]
@@ -134,12 +136,13 @@ def question(key: str, lang: str) -> str:
         return html.escape(words.text(f"quiz.{key}.{name}", lang))
 
     choices = [
-        (letter, right, said(f"{letter}_{'right' if right else 'wrong'}"), said(f"{letter}_why"))
+        (right, said(f"{letter}_{'right' if right else 'wrong'}"), said(f"{letter}_why"))
         for letter, right in quizzes.choices(key).items()
     ]
-    options = "".join(f"<li>{choice}</li>" for _, _, choice, _ in choices)
+    options = "".join(f"<li>{choice}</li>" for _, choice, _ in choices)
     replies = "".join(
-        f"<li>{MARK[right]} <b>{letter.upper()}</b> {reply}</li>" for letter, right, _, reply in choices
+        f"<li>{MARK[right]} <b>{shown}</b> {reply}</li>"
+        for shown, (right, _, reply) in zip(string.ascii_uppercase, choices, strict=False)
     )
     return (
         f'<section class="quiz" aria-label="{WORDS["quiz"][lang]} {key}">'

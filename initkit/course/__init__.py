@@ -6,6 +6,6 @@ from . import lessons  # noqa: F401 - enters every lesson's figures and checks
 from .checks import check
 from .glossaries import glossary
 from .lessons.doctor import patient
-from .quizzes import quiz
+from .quizzes import guess, quiz
 
-__all__ = ["LANGUAGES", "check", "glossary", "patient", "quiz", "text"]
+__all__ = ["LANGUAGES", "check", "glossary", "guess", "patient", "quiz", "text"]

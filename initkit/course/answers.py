@@ -15,18 +15,23 @@ Said = tuple[str, dict]  # the key of a text, and the fields to fill in
 
 
 def numbers(answer) -> np.ndarray | None:
-    """The answer as an array of real numbers, or None."""
+    """The answer as an array of real numbers, or None.
+
+    A tensor of PyTorch counts as an array, a truth value not as a number.
+    """
     try:
-        array = np.asarray(answer, dtype=np.float64)
+        if hasattr(answer, "detach"):  # it may require a gradient, or have a dtype that NumPy lacks
+            answer = answer.detach().cpu().double().numpy()
+        array = np.asarray(answer)
+        return array.astype(np.float64) if array.dtype.kind not in "bcUSO" else None
     except (TypeError, ValueError):
         return None
-    return array if not isinstance(answer, (str, bytes)) else None
 
 
 def number(answer) -> float | None:
-    """The answer as one real number, or None."""
+    """The answer as one real number, or None. It may stand in a list or an array, alone."""
     array = numbers(answer)
-    return None if array is None or array.ndim else float(array)
+    return None if array is None or array.size != 1 else array.item()
 
 
 def between(answer, low: float, high: float) -> tuple[float, None] | tuple[None, Said]:
@@ -72,7 +77,7 @@ def kept(net: MLP, squared: bool) -> Said:
     """
     data = datasets.digits()
     found = fate(measure(net, data.x_train[:200], data.y_train[:200]))
-    fields = {"forward": f"{found.signal.change:.1e}", "backward": f"{found.gradient.change:.1e}"}
+    fields = {"forward": f"{found.signal.change:.2g}", "backward": f"{found.gradient.change:.2g}"}
     if found.kept:
         return "right", fields
     if squared:

@@ -1,6 +1,8 @@
-"""A question with choices: the reader commits to a guess before the figure answers."""
+"""Questions: the reader commits to a guess, by a click or in words, before the figure answers."""
 
 from __future__ import annotations
+
+import hashlib
 
 import ipywidgets as widgets
 
@@ -9,7 +11,11 @@ from .checks import Verdict
 
 
 def choices(name: str) -> dict[str, bool]:
-    """The choices of a question, by letter, and which is right: its keys are ``a_wrong``, ``b_right``, …"""
+    """The choices of a question, by letter, and which is right: its keys are ``a_wrong``, ``b_right``, …
+
+    They come in the order in which they are shown. It hangs on the question's name alone, so that it is the
+    same for every reader, and the place of the right one tells nothing.
+    """
     found = {}
     for key in sorted(table()):
         section, _, last = key.rpartition(".")
@@ -18,7 +24,8 @@ def choices(name: str) -> dict[str, bool]:
             found[letter] = verdict == "right"
     if not found:
         raise KeyError(f"no question is called {name!r}")
-    return found
+    place = {letter: hashlib.sha256(f"{name}{letter}".encode()).digest() for letter in found}
+    return {letter: found[letter] for letter in sorted(found, key=place.get)}
 
 
 class Quiz(widgets.VBox):
@@ -49,10 +56,20 @@ class Quiz(widgets.VBox):
         self.feedback.value = verdict._repr_html_()
 
 
+def guess(*, lang: str) -> widgets.Text:
+    """A line for what the reader guesses before the next cell tells. Nothing reads it or keeps it.
+
+    >>> guess(lang="en").value
+    ''
+    """
+    wide = widgets.Layout(width="32em", max_width="100%")
+    return widgets.Text(placeholder=text("guess.here", lang), layout=wide)
+
+
 def quiz(name: str, *, lang: str) -> Quiz:
     """Question ``name`` of the table, "02.1" for one. Raises KeyError for one that is not there.
 
     >>> quiz("02.1", lang="en").answers
-    {'a': False, 'b': True, 'c': False}
+    {'c': False, 'b': True, 'a': False}
     """
     return Quiz(name, lang)

@@ -50,7 +50,10 @@ def test_planted_cells_and_tests(tmp_path):
     new = nbformat.v4.new_code_cell
     cells = [new(SETUP, id="setup"), new("1 / 0", id="not-used")]
     for kind, sources in {"steady": STEADY, "chaotic": CHAOTIC}.items():
-        cells += [new(f"{notebooks.CHECKED}\n{code}", id=f"{kind}-{name}") for name, code in sources.items()]
+        cells += [
+            new(code, id=f"{kind}-{name}", metadata={"tags": [notebooks.CHECKED]})
+            for name, code in sources.items()
+        ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "planted.ipynb")
     (tmp_path / "test_planted.py").write_text(TESTS, encoding="utf-8")
     shutil.copy(jolt.ROOT / "conftest.py", tmp_path)  # the fixture ``between``

@@ -104,7 +104,8 @@ def test_chinese_paragraphs_are_not_broken_into_lines():
         for cell in tool.read(tool.ROOT / "zh" / name).cells:
             if cell.cell_type == "markdown":
                 broken = r"[\u3000-\u9fff\uff00-\uffef]\n *(?![-#|>\n ]|\d+\. ).*[\u3400-\u9fff]"
-                assert not re.search(broken, cell.source), (name, cell.id)
+                prose = re.sub(r"(?s)```.*?```", "", cell.source)  # where lines are shown as they are
+                assert not re.search(broken, prose), (name, cell.id)
 
 
 def test_no_chinese_in_formulas(path):
@@ -306,7 +307,9 @@ def test_strip_keeps_only_what_is_compared():
     book = new.new_notebook(
         cells=[
             new.new_code_cell("1", outputs=outputs, execution_count=40, metadata={"scrolled": True}),
-            new.new_code_cell(tool.CHECKED + "\n1", outputs=copy.deepcopy(outputs), execution_count=41),
+            new.new_code_cell(
+                "1", outputs=copy.deepcopy(outputs), execution_count=41, metadata={"tags": [tool.CHECKED]}
+            ),
             new.new_code_cell("1", outputs=[copy.deepcopy(result)], metadata={"tags": ["static"]}),
         ],
         metadata={"widgets": {"state": {}}},

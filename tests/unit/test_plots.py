@@ -116,13 +116,17 @@ def test_units_in_training_shows_the_step_it_is_told():
     places = np.zeros((4, 2, 2))
     places[:, 0, 0], places[:, 1, 1] = [0, 0.5, 1, 9], [0, -0.5, -1, -9]
     picture = UnitsInTraining(2, 3, "en")
-    picture.still(places, np.array([9.0, 2, 1, 0.5]), np.array([1, 1, 2, 2]), 2)
+    picture.still(places, np.array([9.0, 2, 1, 0.5]), np.array([1, 1, 2, 2]), 2, 0.1, 1e-6)
     np.testing.assert_array_equal(picture.points.get_xydata(), [[1, 0], [0, -1]])
     assert len(picture.paths.get_xdata()) == 2 * (3 + 1)  # both paths as far as step 2, and a gap after each
     assert [mark.get_xydata().tolist() for mark in picture.marks] == [[[2, 1]], [[2, 2]]]
     assert picture.curves[0].get_ydata()[0] == picture.TOP  # beyond the axis: at its edge
-    assert "rank 2" in picture.verdict.get_text()
-    picture.update(places, np.ones(4), np.ones(4, int), 3)
+    assert [len(curve.get_xdata()) for curve in picture.curves] == [
+        3,
+        3,
+    ]  # what comes after step 2 is not told
+    assert all(part in picture.verdict.get_text() for part in ("c = 0.1", "ε = 1e-06", "rank 2"))
+    picture.update(places, np.ones(4), np.ones(4, int), 3, 0.1, 1e-6)
     assert abs(picture.points.get_xydata()).max() == picture.REACH
 
 

@@ -33,6 +33,49 @@ def patient_e(layers=(4, 9, 13), draw=ik.he_normal, seed=0, **params):
     return net
 
 
+def same(shape, rng, out):
+    """The same draw whatever the seed."""
+    ik.he_normal(shape, rng=0, out=out)
+
+
+def another(weights=(), biases=0.0, **net):
+    """Patient E, mended, then changed: a layer copied into another, the biases, or the net around them."""
+    mended = patient_e()
+    changed = ik.MLP(mended.widths, **{"activation": "relu"} | net)
+    for new, old in zip(changed.weights, mended.weights, strict=True):
+        new[:] = old
+    for bias in changed.biases:
+        bias[:] = biases
+    for k in weights[:1]:
+        changed.weights[3][:] = changed.weights[k - 1]
+    return changed
+
+
+class Tensor:
+    """As PyTorch's that NumPy does not take as they are: of bfloat16, on a GPU, or requiring a gradient."""
+
+    def __init__(self, values):
+        self.values, self.free = values, False
+
+    def __array__(self, *args, **kwargs):
+        raise RuntimeError("call detach() first")
+
+    def detach(self):
+        free = Tensor(self.values)
+        free.free = True
+        return free
+
+    def cpu(self):
+        return self
+
+    def double(self):
+        return self
+
+    def numpy(self):
+        assert self.free
+        return np.asarray(self.values, np.float64)
+
+
 # exercise → (answer, what the check should say)
 ANSWERS = {
     "01.1": [
@@ -45,18 +88,31 @@ ANSWERS = {
         (0.5, "other"),
         (np.nan, "other"),
         ("0.8", "type"),
-        ([0.8], "type"),
+        ([1.3e-4], "right"),
+        (np.array([[1.3e-4]]), "right"),
+        (Tensor(1.3e-4), "right"),
+        (1, "one"),
+        (0.99, "root"),
+        (0.95, "other"),
+        (100 * 0.8**40, "percent"),
+        (True, "type"),
+        ([1.3e-4, 1.3e-4], "type"),
     ],
     "01.2": [
         ((2 / 100) ** 0.5, "right"),
         (0.14, "right"),
+        (0.12, "right"),  # of seed 1's net, say, which is as good as seed 0's
+        (0.155, "right"),
         (0.02, "variance"),
         (0.05, "small"),
+        (0.1, "small"),
+        (0.2, "large"),
         (0.3, "large"),
         (-1, "range"),
         (np.inf, "range"),
         ({}, "type"),
     ],
+    "01.3": [(2, "right"), (1, "symmetry"), (3, "speed"), (4, "other"), ("2", "type")],
     "04.1": [
         (ik.xavier_uniform((50, 200), rng=1), "right"),
         (ik.uniform((50, 200), -((6 / 250) ** 0.5), (6 / 250) ** 0.5, rng=2).tolist(), "right"),
@@ -72,7 +128,17 @@ ANSWERS = {
         (ik.uniform((50, 200), -((2 / 250) ** 0.5), (2 / 250) ** 0.5, rng=1), "std"),
         (ik.lecun_uniform((50, 200), rng=1), "lecun"),
         (ik.normal((50, 200), std=2 / 250, rng=1), "variance"),
-        (ik.he_uniform((50, 200), rng=1), "other"),
+        (ik.he_uniform((50, 200), rng=1), "he"),
+        (ik.lecun_uniform((200, 50), rng=1).T, "other"),
+        # Two moments are not a law: coins, an arcsine law, a normal one that is cut off at the bound.
+        ((2 / 250) ** 0.5 * np.where(RNG.random((50, 200)) < 0.5, -1, 1), "law"),
+        (0.004**0.5 * 2 * np.sin(np.pi * RNG.uniform(-0.5, 0.5, (50, 200))), "law"),
+        (np.clip(ik.normal((50, 200), std=0.102, rng=1), -0.155, 0.155), "law"),
+        # Nor is a law a draw.
+        (np.linspace(-0.1549, 0.1549, 10_000).reshape(50, 200), "order"),
+        (np.linspace(-0.1549, 0.1549, 10_000).reshape(200, 50).T, "order"),
+        (np.tile(ik.uniform((50, 100), -0.1549, 0.1549, rng=1), 2), "equal"),
+        (Tensor(ik.xavier_uniform((50, 200), rng=1)), "right"),
         ("xavier", "type"),
         (ik.xavier_uniform, "type"),
     ],
@@ -86,8 +152,23 @@ ANSWERS = {
         (-2, "other"),
         (None.__class__, "type"),
     ],
+    "04.3": [
+        (0.06**0.5, "right"),
+        (0.245, "right"),
+        ((3 / 200) ** 0.5, "dense"),
+        ((3 / 800) ** 0.5, "share"),
+        ((4 / 200) ** 0.5, "third"),
+        (0.06, "squared"),
+        (1, "other"),
+        ("b", "type"),
+    ],
     "05.1": [
         (0.0801, "right"),
+        (np.array([0.08006]), "right"),
+        (0.0797, "digits"),
+        (0.0800, "digits"),
+        (0.0802, "digits"),
+        (0.0804, "digits"),
         ((2 / 312) ** 0.5, "right"),
         (2 / 312, "variance"),
         ((2 / 300) ** 0.5, "relu"),
@@ -106,6 +187,15 @@ ANSWERS = {
         (1.25**-0.5, "centred"),
         (0, "other"),
         ([], "type"),
+    ],
+    "05.3": [
+        (1 / 16, "right"),
+        (0.0625, "right"),
+        (16, "inverse"),
+        (1, "kept"),
+        (0.25, "root"),
+        (2, "other"),
+        ("fan_out", "type"),
     ],
     "06.1": [
         (1.45, "right"),
@@ -135,6 +225,17 @@ ANSWERS = {
         (6, "other"),
         (ik.gain, "type"),
     ],
+    "06.3": [
+        ((2 / (1.04 * 288)) ** 0.5, "right"),
+        (0.082, "right"),
+        ((2 / 33.28) ** 0.5, "channels"),
+        (288**-0.5, "xavier"),
+        ((2 / (1.2 * 288)) ** 0.5, "sum"),
+        (2 / (1.04 * 288), "variance"),
+        ((2 / 288) ** 0.5, "relu"),
+        (1, "other"),
+        ("he", "type"),
+    ],
     "07.1": [
         (patient_e(), "right"),
         (patient_e(draw=ik.he_uniform, seed=7), "right"),
@@ -148,6 +249,12 @@ ANSWERS = {
         (patient_e(draw=signs, size=1.3), "large"),
         (patient_e(layers=(3, 4, 9, 13)), "touched"),
         (course.patient("D", rng=0), "touched"),
+        (patient_e(seed=0, layers=(4, 9, 13), draw=same), "copied"),  # rng=0 each time
+        (another(weights=[6, 9, 13]), "copied"),
+        (another(biases=5.0), "biases"),
+        (another(activation="tanh"), "net"),
+        (another(residual=1.0), "net"),
+        (another(norm="layer"), "net"),
         (ik.MLP([64, 64, 10], "relu", "he_normal", rng=0), "shape"),
         (patient_e().weights, "type"),
         ("4, 9, 13", "type"),
@@ -200,7 +307,8 @@ ANSWERS = {
         (np.nan, "whole"),
         (7, "late"),
         ("2", "type"),
-        ([2], "type"),
+        ([2], "right"),
+        (True, "type"),
         (print, "type"),
     ],
     "03.1": [
@@ -220,7 +328,7 @@ ANSWERS = {
         (-0.1, "range"),
         (np.nan, "range"),
         ("0.1", "type"),
-        ([0.1], "type"),
+        ([0.1], "right"),
     ],
     "03.2": [
         (0.1, "right"),
@@ -317,6 +425,12 @@ def test_every_choice_is_answered(name, lang):
     assert len(seen) == len(quiz.answers) >= 3
     quiz.buttons.value = None
     assert quiz.feedback.value == ""
+
+
+def test_the_place_of_the_right_choice_tells_nothing():
+    places = [list(course.quiz(name, lang="en").answers.values()).index(True) for name in QUESTIONS]
+    assert {0, 1, 2} <= set(places)
+    assert max(places.count(place) for place in places) <= len(places) / 2
 
 
 def test_an_unknown_question_is_told():

@@ -27,8 +27,9 @@ def test_a_quiz_is_its_question_its_choices_and_what_there_is_to_say_folded(lang
     (cell,) = read(CODE('course.quiz("05.1", lang=LANG)'), lang=lang)
     asked, folded = cell.source.split("<details>")
     assert cell.cell_type == "markdown"
-    assert re.findall("<li>(.*?)</li>", asked)[1] == right
-    assert [reply[:3] for reply in re.findall("<li>(.*?)</li>", folded)] == ["✗ <", "✓ <", "✗ <"]
+    assert re.findall("<li>(.*?)</li>", asked)[0] == right
+    replies = re.findall("<li>(.*?)</li>", folded)
+    assert [reply[: len("✓ <b>A</b>")] for reply in replies] == ["✓ <b>A</b>", "✗ <b>B</b>", "✗ <b>C</b>"]
     assert "✓" not in asked
     assert "\n" not in cell.source  # Markdown would take it up again after a blank line
 
@@ -72,12 +73,18 @@ def test_setup_is_folded_into_one_and_other_code_stays():
     setup, code = read(
         CODE('LANG = "en"', metadata={"tags": ["parameters"]}),
         CODE("import numpy as np", id="imports"),
-        CODE("# NBVAL_CHECK_OUTPUT\nprint(1)"),
+        CODE("print(1)", metadata={"tags": ["nbval-check-output"]}),
     )
     assert setup.source == 'LANG = "en"\n\nimport numpy as np'
     assert "hide-input" in setup.metadata.tags
     assert code.source == "print(1)"
     assert code.metadata.tags == []
+
+
+def test_a_place_for_a_guess_is_not_shown():
+    assert [cell.source for cell in read(markdown("**Guess**"), CODE("course.guess(lang=LANG)"))] == [
+        "**Guess**"
+    ]
 
 
 def test_the_other_edition_is_a_page_and_the_lesson_can_be_run():

@@ -120,3 +120,17 @@ def torch_under_relu(answer):
     return answers.nearest(
         answer, {"right": 1 / 6, "third": 1 / 3, "half": 1 / 2, "one": 1, "std": 6**-0.5}, rel=0.05
     )
+
+
+@exercise("06.3")
+def leaky_convolution(answer):
+    """√(2/(1.04·288)), to three digits or two: 0.082."""
+    n, a = 288, 0.2
+    known = {
+        "right": 2 / ((1 + a**2) * n),
+        "channels": 2 / ((1 + a**2) * 32),
+        "xavier": 1 / n,
+        "sum": 2 / ((1 + a) * n),
+    }
+    roots = {key: value**0.5 for key, value in known.items()}
+    return answers.nearest(answer, roots | {"variance": known["right"], "relu": (2 / n) ** 0.5}, rel=0.009)

@@ -64,6 +64,8 @@ def he_std(answer):
         "bound": (6 / ((1 + a**2) * n)) ** 0.5,
     }
     key, fields = answers.nearest(answer, known, rel=0.005)
+    if key == "right" and answers.nearest(answer, known, rel=0.0006)[0] != "right":
+        return "digits", {}  # 0.0800 and 0.0802 are not 0.0801
     if key == "other" and "sum" in (
         answers.nearest(answer, {"sum": (2 / (mistaken * n)) ** 0.5}, rel=0.005)[0]
         for mistaken in (1.2, 1.44)
@@ -85,4 +87,12 @@ def gain_of_a_square(answer):
             "square": 1 / second,
             "centred": (second - 1 / 4) ** -0.5,
         },
+    )
+
+
+@exercise("05.3")
+def widening_by_fan_out(answer):
+    """Each layer multiplies by fan_in/fan_out; over the hidden layers 50/800 stays."""
+    return answers.nearest(
+        answer, {"right": 50 / 800, "inverse": 800 / 50, "kept": 1, "root": (50 / 800) ** 0.5}
     )

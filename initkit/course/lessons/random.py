@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 
 from ... import datasets, initializers, plots
 from ...network import MLP, scaled
@@ -24,7 +25,7 @@ DISTRIBUTIONS = ("normal", "uniform")
 class ForwardAndBackward(plots.Picture):
     """The activations' distribution, the signal forward and the gradient backward, over the layers."""
 
-    TOP = 0.5  # share at which the darkest blue is reached
+    TOP = 0.25  # share at which the darkest blue is reached; the shade is its root, as most shares are small
 
     def __init__(self, most: int, edges, lang: str):
         self.most, self.edges = most, np.asarray(edges)
@@ -37,13 +38,13 @@ class ForwardAndBackward(plots.Picture):
             axes.set_position((left, 0.125, width, 0.69))
         spread.set_title(self.text("random.spread"), loc="left")
         spread.set_xlabel(self.text("signal.layer"))
-        spread.set_ylabel(self.text("layers.value"), labelpad=-4)
+        spread.set_ylabel(self.text("layers.value"), labelpad=0)
         spread.set(yticks=(-1, 0, 1), xticks=range(1, self.most + 1, 1 + self.most // 8))
         where = (0.5, self.most + 0.5, self.edges[0], self.edges[-1])
         self.shares = self.moves(
             spread.imshow(
                 np.zeros((len(self.edges) - 1, self.most)),
-                cmap="Blues", vmin=0, vmax=self.TOP, aspect="auto", origin="lower", extent=where,
+                cmap="Blues", norm=PowerNorm(0.5, 0, self.TOP), aspect="auto", origin="lower", extent=where,
                 interpolation="nearest",
             )
         )  # fmt: skip
@@ -67,7 +68,7 @@ class ForwardAndBackward(plots.Picture):
         self.forward.update(seen.q, predicted.q)
         self.backward.update(seen.grad_var, predicted.grad_var)
         if seen.overflowed_at is None:
-            ratio = f"{seen.q[-1] / seen.q[0]:.1e}"
+            ratio = f"{seen.q[-1] / seen.q[0]:.2g}"
             self.verdict.set_text(self.text("random.verdict", depth=seen.depth, ratio=ratio))
         else:
             self.verdict.set_text(self.text("random.overflowed", layer=seen.overflowed_at))

@@ -49,16 +49,19 @@ def xavier(*, lang: str, seed: int = 0):
 
 @exercise("04.1")
 def xavier_uniform(answer):
-    """Weights (50, 200) from U[−b, b], b² = 6/250. Of 10,000 draws the variance is known to 1 %."""
+    """Weights (50, 200) from U[−b, b], b² = 6/250, by law and order.
+
+    Of 10,000 draws the variance is known to 1 %.
+    """
     w, refused = answers.weights(answer, (50, 200))
     if refused:
         return refused
-    if len(np.unique(w, axis=0)) < 50:
+    if len(np.unique(w, axis=0)) < 50 or len(np.unique(w, axis=1)[0]) < 200:
         return "equal", {}
     ratio, furthest = w.var() / (2 / 250), np.abs(w).max()
     if abs(w.mean()) > 0.05 * w.std():  # 0 but for a chance of 6e-7
         return "mean", {}
-    usual = {"three": 1 / 2, "std": 1 / 3, "lecun": 250 / 400}
+    usual = {"three": 1 / 2, "std": 1 / 3, "lecun": 250 / 400, "he": 250 / 200}
     for key, value in usual.items():
         if abs(ratio / value - 1) < 0.06:
             return key, {}
@@ -71,6 +74,14 @@ def xavier_uniform(answer):
     # The bound is 0.1549, which a reader may round; of 10,000 normal weights some reach 0.3.
     if furthest > 0.17:
         return "normal", {"furthest": f"{furthest:.3g}"}
+    # Kolmogorov and Smirnov's distance to the uniform law with that bound: above 2.7/√n by a chance of 1e-6.
+    reached = np.sort(w.ravel() / furthest / 2 + 1 / 2)
+    if np.abs(reached - np.linspace(0, 1, w.size)).max() > 0.027:
+        return "law", {}
+    # Neighbours in a row and in a column; five standard errors, 6e-7 each.
+    neighbours = [(w[:, 1:], w[:, :-1]), (w[1:], w[:-1])]
+    if any(abs(np.mean(a * b)) > 0.05 * w.var() for a, b in neighbours):
+        return "order", {}
     return "right", {}
 
 
@@ -79,3 +90,10 @@ def gain_of_a_slope(answer):
     """1/f'(0) = 2 for f(z) = 2 tanh(z/4)."""
     exact = gain(lambda z: 2 * np.tanh(z / 4))
     return answers.nearest(answer, {"right": 2, "variance": 4, "inverse": 0.5, "one": 1, "exact": exact})
+
+
+@exercise("04.3")
+def mostly_zero(answer):
+    """n·¼·b²/3 = 1 for n = 200: b = √(12/200)."""
+    known = {"right": 12, "dense": 3, "share": 3 / 4, "third": 4}
+    return answers.nearest(answer, {k: (v / 200) ** 0.5 for k, v in known.items()} | {"squared": 0.06})

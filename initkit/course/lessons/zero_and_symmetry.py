@@ -90,10 +90,10 @@ class UnitsInTraining(plots.Picture):
         self.marks = [draw(axes, "o", ms=8, clip_on=False) for axes in (loss, rank)]
         self.verdict = self.moves(figure.add_artist(plots.Words(0.04, 0.943, MEASURED, 12)))
 
-    def update(self, places, loss, rank, step):
+    def update(self, places, loss, rank, step, value, noise):
         """``places`` (steps + 1, units, 2), ``loss`` and ``rank`` (steps + 1,), or of the steps done so far.
 
-        ``step``: the one shown.
+        ``step``: the one shown; ``value`` and ``noise``: what it started from.
         """
         places = np.clip(places, -self.REACH, self.REACH)
         gap = np.full((1, self.units, 2), np.nan)  # between one unit's path and the next
@@ -102,10 +102,17 @@ class UnitsInTraining(plots.Picture):
         self.points.set_data(places[step, :, 0], places[step, :, 1])
         for values, curve, mark in zip((loss, rank), self.curves, self.marks, strict=True):
             values = np.minimum(values, self.TOP) if values is loss else values
-            curve.set_data(np.arange(len(values)), values)
+            curve.set_data(np.arange(step + 1), values[: step + 1])  # what comes is for the reader to guess
             mark.set_data([step], [values[step]])
         self.verdict.set_text(
-            self.text("symmetry.verdict", step=step, loss=f"{loss[step]:.2f}", rank=rank[step])
+            self.text(
+                "symmetry.verdict",
+                value=f"{value:g}",
+                noise=f"{noise:g}",
+                step=step,
+                loss=f"{loss[step]:.2f}",
+                rank=rank[step],
+            )
         )
 
 
@@ -127,7 +134,7 @@ def zero_and_symmetry(*, lang: str, seed: int = 0):
         run, more = begun(value, noise), True
         while more:
             more = run.go_on()  # a run that was left for a newer value goes on from there
-            picture.update(*run.seen(), min(step, len(run.places) - 1))
+            picture.update(*run.seen(), min(step, len(run.places) - 1), value, noise)
             yield
 
     moved = {
