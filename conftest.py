@@ -17,6 +17,8 @@ collect_ignore_glob = [] if find_spec("torch") else ["initkit/doctor/torch_*.py"
 
 # A bar of train's or sweep's appears after two seconds: what a cell prints would hang on the machine's speed.
 os.environ["TQDM_DISABLE"] = "1"
+# What a test answers is no reader's progress.
+os.environ["INITKIT_PROGRESS"] = "off"
 
 # The same examples everywhere, however slow the machine is, and nothing written: the folder may be another's.
 hypothesis.settings.register_profile(

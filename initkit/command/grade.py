@@ -353,7 +353,7 @@ def walled() -> bool:
 
 def judged(exercise: str, line: dict[str, Any], lang: str) -> Any:
     """The lesson's verdict on an answer, which has come as data; or why there is none."""
-    from ..course.checks import Verdict, check
+    from ..course.checks import Verdict, verdict
 
     why, answer = line.get("why"), line.get("answer")
     if why in ("time", "end", "gone"):
@@ -365,7 +365,7 @@ def judged(exercise: str, line: dict[str, Any], lang: str) -> Any:
         given = ...
     if given is ... and why:
         return Verdict(False, text("check.failed", lang, error=str(why)))
-    return check(exercise, given, lang=lang)
+    return verdict(exercise, given, lang=lang)
 
 
 def rebuilt(answer: Any) -> Any:

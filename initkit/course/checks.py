@@ -6,6 +6,7 @@ import html
 from dataclasses import dataclass
 
 from ..words import text
+from .progress import EXERCISES, keep
 from .registry import CHECKS
 
 MARKS = {True: "✓", False: "✗", None: "…"}
@@ -32,11 +33,19 @@ class Verdict:
 def check(name: str, answer, *, lang: str) -> Verdict:
     """What there is to say to ``answer`` to exercise ``name``. Raises KeyError for an unknown exercise only.
 
-    An answer of ``...`` is one that has not been given yet.
+    An answer of ``...`` is one that has not been given yet. A right one counts in the reader's progress.
 
     >>> check("02.1", ..., lang="en").ok is None
     True
     """
+    said = verdict(name, answer, lang=lang)
+    if said.ok:
+        keep(EXERCISES, name, True)
+    return said
+
+
+def verdict(name: str, answer, *, lang: str) -> Verdict:
+    """``check`` that keeps nothing."""
     if name not in CHECKS:
         raise KeyError(f"no exercise is called {name!r}; there are {', '.join(sorted(CHECKS))}")
     if answer is ... or answer is None:

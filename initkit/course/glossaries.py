@@ -33,11 +33,11 @@ class Glossary:
         return "\n".join(f"{lesson} {term} ({other}): {means}" for term, other, means, lesson in self.rows)
 
     def _repr_html_(self):
-        rows = [_row("th", self.headings), *(_row("td", row) for row in self.rows)]
+        rows = [row("th", self.headings), *(row("td", entry) for entry in self.rows)]
         return f'<table lang="{self.lang}">{"".join(rows)}</table>'
 
 
-def _row(tag: str, cells) -> str:
+def row(tag: str, cells) -> str:
     return "<tr>" + "".join(f"<{tag} {STYLE}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
 
 

@@ -8,6 +8,7 @@ import ipywidgets as widgets
 
 from ..words import table, text
 from .checks import Verdict
+from .progress import QUESTIONS, keep
 
 
 def choices(name: str) -> dict[str, bool]:
@@ -54,6 +55,7 @@ class Quiz(widgets.VBox):
             return
         verdict = Verdict(self.answers[change["new"]], self.text(f"{change['new']}_why"))
         self.feedback.value = verdict._repr_html_()
+        keep(QUESTIONS, self.name, verdict.ok)
 
 
 def guess(*, lang: str) -> widgets.Text:
