@@ -97,7 +97,9 @@ class Progress(widgets.VBox):
             best = kept[SCORES].get(lesson, "")
             rows.append([lesson, *right, f"{best:.3g}" if isinstance(best, float) else ""])
         lines = [row("th", heads), *(row("td", cells) for cells in rows)]
-        self.shown.value = f'<table lang="{self.lang}">{"".join(lines)}</table>'
+        # The class gives it the look of JupyterLab's own tables, which a widget's do not have.
+        common = f'<div class="jp-RenderedHTMLCommon" lang="{self.lang}">'
+        self.shown.value = f"{common}<table style='margin-left: 0'>{''.join(lines)}</table></div>"
 
     def _restart(self, button: widgets.Button) -> None:
         """The file goes aside: a click by mistake loses nothing."""
