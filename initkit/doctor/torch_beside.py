@@ -27,7 +27,9 @@ from .torch_watch import (
 )  # fmt: skip
 
 LARGE, SMALL = 10.0, 1e-3  # root mean squares between which a network's input should lie
-SURE = 2.0  # nats above ln(classes): the network starts sure of wrong answers, by a factor of e² and more
+# Nats above ln(classes). Logits of variance s² cost about s²/2: those of He's start, up to 2; sure of wrong
+# answers by a factor of e³, a network has q = 6 and more there.
+SURE = 3.0
 ALONE = 100.0  # a layer's root mean square gain, or its reciprocal, beyond which no scheme starts a layer
 FORGETS = 0.5, 0.25  # the mean forget bias: of a layer that was set, at least; of one that was not, at most
 
@@ -147,9 +149,9 @@ def _of_inputs(layers: list[Layer]) -> list[Finding]:
     """Inputs that reach the first layers of weights as raw numbers, such as pixels of 0…255."""
     found = []
     for layer in layers:
-        if layer.origins != {None} or layer.x is None or not layer.x.is_floating_point():
+        if layer.origins != {None} or not (is_linear(layer.module) or layer.key):
             continue
-        if not (is_linear(layer.module) or layer.key):
+        if layer.x is None or not layer.x.is_floating_point() or not layer.x.numel():
             continue
         x = numbers(layer.x)
         rms = math.sqrt(np.square(x).mean())
@@ -176,7 +178,9 @@ def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
     """Layers that alone multiply the signal by more than any scheme does, where no chain shows it."""
     found = []
     for layer in layers:
-        if layer.last or layer.joins or layer.x is None or not (is_linear(layer.module) or layer.key):
+        if layer.last or layer.joins or not (is_linear(layer.module) or layer.key):
+            continue
+        if layer.x is None or not layer.x.numel():
             continue
         q, before = layer.stats[0], float(np.square(numbers(layer.x)).mean())
         if not before or not q:
@@ -222,7 +226,8 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
             told |= one.within
     for layer in watch.layers:
         weight = getattr(layer.module, "weight", None) if is_linear(layer.module) else None
-        if isinstance(weight, torch.Tensor) and id(weight) in back.zero and not layer.bit & told:
+        seen = layer.x is not None and bool(layer.x.any())  # of zeros, no weight learns
+        if isinstance(weight, torch.Tensor) and id(weight) in back.zero and seen and not layer.bit & told:
             reasons["zero"].append(weight_of(layer))
     return [
         Finding("not_learning", _span(names), {"count": len(names), "why": why})

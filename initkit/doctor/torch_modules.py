@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike
 from .. import activations
 from ..fans import fans
 from ..network import MLP
-from ..signals import Signals, fate, passage
+from ..signals import KEPT, Signals, fate, passage
 from ..theory import predict, predict_for
 from ..words import text
 from .audit import wrong_by_itself
 from .identify import of_scan
-from .report import Finding, Report, Tensor, as_told
+from .report import KINDS, Finding, Report, Tensor, as_told
 from .scan import scan_array
 from .torch_apply import HE, Applied, apply, base_name, call_of, scheme_for
 from .torch_beside import beside_chains, looked_at, weight_of
@@ -43,10 +43,12 @@ from .torch_watch import (
     unwrapped,
 )  # fmt: skip
 
-__all__ = ["Applied", "apply", "diagnose"]
+__all__ = ["Applied", "apply", "assert_healthy", "diagnose"]
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
 OFF = 1.2  # the factor by which a gain may be off
+TINY = 1e-60  # the square of what float32 can hardly hold
+GATED = KEPT**3  # what the mean square may change by in stacked recurrent layers
 DEEP = 4  # the number of layers with a wrong gain below which it does no harm
 
 
@@ -137,6 +139,46 @@ def diagnose(
         back = gradients(module, layers, output, loss, len(next(tensors_in((*args, named)))))
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
         return _report(module, watch, back, lang)
+
+
+def assert_healthy(
+    module: nn.Module,
+    batch: torch.Tensor | tuple | Mapping,
+    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
+    *,
+    allow: Collection[str] = (),
+    lang: str = "en",
+) -> None:
+    """Raise AssertionError, with the whole report as its text, where ``diagnose`` finds something.
+
+    For a test suite: ``assert_healthy(Net(), next(iter(loader)))`` fails when a change of the code leaves a
+    layer out of the graph, draws it at a wrong scale, or feeds it raw pixels.
+
+    Parameters
+    ----------
+    module, batch, loss, lang
+        As ``diagnose`` takes them.
+    allow : collection of str
+        Kinds of findings that do not fail, as ``Report.to_dict`` lists them.
+
+    Raises
+    ------
+    AssertionError
+        Where there is a finding of another kind.
+    ValueError
+        For a kind that there is none of, and whatever ``diagnose`` raises.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> assert_healthy(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2)), torch.randn(32, 8))
+    """
+    allow = (allow,) if isinstance(allow, str) else tuple(allow)
+    if unknown := sorted(set(allow) - set(KINDS)):
+        raise ValueError(f"allow must hold kinds of findings, {', '.join(KINDS)}; not {', '.join(unknown)}")
+    report = diagnose(module, batch, loss, lang=lang)
+    if any(finding.kind not in allow for finding in report.findings):
+        raise AssertionError(str(report))
 
 
 def _outside(value):
@@ -259,8 +301,8 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
         found += _of_passage("gradient", run, [layer.grad_var for layer in run], layers, table, follows)
     crowds: dict[tuple, list] = {}  # by what is wrong: the layers that share one finding
     for layer in layers:
-        if layer.activation is None or not np.isfinite(layer.stats[0]):
-            continue
+        if layer.activation is None or not np.isfinite(layer.stats[0]) or layer.stats[0] == 0:
+            continue  # zeros come out of a layer that sees zeros, behind a branch that starts at zero say
         saturated, dead = layer.stats[4:]
         # One input alone leaves half of the units off, ± 0.5/√units: three standard deviations more are dead.
         if layer.activation.name == "relu":
@@ -288,7 +330,13 @@ def _runs(layers, size):
             continue
         fits = (is_linear(layer.module) or layer.key) and np.isfinite(layer.stats[0])
         kind = not run or layer.key == run[-1].key is None or layer.module is run[-1].module
-        if run and (not fits or not kind or layer.origins != {run[-1]} or size(layer) != size(run[-1])):
+        if run and (
+            run[-1].forks
+            or not fits
+            or not kind
+            or layer.origins != {run[-1]}
+            or size(layer) != size(run[-1])
+        ):
             yield run
             run = []
         if fits:
@@ -305,8 +353,14 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> 
     way = np.array(values if what == "signal" else values[::-1])
     if len(run) < 2 or not np.isfinite(way).all() or not way[0]:
         return []
+    if any(layer.stats[5] == 1 and layer.stats[0] for layer in run):  # dead units tell why
+        return []
+    if what == "gradient" and not way.all() and way[int(np.argmin(way > 0)) - 1] > TINY:
+        return []  # cut off at once, and not lost by and by: what does not learn is told as such
     verdict = passage(way[0], way[-1], len(way) - 1).verdict
-    if verdict == "kept":
+    # Half-open gates damp what passes them; two or three stacked layers learn all the same.
+    gated = run[0].key is not None and GATED**-1 <= way[-1] / way[0] <= GATED
+    if verdict == "kept" or gated:
         return []
     vanishes = verdict == "vanishes"
     begin = int(np.argmax(way[:-1]) if vanishes else np.argmin(way[:-1]))
@@ -330,6 +384,9 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> 
         "scheme": scheme,
         "better": _better(before.activation, len(run)),
     }
+    if cause.key:  # no gain is known to keep what goes through gates
+        mode = cause.module.mode.partition("_")[0]
+        fields = {"why": "recurrent", "factor": fields["factor"], "mode": mode, "layers": len(run)}
     kind = f"{what}_{verdict}"
     where = weight_of(cause) if one else _span(sorted(passed[begin:], key=layers.index))
     return [Finding(kind, where, fields, _remedy(run, follows))]

@@ -30,6 +30,7 @@ EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 LAYERS = (*LINEAR, *NORMS, *EMBEDDINGS, nn.MultiheadAttention)
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 ADDITIONS = {"add", "iadd", "radd"}  # torch's names of a + b, a += b, torch.add(a, b)
+PRODUCTS = {"mul", "imul", "rmul"}
 _DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0}  # parameters of functions that are called without one
 
 
@@ -183,7 +184,8 @@ class Layer:
     bit: int = 0
     past: int = 0  # the bits of all layers and sums that had a part in the output; its own too
     key: str | None = None  # of a recurrent layer: its parameter that a finding points to
-    joins: bool = False  # whether its output, scaled or normalized at most, ends a branch: it is added
+    joins: bool = False  # whether its output, scaled or normalized at most, ends a branch or is a gate
+    forks: bool = False  # whether a branch starts at its output, past which the stream goes on
     last: bool = False  # whether no layer follows
 
     @property
@@ -250,6 +252,8 @@ class Watch(TorchFunctionMode):
         self.origins = {id(t): frozenset([None]) for t in tensors_in(inputs)}  # by id of a result
         self.alive = []  # the results: while they live, no other object takes their ids
         self.sums: list[Sum] = []
+        self.ends: set[Layer] = set()  # the layers in which branches end
+        self.forks: set[Layer] = set()  # those from which they start, and the stream goes on past them
         self.bits = 1  # how many are given; the first is the batch's
         self.past = dict.fromkeys(self.origins, 1)  # by id of a result: the bits of what had a part in it
         self.called: set[int] = set()  # ids of the modules that ran
@@ -353,7 +357,7 @@ class Watch(TorchFunctionMode):
         function = _called(func, args, kwargs) if layer else None
         before = None if function is None else np.array(numbers(args[0]))  # the call may overwrite it
         name = getattr(func, "__name__", "").strip("_")
-        joined = self._joined(*args[:2]) if name in ADDITIONS and len(args) > 1 else None
+        joined = self._joined(name, *args[:2]) if name in ADDITIONS | PRODUCTS and len(args) > 1 else None
         result = func(*args, **kwargs)
         results = list(tensors_in([result]))
         if joined is not None and results and results[0].shape == args[0].shape:
@@ -376,11 +380,14 @@ class Watch(TorchFunctionMode):
                 del self.outputs[id(result)]
         return result
 
-    def _joined(self, a, b) -> Sum | None:
-        """The addition of ``a`` and ``b``, if one, or both, is a branch from what the other comes from."""
+    def _joined(self, name: str, a, b) -> Sum | None:
+        """The addition of ``a`` and ``b``, if one, or both, is a branch from what the other comes from.
+
+        Of a product, x·g(x), only the layers that end such a branch are noted: there it is a gate.
+        """
         if not all(isinstance(t, torch.Tensor) and id(t) in self.origins for t in (a, b)):
             return None
-        if a.shape != b.shape or not a.is_floating_point() or not a.numel():
+        if not a.is_floating_point() or not a.numel() or (a.shape != b.shape and name in ADDITIONS):
             return None
         if not self.past[id(a)] & ~self.past[id(b)]:
             a, b = b, a  # h comes second: f(h) + h
@@ -395,12 +402,16 @@ class Watch(TorchFunctionMode):
         ends = frozenset(end for end in ends if end is not None and end.bit & within)
         if not ends:  # a sum of what is not two layers' work, as in rotary positions
             return None
+        self.ends |= ends
+        self.forks |= {end for end in self.origins[id(b)] if end is not None and end.bit & common}
+        if name in PRODUCTS:
+            return None
         before = next((one for one in reversed(self.sums) if one.bit & common), None)
         return Sum(before, _mean_square(b), _mean_square(a), math.nan, ends, self._bit(), within)
 
     def ran(self) -> list[Layer]:
         """The layers in order, without the activation of those whose output went into several calls."""
-        ends, followed = set().union(*(one.ends for one in self.sums)), 0
+        ends, followed = set(self.ends), 0
         while ends:
             end = ends.pop()
             if not end.joins:
@@ -411,6 +422,7 @@ class Watch(TorchFunctionMode):
             followed |= layer.past & ~layer.bit
         for layer in self.layers:
             layer.last = not layer.bit & followed
+            layer.forks = layer in self.forks
             if layer.uses != 1:
                 layer.activation = None
                 layer.stats[4:] = math.nan, math.nan
