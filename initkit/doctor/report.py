@@ -242,11 +242,10 @@ class Report:
         [row, column, value] of the tensor read as a matrix. In ``audit`` it has role too, one of "weight",
         "unknown", "bias", "norm_scale", "embedding", "buffer", "optimizer", "ema", "adapter", "quantization"
         and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason; in
-        ``diagnose`` the names are layers', and left_out is by reason. "notes" are like findings, of kinds
-        zero_branch, zero_head, icnr, frozen. One of
-        "findings" has kind, tensor and message, and code where one line mends it. "signals" has layers, q,
-        grad_var, predicted_q and predicted_grad_var, with a number or null a layer. In ``to_json`` a number
-        that is not finite is null.
+        ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
+        kinds zero_branch, zero_head, icnr and frozen. One of "findings" has kind, tensor and message, and
+        code where one line mends it. "signals" has layers, q, grad_var, predicted_q and predicted_grad_var,
+        with a number or null a layer. In ``to_json`` a number that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
         ``audit``, scale_outlier, lone_outlier, transposed_fans; of ``diagnose``, overflow, input_scale,

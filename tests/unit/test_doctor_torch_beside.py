@@ -320,6 +320,14 @@ def test_a_gradient_of_zero_is_found_once_and_dead_units_tell_it_better():
     ]
 
 
+@pytest.mark.parametrize("activation", [nn.GELU, nn.SiLU, nn.ELU, nn.ReLU])
+def test_units_that_a_bias_has_killed(activation):
+    model = nn.Sequential(nn.Linear(20, 64), activation(), nn.Linear(64, 64), activation(), nn.Linear(64, 10))
+    assert not diagnose(model, batch(), LABELS).findings
+    model[2].bias.data -= 9
+    assert ("dead_units", "2.weight") in [(f.kind, f.tensor) for f in diagnose(model, batch()).findings]
+
+
 # Recurrent layers, layers alike ------------------------------------------------------------------------
 
 
