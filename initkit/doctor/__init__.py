@@ -1,7 +1,8 @@
 """The doctor: how a model was initialized, whether its signal survives, and what would mend it.
 
 ``identify(array)`` names the initializer that a tensor is a sample of; ``audit(path)`` reads a checkpoint;
-``diagnose(module, batch)`` runs a PyTorch module; ``apply(module)`` initializes one.
+``diagnose(module, batch)`` runs a PyTorch module, ``assert_healthy(module, batch)`` does so in a test;
+``apply(module)`` initializes one.
 """
 
 import importlib
@@ -11,12 +12,12 @@ from .identify import Identification, Match, identify
 from .report import Coverage, Finding, Report, Tensor
 
 __all__ = [
-    "Coverage", "Finding", "Identification", "Match", "Report", "Tensor", "apply", "audit", "diagnose",
-    "identify",
+    "Coverage", "Finding", "Identification", "Match", "Report", "Tensor", "apply", "assert_healthy",
+    "audit", "diagnose", "identify",
 ]  # fmt: skip
 
 
 def __getattr__(name: str):
-    if name in ("apply", "diagnose"):  # these need torch
+    if name in ("apply", "assert_healthy", "diagnose"):  # these need torch
         return getattr(importlib.import_module(".torch_modules", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
+from .. import sampling
 from ..arguments import is_number
 from ..fans import fans
 from ..initializers import SCHEMES, truncated_std
@@ -221,7 +222,8 @@ def _spectrum_p(w: np.ndarray) -> float:
     variance = float(np.square(w).mean())
     if variance == 0:
         return 1.0
-    top = float(np.linalg.svd(w, compute_uv=False)[0]) ** 2 / variance
+    with sampling.blas().limit(limits=1):  # two threads cost more than they save
+        top = float(np.linalg.svd(w, compute_uv=False)[0]) ** 2 / variance
     a, b = math.sqrt(n - 0.5), math.sqrt(p - 0.5)
     centre, width = (a + b) ** 2, (a + b) * (1 / a + 1 / b) ** (1 / 3)
     return float(scipy.special.gammaincc(46.446, max(0.0, ((top - centre) / width + 9.84801) / 0.186054)))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..signals import Signals
 from ..words import text
@@ -20,10 +21,15 @@ SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2
 
 # Every kind of finding, the gravest first.
 KINDS = (
-    "non_finite", "overflow", "all_zero", "symmetric_rows", "signal_vanishes", "signal_explodes",
-    "gradient_vanishes", "gradient_explodes", "dead_units", "dead_rows", "saturated_outputs",
-    "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans",
+    "non_finite", "overflow", "input_scale", "all_zero", "symmetric_rows", "not_learning", "stream_explodes",
+    "stream_vanishes", "signal_vanishes", "signal_explodes", "layer_gain", "gradient_vanishes",
+    "gradient_explodes", "first_loss", "dead_units", "dead_rows", "saturated_outputs",
+    "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans", "forget_bias",
+    "identical_layers",
 )  # fmt: skip
+# What looks odd and is meant so.
+NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
+ALIKE = 3  # findings that differ in the block alone, from which on they are one
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,10 @@ class Finding:
 
     def message(self, lang: str = "en") -> str:
         """What is wrong, in a reader's language."""
-        return text(f"doctor.{self.kind}", lang, **self.fields)
+        why = f".{self.fields['why']}" if "why" in self.fields else ""
+        said = text(f"doctor.{self.kind}{why}", lang, **self.fields)
+        alike = self.fields.get("alike")
+        return said + text("doctor.alike", lang, count=alike) if alike else said
 
     def to_dict(self, lang: str = "en") -> dict:
         """Kind, tensor and message, and code where there is some; see ``Report.to_dict``."""
@@ -60,6 +69,26 @@ class Finding:
 def gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings in the order of ``KINDS``; those of one kind as they came."""
     return tuple(sorted(findings, key=lambda finding: KINDS.index(finding.kind)))
+
+
+def as_told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The gravest first, or notes in their order; what repeats in every block once, as the first says it.
+
+    Such a finding has "alike" in its ``fields``, how many it stands for.
+    """
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.kind, re.sub(r"\d+", "#", finding.tensor)), []).append(finding)
+    told: list[Finding] = []
+    for those in groups.values():
+        if len(those) < ALIKE or "#" not in re.sub(r"\d+", "#", those[0].tensor):
+            told += those
+            continue
+        first, last = (re.split(" … ", those[k].tensor)[k] for k in (0, -1))
+        fields = {**those[0].fields, "alike": len(those)}
+        told.append(replace(those[0], tensor=f"{first} … {last}", fields=fields))
+    order = (*KINDS, *NOTES)
+    return tuple(sorted(told, key=lambda finding: order.index(finding.kind)))
 
 
 @dataclass(frozen=True)
@@ -127,22 +156,26 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which tensors of a file were judged as a layer's weight, and which were not, and why.
+    """Which tensors of a file, or layers of a module, were judged, and which were not, and why.
 
     Attributes
     ----------
     judged : tuple of str
-        Names.
+        Names: of tensors that are a layer's weight, or of layers that ran.
     left_out : dict
         Names by role, one of ``roles.ROLES``: what is no layer's weight. "unknown" are tensors without a
         matrix's shape of which nothing is known.
     unread : dict
         Names by reason: "quantized", "sparse", "empty", "integer" or "dtype".
+    of : {"tensors", "layers"}
+        What the names are of. Layers of ``diagnose`` are left out because they are "never_called", are
+        "recurrent" (a cell, or fed with packed sequences), or return "no_tensor" of floating-point numbers.
     """
 
     judged: tuple[str, ...]
     left_out: dict[str, tuple[str, ...]]
     unread: dict[str, tuple[str, ...]]
+    of: str = "tensors"
 
     def to_dict(self) -> dict:
         """As ``Report.to_dict()["coverage"]``."""
@@ -150,13 +183,15 @@ class Coverage:
         return {"judged": list(self.judged), **lists}
 
     def lines(self, lang: str) -> list[str]:
-        """In a reader's language; none where all tensors were judged."""
-        groups = [(f"role.{k}", v) for k, v in self.left_out.items()]
+        """In a reader's language; none where all tensors of a file were judged."""
+        layers = self.of == "layers"
+        groups = [(f"{'layer' if layers else 'role'}.{k}", v) for k, v in self.left_out.items()]
         groups += [(f"unread.{k}", v) for k, v in self.unread.items()]
-        if not groups:
+        if not groups and not layers:
             return []
         total = len(self.judged) + sum(len(names) for _, names in groups)
-        lines = [text("doctor.judged", lang, judged=len(self.judged), total=total)]
+        said = "looked_at" if layers and groups else "looked_at_all" if layers else "judged"
+        lines = [text(f"doctor.{said}", lang, judged=len(self.judged), total=total)]
         for key, names in groups:
             some = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
             what = text(f"doctor.{key}", lang)
@@ -183,7 +218,9 @@ class Report:
     lang : {"en", "zh"}
         The language that it speaks.
     coverage : Coverage or None
-        Of ``audit``: which tensors were judged, and which not.
+        Which tensors, or in ``diagnose`` which layers, were judged, and which not.
+    notes : tuple of Finding
+        Of ``diagnose``: what looks odd and is meant so, such as a branch that starts at zero.
     """
 
     tensors: tuple[Tensor, ...]
@@ -193,6 +230,7 @@ class Report:
     layers: tuple[str, ...] = ()
     lang: str = "en"
     coverage: Coverage | None = None
+    notes: tuple[Finding, ...] = ()
 
     def to_dict(self) -> dict:
         """``{"schema": 1, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
@@ -203,20 +241,25 @@ class Report:
         against it. Where it is not "fresh", match and p_value are null. "outliers" lists lone entries as
         [row, column, value] of the tensor read as a matrix. In ``audit`` it has role too, one of "weight",
         "unknown", "bias", "norm_scale", "embedding", "buffer", "optimizer", "ema", "adapter", "quantization"
-        and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason. One of
-        "findings" has kind, tensor and message, and code where one line mends it. "signals" has layers, q,
-        grad_var, predicted_q and predicted_grad_var, with a number or null a layer. In ``to_json`` a number
-        that is not finite is null.
+        and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason; in
+        ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
+        kinds zero_branch, zero_head, icnr and frozen. One of "findings" has kind, tensor and message, and
+        code where one line mends it. "signals" has layers, q, grad_var, predicted_q and predicted_grad_var,
+        with a number or null a layer. In ``to_json`` a number that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
-        ``audit``, scale_outlier, lone_outlier, transposed_fans; of ``diagnose``, overflow, signal_vanishes,
-        signal_explodes, gradient_vanishes, gradient_explodes, dead_units, saturated_outputs.
+        ``audit``, scale_outlier, lone_outlier, transposed_fans; of ``diagnose``, overflow, input_scale,
+        not_learning, stream_explodes, stream_vanishes, signal_vanishes, signal_explodes, layer_gain,
+        gradient_vanishes, gradient_explodes, first_loss, dead_units, saturated_outputs, forget_bias,
+        identical_layers.
         """
         said = {
             "schema": SCHEMA,
             "tensors": [t.to_dict() for t in self.tensors],
             "findings": [f.to_dict(self.lang) for f in self.findings],
         }
+        if self.notes:
+            said["notes"] = [note.to_dict(self.lang) for note in self.notes]
         if self.coverage is not None:
             said["coverage"] = self.coverage.to_dict()
         if self.signals is not None:
@@ -250,7 +293,10 @@ class Report:
 
     def _said(self) -> list[str]:
         covered = self.coverage.lines(self.lang) if self.coverage else []
-        return [*self._found(), *covered]
+        notes = [f"  · {note.tensor}: {note.message(self.lang)}" for note in self.notes]
+        if notes:
+            notes.insert(0, text("doctor.notes", self.lang))
+        return [*self._found(), *notes, *covered]
 
     def _found(self) -> list[str]:
         if not self.findings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,18 +14,17 @@ from numpy.typing import ArrayLike
 from .. import activations
 from ..fans import fans
 from ..network import MLP
-from ..signals import Signals, fate, passage
+from ..signals import KEPT, Signals, fate, passage
 from ..theory import predict, predict_for
 from ..words import text
 from .audit import wrong_by_itself
 from .identify import of_scan
-from .report import Finding, Report, Tensor, gravest_first
+from .report import KINDS, Finding, Report, Tensor, as_told
 from .scan import scan_array
 from .torch_apply import HE, Applied, apply, base_name, call_of, scheme_for
+from .torch_beside import beside_chains, looked_at, weight_of
 from .torch_watch import (
-    EMBEDDINGS,
     LINEAR,
-    NORMS,
     RECURRENT,
     Layer,
     Watch,
@@ -35,15 +34,21 @@ from .torch_watch import (
     each_parameter,
     following,
     gradients,
+    is_linear,
+    is_transposed,
     nn,
     numbers,
+    tensors_in,
     torch,
+    unwrapped,
 )  # fmt: skip
 
-__all__ = ["Applied", "apply", "diagnose"]
+__all__ = ["Applied", "apply", "assert_healthy", "diagnose"]
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
 OFF = 1.2  # the factor by which a gain may be off
+TINY = 1e-60  # the square of what float32 can hardly hold
+GATED = KEPT**3  # what the mean square may change by in stacked recurrent layers
 DEEP = 4  # the number of layers with a wrong gain below which it does no harm
 
 
@@ -72,7 +77,7 @@ def _theory(layers: list[Layer], grad_var) -> Signals | None:
 
 def diagnose(
     module: nn.Module,
-    batch: torch.Tensor | tuple,
+    batch: torch.Tensor | tuple | Mapping,
     loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
     *,
     lang: str = "en",
@@ -85,24 +90,29 @@ def diagnose(
     Parameters
     ----------
     module : torch.nn.Module
-    batch : torch.Tensor or tuple
-        The module's input, or inputs; examples lie along the first axis.
+        What ``torch.compile``, ``DataParallel`` and the like stand around is looked at itself.
+    batch : torch.Tensor, tuple or mapping
+        The module's input, or inputs, or inputs by name, as Hugging Face's tokenizers return them;
+        examples lie along the first axis.
     loss : labels, callable or None
         Labels, for softmax cross-entropy; or a function of the output that returns a scalar, taken as a mean
         over the batch (so its gradient is multiplied by the number of examples); or None: the way back then
-        starts from a random gradient with variance 1, the same one every time.
+        starts from the loss that the module returns, as Hugging Face's do when they are given labels, else
+        from a random gradient with variance 1, the same one every time.
     lang : {"en", "zh"}
         The language that the report speaks.
 
     Returns
     -------
     Report
-        ``signals`` has an entry for every Linear, Conv, Embedding, MultiheadAttention and normalization
-        layer, in order of execution: ``q`` of its output, and ``grad_var``, of one example's loss with
-        respect to it. Where the output goes into exactly one activation, a module or a function, the entries
-        on activations are that one's; else they are NaN, and their mean and variance the output's own.
-        ``predicted`` is theory's, where the layers are a chain of Linear with one activation; else None.
-        Recurrent and unknown layers are in the table only.
+        ``signals`` has an entry for every layer that ran: Linear, Conv, Embedding, MultiheadAttention,
+        normalizations, each layer of an RNN, LSTM or GRU ("rnn.l0", "rnn.l1"), and any other module with
+        parameters of its own and none below. In order of execution: ``q`` of its output, and ``grad_var``, of
+        one example's loss with respect to it. Where the output goes into exactly one activation, a module or
+        a function, the entries on activations are that one's; else they are NaN, and their mean and variance
+        the output's own. ``predicted`` is theory's, where the layers are a chain of Linear with one
+        activation; else None. ``coverage`` says which layers were looked at and which not; ``notes``, what
+        looks odd and is meant so.
 
     Raises
     ------
@@ -114,44 +124,104 @@ def diagnose(
         Whatever the module raises.
     """
     text("doctor.clean", lang)  # raises ValueError for an unknown language
+    module = unwrapped(module)
     with torch.inference_mode(False):  # the pass below runs outside of inference mode as well
         checked(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise TypeError("module must be written in Python; one of TorchScript cannot be watched")
-    inputs = _inputs(batch)
+    args, named = _inputs(batch)
     with torch.inference_mode(False), torch.enable_grad(), as_it_was(module):
-        inputs = tuple(t.clone() if isinstance(t, torch.Tensor) and t.is_inference() else t for t in inputs)
-        with Watch(module, inputs) as watch:
-            output = module(*inputs)
+        args = tuple(map(_outside, args))
+        named = {key: _outside(value) for key, value in named.items()}
+        with Watch(module, (*args, named)) as watch:
+            output = module(*args, **named)
         layers = watch.ran()
-        gradients(layers, output, loss, len(inputs[0]))
+        back = gradients(module, layers, output, loss, len(next(tensors_in((*args, named)))))
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
-        return _report(module, layers, lang)
+        return _report(module, watch, back, lang)
 
 
-def _report(module, layers: list[Layer], lang: str) -> Report:
+def assert_healthy(
+    module: nn.Module,
+    batch: torch.Tensor | tuple | Mapping,
+    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
+    *,
+    allow: Collection[str] = (),
+    lang: str = "en",
+) -> None:
+    """Raise AssertionError, with the whole report as its text, where ``diagnose`` finds something.
+
+    For a test suite: ``assert_healthy(Net(), next(iter(loader)))`` fails when a change of the code leaves a
+    layer out of the graph, draws it at a wrong scale, or feeds it raw pixels.
+
+    Parameters
+    ----------
+    module, batch, loss, lang
+        As ``diagnose`` takes them.
+    allow : collection of str
+        Kinds of findings that do not fail, as ``Report.to_dict`` lists them.
+
+    Raises
+    ------
+    AssertionError
+        Where there is a finding of another kind.
+    ValueError
+        For a kind that there is none of, and whatever ``diagnose`` raises.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> assert_healthy(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2)), torch.randn(32, 8))
+    """
+    allow = (allow,) if isinstance(allow, str) else tuple(allow)
+    if unknown := sorted(set(allow) - set(KINDS)):
+        raise ValueError(f"allow must hold kinds of findings, {', '.join(KINDS)}; not {', '.join(unknown)}")
+    report = diagnose(module, batch, loss, lang=lang)
+    if any(finding.kind not in allow for finding in report.findings):
+        raise AssertionError(str(report))
+
+
+def _outside(value):
+    """A tensor of inference mode as one that takes part in a backward pass."""
+    return value.clone() if isinstance(value, torch.Tensor) and value.is_inference() else value
+
+
+def _report(module, watch: Watch, back, lang: str) -> Report:
+    layers = watch.layers
     tensors, findings = _table(module, {layer.name: layer.activation for layer in layers})
-    if not layers:
-        return Report(tensors, gravest_first(findings), lang=lang)
-    q, mean, var, correlation, saturated, dead = np.array([layer.stats for layer in layers], np.float64).T
-    back = np.array([layer.grad_var for layer in layers])
-    back = None if np.isnan(back).all() and np.isfinite(q).all() else back
-    signals = Signals(q, mean, var, correlation, saturated, dead, back)
     findings += _of_signals(module, layers, tensors)
+    findings, notes = beside_chains(module, watch, back, tensors, findings)
+    coverage = looked_at(module, watch)
+    if not layers:
+        return Report(tensors, as_told(findings), lang=lang, coverage=coverage, notes=as_told(notes))
+    q, mean, var, correlation, saturated, dead = np.array([layer.stats for layer in layers], np.float64).T
+    grad_var = np.array([layer.grad_var for layer in layers])
+    grad_var = None if np.isnan(grad_var).all() and np.isfinite(q).all() else grad_var
+    signals = Signals(q, mean, var, correlation, saturated, dead, grad_var)
     names = tuple(layer.name or type(layer.module).__name__ for layer in layers)
-    return Report(tensors, gravest_first(findings), signals, _theory(layers, back), names, lang)
+    theory = _theory(layers, grad_var)
+    return Report(tensors, as_told(findings), signals, theory, names, lang, coverage, as_told(notes))
 
 
-def _inputs(batch) -> tuple:
-    inputs = batch if isinstance(batch, tuple) else (batch,)
-    if not inputs or not isinstance(inputs[0], torch.Tensor):
-        kind = type(inputs[0] if inputs else batch).__name__
-        raise TypeError(f"batch must be a tensor, or a tuple of inputs that begins with one, not {kind}")
-    if not inputs[0].ndim or not inputs[0].numel():
-        raise ValueError(f"batch must hold at least one example, not shape {tuple(inputs[0].shape)}")
-    if not inputs[0].isfinite().all():
+def _inputs(batch) -> tuple[tuple, dict]:
+    """The arguments of the module, by place and by name."""
+    named = dict(batch) if isinstance(batch, Mapping) else {}
+    args = () if named else batch if isinstance(batch, tuple) else (batch,)
+    given = list(named.values()) if named else list(args)
+    first = (
+        next((v for v in given if isinstance(v, torch.Tensor)), None) if named else next(iter(given), None)
+    )
+    if not isinstance(first, torch.Tensor):
+        kind = type(given[0] if given else batch).__name__
+        raise TypeError(
+            "batch must be a tensor, a tuple of inputs that begins with one, or a dict of inputs by name, "
+            f"not {kind}"
+        )
+    if not first.ndim or not first.numel():
+        raise ValueError(f"batch must hold at least one example, not shape {tuple(first.shape)}")
+    if not first.isfinite().all():
         raise ValueError("batch must be finite numbers; some are NaN or infinite")
-    return inputs
+    return args, named
 
 
 # What is found -------------------------------------------------------------------------------------
@@ -167,23 +237,52 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
         if not p.is_floating_point() or not p.numel():
             continue
         w = p.detach().cpu()
-        w = (w.float() if w.dtype == torch.bfloat16 else w).numpy()
+        w = (w if w.dtype in (torch.float16, torch.float32, torch.float64) else w.float()).numpy()
+        flipped = is_transposed(m) and w.ndim > 1  # (in, out)
         s = scan_array(w)
         n_in = n_out = None
         of_layer = ()  # the fan_in that PyTorch drew it by, where its own shape does not say so
+        axes = {"in_axis": 0, "out_axis": 1} if flipped else {"in_axis": 1, "out_axis": 0}
         if w.ndim > 1:
             # As PyTorch counts, also for a ConvTranspose, whose first axis is the input.
-            n_in, n_out = fans(w.shape)
+            n_in, n_out = fans(w.shape, **axes)
         elif key == "bias" and isinstance(m, LINEAR) and m.weight.ndim > 1:
             of_layer = (fans(m.weight.shape).fan_in,)
         if isinstance(m, RECURRENT):
             of_layer = (m.hidden_size,)
-        found = of_scan(s, w.shape, {"in_axis": 1, "out_axis": 0}, of_layer)
+        found = of_scan(s, w.shape, axes, of_layer, flipped)
         rows.append(Tensor.of(name, w.shape, (n_in, n_out), s, found))
         code = _line(name, followed_by.get(name.rpartition(".")[0]))
-        if s.non_finite or (w.ndim > 1 and not isinstance(m, (*EMBEDDINGS, *NORMS))):
-            findings += [replace(finding, code=code) for finding in wrong_by_itself(name, w.shape, s)]
+        if s.non_finite or (
+            w.ndim > 1 and (is_linear(m) or isinstance(m, (nn.MultiheadAttention, *RECURRENT)))
+        ):
+            findings += [replace(finding, code=code) for finding in _wrong(name, m, w, s)]
     return tuple(rows), findings
+
+
+def _wrong(name: str, m, w: np.ndarray, s) -> Iterator[Finding]:
+    """What is wrong with a weight by itself; units are compared where they see the same inputs."""
+    groups = getattr(m, "groups", 1)
+    crosswise = isinstance(m, conv._ConvTransposeNd)  # (in, out/groups, *kernel)
+    if s.non_finite or (groups == 1 and not crosswise):
+        yield from wrong_by_itself(name, w.shape, s, is_transposed(m))
+        return
+    yield from (f for f in wrong_by_itself(name, w.shape, s) if f.kind == "all_zero")
+    parts = w.reshape(groups, -1, *w.shape[1:])
+    parts = parts.swapaxes(1, 2) if crosswise else parts
+    for k, part in enumerate(parts if parts.shape[1] > 1 else ()):
+        for finding in wrong_by_itself(name, part.shape, scan_array(np.ascontiguousarray(part))):
+            if finding.kind in ("symmetric_rows", "dead_rows"):
+                places = {
+                    key: v if key == "count" else v + k * len(part) for key, v in finding.fields.items()
+                }
+                yield replace(finding, fields=places)
+                return
+
+
+def _moved(fields: dict, by: int) -> dict:
+    """A finding's fields with the units counted from further on."""
+    return {key: value if key == "count" else value + by for key, value in fields.items()}
 
 
 def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> list[Finding]:
@@ -191,42 +290,53 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
     found = []
     broken = next((layer for layer in layers if not np.isfinite(layer.stats[0])), None)
     if broken:
-        found.append(Finding("overflow", _weight(broken)))
+        found.append(Finding("overflow", weight_of(broken)))
     table = {t.name: t for t in tensors}
     follows = following(module)
     for run in _runs(layers, lambda layer: None):
         found += _of_passage("signal", run, [layer.stats[0] for layer in run], layers, table, follows)
         found += _of_gains(run, table, follows)
-    for run in _runs(layers, lambda layer: layer.z.shape[2:]):  # pooling changes a gradient by itself
+    back = [layer for layer in layers if layer.reached]
+    for run in _runs(back, lambda layer: layer.z.shape[2:]):  # pooling changes a gradient by itself
         found += _of_passage("gradient", run, [layer.grad_var for layer in run], layers, table, follows)
     crowds: dict[tuple, list] = {}  # by what is wrong: the layers that share one finding
     for layer in layers:
-        if layer.activation is None or not np.isfinite(layer.stats[0]):
-            continue
+        if layer.activation is None or not np.isfinite(layer.stats[0]) or layer.stats[0] == 0:
+            continue  # zeros come out of a layer that sees zeros, behind a branch that starts at zero say
         saturated, dead = layer.stats[4:]
         # One input alone leaves half of the units off, ± 0.5/√units: three standard deviations more are dead.
-        if layer.activation.name == "relu":
+        if base_name(layer.activation) in HE - {"leaky_relu"}:  # flat on one side
             if dead > HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis]):
                 crowds.setdefault(("dead_units", layer.activation), []).append((dead, layer))
         elif base_name(layer.activation) not in HE and saturated > HALF:
             crowds.setdefault(("saturated_outputs", layer.activation), []).append((saturated, layer))
     for (kind, function), those in crowds.items():
         most, crowd = max(share for share, _ in those), [layer for _, layer in those]
-        code = _remedy(crowd, follows) if len(crowd) > 1 else _line(_weight(crowd[0]), function)
+        code = _remedy(crowd, follows) if len(crowd) > 1 else _line(weight_of(crowd[0]), function)
         found.append(Finding(kind, _span(crowd), {"share": f"{most:.0%}", "activation": function.name}, code))
     return found
 
 
 def _runs(layers, size):
-    """Chains of Linear and Conv layers, each fed by the one before alone, without norms and the last layer.
+    """Chains of Linear and Conv layers, or of one recurrent module's, each fed by the one before alone.
 
-    ``size``: what must stay the same along a chain. A residual stream, the sum of several layers' outputs,
-    follows other laws, and is in no chain.
+    ``size``: what must stay the same along a chain. Norms are in none, and neither are output layers and
+    those that end a branch: they start small, or at zero, by design. A residual stream, the sum of several
+    layers' outputs, follows other laws: see ``torch_beside``.
     """
     run = []
-    for layer in layers[:-1]:
-        fits = isinstance(layer.module, LINEAR) and np.isfinite(layer.stats[0])
-        if run and (not fits or layer.origins != {run[-1]} or size(layer) != size(run[-1])):
+    for layer in layers:
+        if layer.last or layer.joins:
+            continue
+        fits = (is_linear(layer.module) or layer.key) and np.isfinite(layer.stats[0])
+        kind = not run or layer.key == run[-1].key is None or layer.module is run[-1].module
+        if run and (
+            run[-1].forks
+            or not fits
+            or not kind
+            or layer.origins != {run[-1]}
+            or size(layer) != size(run[-1])
+        ):
             yield run
             run = []
         if fits:
@@ -243,8 +353,14 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> 
     way = np.array(values if what == "signal" else values[::-1])
     if len(run) < 2 or not np.isfinite(way).all() or not way[0]:
         return []
+    if any(layer.stats[5] == 1 and layer.stats[0] for layer in run):  # dead units tell why
+        return []
+    if what == "gradient" and not way.all() and way[int(np.argmin(way > 0)) - 1] > TINY:
+        return []  # cut off at once, and not lost by and by: what does not learn is told as such
     verdict = passage(way[0], way[-1], len(way) - 1).verdict
-    if verdict == "kept":
+    # Half-open gates damp what passes them; two or three stacked layers learn all the same.
+    gated = run[0].key is not None and GATED**-1 <= way[-1] / way[0] <= GATED
+    if verdict == "kept" or gated:
         return []
     vanishes = verdict == "vanishes"
     begin = int(np.argmax(way[:-1]) if vanishes else np.argmin(way[:-1]))
@@ -256,7 +372,7 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> 
     at, later = passed[begin], what == "signal"
     cause, before = passed[begin + worst + later], passed[begin + worst + 1 - later]
     one = abs(steps[worst]) > abs(change) / 2  # whether one layer did most of it
-    tensor = table.get(_weight(cause))
+    tensor = table.get(weight_of(cause))
     scheme = "?"
     if tensor and tensor.gain is not None:
         fresh = tensor.found.matches
@@ -268,8 +384,11 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> 
         "scheme": scheme,
         "better": _better(before.activation, len(run)),
     }
+    if cause.key:  # no gain is known to keep what goes through gates
+        mode = cause.module.mode.partition("_")[0]
+        fields = {"why": "recurrent", "factor": fields["factor"], "mode": mode, "layers": len(run)}
     kind = f"{what}_{verdict}"
-    where = _weight(cause) if one else _span(sorted(passed[begin:], key=layers.index))
+    where = weight_of(cause) if one else _span(sorted(passed[begin:], key=layers.index))
     return [Finding(kind, where, fields, _remedy(run, follows))]
 
 
@@ -277,13 +396,17 @@ def _of_gains(run, table, follows) -> list[Finding]:
     """One finding an activation: DEEP or more layers of a run have the wrong gain for it."""
     off: dict[str, list] = {}
     for before, layer in itertools.pairwise(run):  # the first sees data, not an activation
-        function, tensor = before.activation, table.get(_weight(layer))
+        function, tensor = before.activation, table.get(weight_of(layer))
         if (
             function is None
             or tensor is None
             or not tensor.gain
             or not tensor.std  # equal entries pass on the sum of the inputs, not one of squares
             or isinstance(layer.module, conv._ConvTransposeNd)
+            # Weight standardization and the like: the weight that is stored is not the one that is used.
+            or not (
+                is_transposed(layer.module) or type(layer.module).forward.__module__.startswith("torch.nn.")
+            )
         ):
             continue
         low, high = _wanted(function)
@@ -314,15 +437,9 @@ def _wanted(function) -> tuple[float, float]:
     return min(at_one, other), max(at_one, other)
 
 
-def _weight(layer: Layer) -> str:
-    """The name of the parameter that a finding on the layer points to."""
-    key = "out_proj.weight" if isinstance(layer.module, nn.MultiheadAttention) else "weight"
-    return f"{layer.name}.{key}" if layer.name else key
-
-
 def _span(layers: list[Layer]) -> str:
     """The names of the first and the last weight."""
-    first, last = _weight(layers[0]), _weight(layers[-1])
+    first, last = weight_of(layers[0]), weight_of(layers[-1])
     return first if first == last else f"{first} … {last}"
 
 

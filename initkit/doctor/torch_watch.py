@@ -1,13 +1,15 @@
-"""Watch a PyTorch module run: which layers, in which order, what came out, and which function follows."""
+"""Watch a PyTorch module run: which layers, in which order, what came out, what follows, what is added."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
+import operator
 import random
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +29,8 @@ NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, batchnorm._NormBase)
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 LAYERS = (*LINEAR, *NORMS, *EMBEDDINGS, nn.MultiheadAttention)
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+ADDITIONS = {"add", "iadd", "radd"}  # torch's names of a + b, a += b, torch.add(a, b)
+PRODUCTS = {"mul", "imul", "rmul"}
 _DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0}  # parameters of functions that are called without one
 
 
@@ -119,6 +123,44 @@ def each_parameter(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, nn.
                 yield f"{prefix}.{key}" if prefix else key, m, key, p
 
 
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module that ``torch.compile``, DataParallel and the like stand around."""
+    while isinstance(module, nn.Module):
+        if "_orig_mod" in getattr(module, "_modules", ()):  # torch.compile's
+            module = module._orig_mod
+        elif isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            module = module.module
+        else:
+            break
+    return module
+
+
+def is_linear(m: nn.Module) -> bool:
+    """Whether a module's output is its weight times its input: Linear, Conv, and Hugging Face's Conv1D."""
+    return isinstance(m, LINEAR) or is_transposed(m)
+
+
+def is_transposed(m: nn.Module) -> bool:
+    """Whether it is Hugging Face's Conv1D, a Linear layer whose weight is (in, out)."""
+    return type(m).__name__ == "Conv1D" and getattr(getattr(m, "weight", None), "ndim", 0) == 2
+
+
+def worth_a_look(module: nn.Module) -> dict[str, nn.Module]:
+    """By name: the modules with parameters of their own and none below, but for activations such as PReLU."""
+    found, inside = {}, set()
+    for name, m in module.named_modules():
+        if id(m) in inside:
+            continue
+        if isinstance(m, (*LAYERS, *RECURRENT)):
+            found[name] = m
+            inside |= {id(part) for part in m.modules()}  # attention's out_proj, what computes a weight
+        elif type(m).__module__ != nn.ReLU.__module__ and any(p is not None for p in m._parameters.values()):
+            below = itertools.chain.from_iterable(part.parameters() for part in m.children())
+            if next(below, None) is None:
+                found[name] = m
+    return found
+
+
 # One pass ------------------------------------------------------------------------------------------
 
 
@@ -126,7 +168,7 @@ def each_parameter(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, nn.
 class Layer:
     """A layer that ran."""
 
-    name: str
+    name: str  # of a recurrent layer's k-th layer, with ".l{k}" behind
     module: nn.Module
     x: torch.Tensor | None  # its input
     z: torch.Tensor  # its output
@@ -136,7 +178,15 @@ class Layer:
     stats: list[float]  # q, activation_mean, activation_var, correlation, saturated, dead, as in Signals
     activation: activations.Activation | None = None  # what its output goes into, where that is known
     uses: int = 0  # how many calls its output went into
+    into: set[str] = field(default_factory=set)  # the names of these functions
     grad_var: float = math.nan
+    reached: bool = True  # whether the way back comes through it
+    bit: int = 0
+    past: int = 0  # the bits of all layers and sums that had a part in the output; its own too
+    key: str | None = None  # of a recurrent layer: its parameter that a finding points to
+    joins: bool = False  # whether its output, scaled or normalized at most, ends a branch or is a gate
+    forks: bool = False  # whether a branch starts at its output, past which the stream goes on
+    last: bool = False  # whether no layer follows
 
     @property
     def unit_axis(self) -> int:
@@ -155,9 +205,27 @@ class Layer:
         self.stats[4:] = flat.mean(), units.all(axis=0).mean()
 
 
+@dataclass(eq=False)
+class Sum:
+    """An addition that joins a branch to the stream which it left: h + f(h), or g(h) + f(h)."""
+
+    before: Sum | None  # the addition that the stream comes from
+    stream: float  # mean square of the stream before
+    branch: float  # and of what is added to it
+    q: float  # and of the sum
+    ends: frozenset  # the layers that the branch ends in
+    bit: int
+    within: int  # the bits of what lies within the branch
+
+
 def numbers(t: torch.Tensor) -> np.ndarray:
     """The entries in float64."""
     return t.detach().to("cpu", torch.float64).numpy()
+
+
+def _mean_square(t: torch.Tensor) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.square(numbers(t)).mean())
 
 
 def tensors_in(values: Iterable) -> Iterator[torch.Tensor]:
@@ -165,8 +233,8 @@ def tensors_in(values: Iterable) -> Iterator[torch.Tensor]:
     for v in values:
         if isinstance(v, torch.Tensor):
             yield v
-        elif isinstance(v, (list, tuple, dict)):
-            yield from tensors_in(v.values() if isinstance(v, dict) else v)
+        elif isinstance(v, (list, tuple, Mapping)):
+            yield from tensors_in(v.values() if isinstance(v, Mapping) else v)
 
 
 class Watch(TorchFunctionMode):
@@ -183,15 +251,33 @@ class Watch(TorchFunctionMode):
         self.activated: dict[int, Layer] = {}  # by id of what the activation returned
         self.origins = {id(t): frozenset([None]) for t in tensors_in(inputs)}  # by id of a result
         self.alive = []  # the results: while they live, no other object takes their ids
-        self.handles = [
-            m.register_forward_hook(functools.partial(self._ran, name))
-            for name, m in module.named_modules()
-            if isinstance(m, LAYERS)
-        ]
+        self.sums: list[Sum] = []
+        self.ends: set[Layer] = set()  # the layers in which branches end
+        self.forks: set[Layer] = set()  # those from which they start, and the stream goes on past them
+        self.bits = 1  # how many are given; the first is the batch's
+        self.past = dict.fromkeys(self.origins, 1)  # by id of a result: the bits of what had a part in it
+        self.called: set[int] = set()  # ids of the modules that ran
+        self.stack = contextlib.ExitStack()
+        for m in module.modules():
+            if getattr(m, "_compiled_call_impl", None) is not None:
+                m._compiled_call_impl = None  # module.compile() calls past every hook
+            self._hook(m, lambda m, inputs: self.called.add(id(m)), "register_forward_pre_hook")
+        for name, m in worth_a_look(module).items():
+            if isinstance(m, nn.RNNBase):
+                self._hook(m, functools.partial(self._layer_by_layer, name), with_kwargs=True)
+            elif not isinstance(m, nn.RNNCellBase):
+                self._hook(m, functools.partial(self._ran, name))
+
+    def _hook(self, m: nn.Module, hook, register: str = "register_forward_hook", **options) -> None:
+        self.stack.callback(getattr(m, register)(hook, **options).remove)
+
+    def __enter__(self):
+        # What torch.compile has made of functions and of modules inside runs as it is written.
+        self.stack.enter_context(torch.compiler.set_stance("force_eager"))
+        return super().__enter__()
 
     def __exit__(self, *error):
-        for handle in self.handles:
-            handle.remove()
+        self.stack.close()
         return super().__exit__(*error)
 
     def _ran(self, name, module, inputs, output):
@@ -199,23 +285,65 @@ class Watch(TorchFunctionMode):
         z = output[0] if isinstance(output, tuple) else output
         if not isinstance(z, torch.Tensor) or not z.is_floating_point() or not z.numel():
             return None
+        x = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else None
+        out = self._layer(name, module, x, z, self._past_of((*inputs, z)))
+        return (out, *output[1:]) if isinstance(output, tuple) else out
+
+    def _layer_by_layer(self, name, m, inputs, kwargs, output):
+        """The hook after a recurrent module's forward: its layers once more, one at a time."""
+        x, given = (*inputs, kwargs.get("hx"), None)[:2] if inputs else (None, None)
+        if not isinstance(x, torch.Tensor) or x.ndim != 3 or not x.numel():
+            return None  # packed sequences, a single one
+        ways = 1 + m.bidirectional
+        states = given if isinstance(given, tuple) else None if given is None else (given,)
+        if states is None:
+            widths = (m.proj_size or m.hidden_size, m.hidden_size)[: 1 + (m.mode == "LSTM")]
+            examples = x.shape[0 if m.batch_first else 1]
+            states = tuple(x.new_zeros(ways * m.num_layers, examples, width) for width in widths)
+        weights, ends = len(m._flat_weights) // m.num_layers, []
+        for k in range(m.num_layers):
+            start = tuple(state[k * ways : (k + 1) * ways] for state in states)
+            z, *end = getattr(torch, m.mode.lower())(
+                x, start if m.mode == "LSTM" else start[0], m._flat_weights[k * weights : (k + 1) * weights],
+                m.bias, 1, 0.0, m.training, m.bidirectional, m.batch_first,
+            )  # fmt: skip
+            ends.append(end)
+            out = self._layer(f"{name}.l{k}" if name else f"l{k}", m, x, z, self._past_of((x, z)))
+            self.layers[-1].key = f"{name}.weight_ih_l{k}" if name else f"weight_ih_l{k}"
+            x = nn.functional.dropout(out, m.dropout, m.training) if k < m.num_layers - 1 else out
+        state = tuple(map(torch.cat, zip(*ends, strict=True)))
+        return x, state if m.mode == "LSTM" else state[0]
+
+    def _past_of(self, tensors) -> int:
+        """The bits of all that had a part in any of them."""
+        return functools.reduce(operator.or_, (self.past.get(id(t), 0) for t in tensors_in(tensors)), 0)
+
+    def _bit(self) -> int:
+        self.bits += 1
+        return 1 << (self.bits - 1)
+
+    def _layer(self, name, module, x, z, past: int) -> torch.Tensor:
+        """Note a layer with input ``x`` and output ``z``; return the copy that the network goes on with."""
         if not z.requires_grad:  # where every parameter before it is frozen
             z = z.detach().requires_grad_()
         out = z.clone()  # the next module may write into it
-        x = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else None
         source = self.activated.get(id(x)) or self.outputs.get(id(x))
         with np.errstate(all="ignore"):
             values = numbers(z)
             rows = values.reshape(len(values), -1) if values.ndim > 1 else values.reshape(1, -1)
             q = np.square(values).mean()
             stats = [q, values.mean(), values.var(), mean_cosine(rows), math.nan, math.nan]
-        layer = Layer(name, module, x, z, out, source, self.origins.get(id(x), frozenset()), stats)
+        origins = self.origins.get(id(x)) or self.origins.get(id(z), frozenset())
+        layer = Layer(name, module, x, z, out, source, origins, stats)
+        layer.bit = self._bit()
+        layer.past = past | layer.bit
         if source is not None and source.activation is None:
             source.activation = activations.identity
         self.layers.append(layer)
         self.outputs[id(out)] = layer
         self.origins[id(out)] = frozenset([layer])
-        return (out, *output[1:]) if isinstance(output, tuple) else out
+        self.past[id(out)] = layer.past
+        return out
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -223,18 +351,27 @@ class Watch(TorchFunctionMode):
         origins = frozenset().union(*(self.origins[i] for i in given if i in self.origins))
         if not origins:
             return func(*args, **kwargs)
+        past = self._past_of((*args, kwargs))
         used = {self.outputs[i] for i in given if i in self.outputs}
         layer = self.outputs.get(id(args[0])) if args else None
         function = _called(func, args, kwargs) if layer else None
         before = None if function is None else np.array(numbers(args[0]))  # the call may overwrite it
+        name = getattr(func, "__name__", "").strip("_")
+        joined = self._joined(name, *args[:2]) if name in ADDITIONS | PRODUCTS and len(args) > 1 else None
         result = func(*args, **kwargs)
         results = list(tensors_in([result]))
+        if joined is not None and results and results[0].shape == args[0].shape:
+            joined.q = _mean_square(results[0])
+            self.sums.append(joined)
+            past |= joined.bit
         for t in results:
             self.origins[id(t)] = origins
+            self.past[id(t)] = past
         self.alive += results
         if results:  # a call that returns no tensor, such as size(), is no use
             for one in used:
                 one.uses += 1
+                one.into.add(name)
         if function is not None:
             with np.errstate(all="ignore"):
                 layer.followed_by(function, before, result)
@@ -243,13 +380,59 @@ class Watch(TorchFunctionMode):
                 del self.outputs[id(result)]
         return result
 
+    def _joined(self, name: str, a, b) -> Sum | None:
+        """The addition of ``a`` and ``b``, if one, or both, is a branch from what the other comes from.
+
+        Of a product, x·g(x), only the layers that end such a branch are noted: there it is a gate.
+        """
+        if not all(isinstance(t, torch.Tensor) and id(t) in self.origins for t in (a, b)):
+            return None
+        if not a.is_floating_point() or not a.numel() or (a.shape != b.shape and name in ADDITIONS):
+            return None
+        if not self.past[id(a)] & ~self.past[id(b)]:
+            a, b = b, a  # h comes second: f(h) + h
+        common = self.past[id(a)] & self.past[id(b)]
+        # Now b, the stream, has a part in a, or each has a branch of its own behind it.
+        ends, within = set(self.origins[id(a)]), self.past[id(a)] & ~common
+        if not common or not within:
+            return None
+        if self.past[id(b)] & ~common:
+            ends |= self.origins[id(b)]
+            within |= self.past[id(b)] & ~common
+        ends = frozenset(end for end in ends if end is not None and end.bit & within)
+        if not ends:  # a sum of what is not two layers' work, as in rotary positions
+            return None
+        self.ends |= ends
+        self.forks |= {end for end in self.origins[id(b)] if end is not None and end.bit & common}
+        if name in PRODUCTS:
+            return None
+        before = next((one for one in reversed(self.sums) if one.bit & common), None)
+        return Sum(before, _mean_square(b), _mean_square(a), math.nan, ends, self._bit(), within)
+
     def ran(self) -> list[Layer]:
         """The layers in order, without the activation of those whose output went into several calls."""
+        ends, followed = set(self.ends), 0
+        while ends:
+            end = ends.pop()
+            if not end.joins:
+                end.joins = True
+                if not is_linear(end.module):  # a norm or a scale: the layer before it ends the branch
+                    ends |= end.origins - {None}
         for layer in self.layers:
+            followed |= layer.past & ~layer.bit
+        for layer in self.layers:
+            layer.last = not layer.bit & followed
+            layer.forks = layer in self.forks
             if layer.uses != 1:
                 layer.activation = None
                 layer.stats[4:] = math.nan, math.nan
         return self.layers
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.dtype.itemsize == 1 and a.is_floating_point():  # float8 knows neither
+        return torch.equal(a.view(torch.uint8), b.view(torch.uint8))
+    return torch.equal(a, b) or torch.allclose(a, b, 0, 0, equal_nan=True)
 
 
 @contextlib.contextmanager
@@ -282,33 +465,90 @@ def as_it_was(module: nn.Module) -> Iterator[None]:
                     p.requires_grad_(requires_grad)
                     # Only what has changed is written: writing spoils a pending backward pass. NaN equals
                     # NaN.
-                    if not torch.equal(p, saved) and not torch.allclose(p, saved, 0, 0, equal_nan=True):
+                    if not _same(p, saved):
                         p.copy_(saved)
 
 
-def gradients(layers: list[Layer], output, loss, n: int) -> None:
+@dataclass(frozen=True)
+class Back:
+    """What the way back shows.
+
+    Attributes
+    ----------
+    loss : float or None
+        The mean over the batch, where it is a softmax cross-entropy.
+    classes : int
+        Among how many it chooses.
+    reached : set of int
+        Ids of the parameters that the loss, or without one any output, is computed from.
+    zero : set of int
+        Ids of those whose gradient is exactly zero.
+    """
+
+    loss: float | None
+    classes: int
+    reached: set[int]
+    zero: set[int]
+
+
+def gradients(module, layers: list[Layer], output, loss, n: int) -> Back | None:
     """Set every layer's ``grad_var``: the mean square of the gradient of one example's loss at its output.
 
-    ``loss`` as in ``diagnose``; ``n``: the number of examples.
+    ``loss`` as in ``diagnose``; ``n``: the number of examples. None where nothing leads back.
     """
-    y = next((t for t in tensors_in([output]) if t.is_floating_point()), None)
-    start, scale = None, 1.0
-    if callable(loss):
+    outputs = [t for t in tensors_in([output]) if t.is_floating_point()]
+    y = logits = next(iter(outputs), None)
+    start, scale, mean = None, 1.0, None
+    own = output.get("loss") if isinstance(output, Mapping) else None
+    if loss is None and isinstance(own, torch.Tensor) and own.numel() == 1 and own.requires_grad:
+        # A model that was given labels, as Hugging Face's are, returns its loss.
+        y, scale, outputs = own, n, [own]
+        logits = output.get("logits")
+        mean = own if isinstance(logits, torch.Tensor) and logits.ndim > 1 else None
+    elif callable(loss):
         y, scale = loss(output), n
         if not isinstance(y, torch.Tensor) or y.numel() != 1:
             shape = tuple(y.shape) if isinstance(y, torch.Tensor) else type(y).__name__
             raise ValueError(f"loss must return a tensor with one number, not {shape}")
+        outputs = [y]
     elif loss is not None:
         try:
             labels = torch.as_tensor(loss, device=None if y is None else y.device)
             y = nn.functional.cross_entropy(y, labels, reduction="sum")
         except (TypeError, RuntimeError, ValueError, IndexError) as error:
             raise ValueError(f"loss: these labels do not fit the output: {error}") from None
+        outputs, mean = [y], y / max(labels.numel() if labels.dtype == torch.int64 else n, 1)
     elif y is not None:
         start = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
     if y is None or not y.requires_grad or not layers:
-        return
-    found = torch.autograd.grad(y, [layer.z for layer in layers], start, allow_unused=True)
-    for layer, g in zip(layers, found, strict=True):
+        return None
+    reached = _reached(outputs)
+    parameters = [p for p in module.parameters() if id(p) in reached]
+    wanted = [*(layer.z for layer in layers), *parameters]
+    try:
+        found = torch.autograd.grad(y, wanted, start, allow_unused=True, retain_graph=True)
+    except RuntimeError:  # the forward pass wrote to a parameter: then only to the outputs
+        parameters = []
+        found = torch.autograd.grad(y, wanted[: len(layers)], start, allow_unused=True)
+    for layer, g in zip(layers, found[: len(layers)], strict=True):
+        layer.reached = g is not None
         with np.errstate(all="ignore"):
             layer.grad_var = 0.0 if g is None else float(np.square(scale * numbers(g)).mean())
+    pairs = zip(parameters, found[len(layers) :], strict=True)
+    zero = {id(p) for p, g in pairs if g is not None and not bool(g.any())}
+    classes = 0 if logits is None or logits.ndim < 2 else logits.shape[1 if loss is not None else -1]
+    return Back(None if mean is None else float(mean.detach()), classes, reached, zero)
+
+
+def _reached(outputs: list[torch.Tensor]) -> set[int]:
+    """Ids of the parameters from which these are computed."""
+    found, seen, left = set(), set(), [t.grad_fn for t in outputs]
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        left += [step for step, _ in node.next_functions]
+    return found

@@ -22,7 +22,7 @@ from torch import nn  # noqa: E402
 import initkit as ik  # noqa: E402
 import initkit.doctor  # noqa: E402 - the lines that findings propose name it
 from initkit.doctor import Finding, Report, apply, diagnose  # noqa: E402
-from initkit.doctor.report import KINDS  # noqa: E402
+from initkit.doctor.report import KINDS, NOTES  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +163,8 @@ def test_frozen_parameters_hide_no_gradient():
     model.requires_grad_(False)
     with torch.no_grad():
         frozen = diagnose(model, batch(), LABELS)
-    assert free.to_json() == frozen.to_json()
+    assert [note.kind for note in frozen.notes] == ["frozen"]
+    assert free.to_json() == replace(frozen, notes=()).to_json()
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -177,7 +178,8 @@ def test_a_transformer_in_either_mode(training):
     assert (report.signals.grad_var > 0).all()
     assert np.isfinite(report.signals.saturated[2::5]).all()  # linear1, whose relu is a function
     assert report.predicted is None
-    assert not report.findings
+    # nn.TransformerEncoder copies its layer, as its documentation warns.
+    assert kinds(report) == ["identical_layers"] * training
     assert {t.found.verdict for t in report.tensors} <= {"fresh", "too_few"}  # biases of 64 entries
     found = {t.name: t.found.matches[0].scheme for t in report.tensors if t.found.matches}
     for k in range(3):
@@ -198,9 +200,10 @@ def test_a_convnet_is_healthy_and_named():
     np.testing.assert_allclose(report.signals.q[[1, 3]], 1, atol=0.01)  # batch norm
 
 
-def test_a_gru_is_in_the_table_alone():
+def test_a_gru_is_in_the_table_and_its_layer_is_looked_at():
     report = diagnose(nn.GRU(16, 32), batch(5, 3, 16))
-    assert report.signals is None
+    assert report.layers == ("l0",)
+    assert report.coverage.judged == ("GRU",)
     assert [t.name for t in report.tensors] == ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
     assert [str(t.found.matches[0]) for t in report.tensors[:2]] == [
         "torch_default(fan_in=32)",
@@ -293,7 +296,8 @@ def test_a_residual_stream_gets_no_advice_for_chains():
         model.forward = lambda x, add=add, layers=model.layers: functools.reduce(add, layers, x)
         report = diagnose(model, batch())
         assert report.signals.depth == 20
-        assert not report.findings
+        assert kinds(report) == ["stream_explodes"]  # by ×1.5 a block, and by ×2
+        assert report.findings[0].code is None
 
 
 def test_an_activation_written_by_hand_is_not_named_but_its_chain_is_judged():
@@ -336,6 +340,9 @@ def test_broken_symmetry_zeros_dead_rows_and_nan():
     assert kinds(report)[0] == "non_finite"
 
 
+FATES = ("vanishes", "explodes")
+
+
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_every_kind_has_a_plain_name_words_and_a_place_in_the_schema(lang):
     assert all(kind.isidentifier() for kind in KINDS)
@@ -344,14 +351,22 @@ def test_every_kind_has_a_plain_name_words_and_a_place_in_the_schema(lang):
     fields = dict.fromkeys(["first", "second", "count", "factor", "activation", "scheme", "better"], "1")
     fields |= {"share": "60%", "gain": "1", "wanted": "1.41", "median": "1", "match": "he_normal()"}
     fields |= {"value": "-2", "place": "5, 7", "times": "100"}
-    assert all("{" not in Finding(kind, "w", fields).message(lang) for kind in KINDS)
+    fields |= dict.fromkeys(["rms", "low", "high", "mean", "std", "last", "blocks", "loss", "guessing"], "1")
+    fields |= dict.fromkeys(["classes", "set", "unset", "one", "other", "mode", "layers", "alike"], "1")
+    reasons = {"not_learning": ("never_called", "dropped", "detached", "zero")}
+    reasons |= {f"{what}_{how}": ("recurrent", "") for what in ("signal", "gradient") for how in FATES}
+    for kind in (*KINDS, *NOTES):
+        for why in reasons.get(kind, ("",)):
+            given = fields | {"why": why} if why else fields
+            assert "{" not in Finding(kind, "w", given).message(lang)
 
 
 def test_dead_and_saturated_layers():
     model = mlp(he, depth=4)
     nn.init.constant_(model[2].bias, -20.0)
     report = diagnose(model, batch())
-    assert ("dead_units", "2.weight … 6.weight") in [(f.kind, f.tensor) for f in report.findings]
+    # The layers behind it see zeros, and are not to blame.
+    assert [(f.kind, f.tensor) for f in report.findings] == [("dead_units", "2.weight")]
     report = diagnose(mlp(lambda w: nn.init.normal_(w, std=2.0), nn.Tanh, depth=4), batch())
     assert "saturated_outputs" in kinds(report)
 

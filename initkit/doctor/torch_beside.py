@@ -1,0 +1,285 @@
+"""What a PyTorch module shows beside its chains: streams, inputs, first loss, what does not learn."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+
+from ..signals import KEPT
+from .identify import EXACT
+from .report import Coverage, Finding, Tensor
+from .torch_watch import (
+    NORMS,
+    RECURRENT,
+    Back,
+    Layer,
+    Sum,
+    Watch,
+    each_parameter,
+    is_linear,
+    nn,
+    numbers,
+    torch,
+    worth_a_look,
+)  # fmt: skip
+
+LARGE, SMALL = 10.0, 1e-3  # root mean squares between which a network's input should lie
+# Nats above ln(classes). Logits of variance s² cost about s²/2: those of He's start, up to 2; sure of wrong
+# answers by a factor of e³, a network has q = 6 and more there.
+SURE = 3.0
+ALONE = 100.0  # a layer's root mean square gain, or its reciprocal, beyond which no scheme starts a layer
+FORGETS = 0.5, 0.25  # the mean forget bias: of a layer that was set, at least; of one that was not, at most
+
+
+def weight_of(layer: Layer) -> str:
+    """The name of the parameter that a finding on the layer points to."""
+    if layer.key:
+        return layer.key
+    key = "out_proj.weight" if isinstance(layer.module, nn.MultiheadAttention) else "weight"
+    return f"{layer.name}.{key}" if layer.name else key
+
+
+def _span(names: list[str]) -> str:
+    return names[0] if len(set(names)) == 1 else f"{names[0]} … {names[-1]}"
+
+
+def looked_at(module: nn.Module, watch: Watch) -> Coverage:
+    """Which layers were looked at, and which not, and why."""
+    seen = {id(layer.module) for layer in watch.layers}
+    judged, left_out = [], defaultdict(list)
+    for name, m in worth_a_look(module).items():
+        name = name or type(m).__name__
+        if id(m) in seen:
+            judged.append(name)
+        elif id(m) not in watch.called:
+            left_out["never_called"].append(name)
+        else:
+            left_out["recurrent" if isinstance(m, RECURRENT) else "no_tensor"].append(name)
+    return Coverage(tuple(judged), {k: tuple(v) for k, v in left_out.items()}, {}, "layers")
+
+
+def beside_chains(
+    module: nn.Module,
+    watch: Watch,
+    back: Back | None,
+    tensors: tuple[Tensor, ...],
+    findings: list[Finding],
+) -> tuple[list[Finding], list[Finding]]:
+    """All findings, with those that need no chain, and the notes: what looks odd and is meant so.
+
+    ``findings``: those on the tensors by themselves and on the chains. Some of them are designs.
+    """
+    layers = watch.layers
+    zero = {finding.tensor for finding in findings if finding.kind == "all_zero"}
+    findings, notes = _designs(layers, findings)
+    frozen = [name for name, _, _, p in each_parameter(module) if not p.requires_grad]
+    if frozen:
+        notes.append(Finding("frozen", _span(frozen), {"count": len(frozen)}))
+    if all(np.isfinite(layer.stats[0]) for layer in layers):
+        findings += _of_streams(watch.sums)
+        findings += _of_inputs(layers)
+        findings += _of_first_loss(layers, back)
+        if not any(finding.kind.startswith("signal_") for finding in findings):
+            findings += _of_lone_gains(layers)
+    findings += _not_learning(module, watch, back, zero)
+    findings += _identical(module, back, tensors)
+    findings += _forgetful(module)
+    return findings, notes
+
+
+def _designs(layers: list[Layer], findings: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """The findings that stay, and those that are known designs, as notes."""
+    by_weight = {weight_of(layer): layer for layer in layers}
+    kept, notes = [], []
+    for finding in findings:
+        layer, kind = by_weight.get(finding.tensor), None
+        if layer and finding.kind == "all_zero":
+            kind = "zero_branch" if layer.joins else "zero_head" if layer.last else None
+        elif layer and finding.kind == "symmetric_rows" and "pixel_shuffle" in layer.into:
+            kind = "icnr" if not bool((layer.module.weight == layer.module.weight[:1]).all()) else None
+        if kind:
+            notes.append(replace(finding, kind=kind, code=None))
+        else:
+            kept.append(finding)
+    return kept, notes
+
+
+# The signal, beside chains -------------------------------------------------------------------------
+
+
+def _of_streams(sums: list[Sum]) -> list[Finding]:
+    """One finding: the residual stream that grows, or shrinks, most from its first addition to its last.
+
+    Behind a norm a branch adds the same amount in every block, and q grows by a constant: healthy streams do
+    not leave 100 times max(1, what they start at), and from their middle on grow twofold. Without a norm the
+    branch grows with the stream, and q by a factor a block.
+    """
+    worst, found = 0.0, []
+    for end in set(sums) - {one.before for one in sums}:
+        path = [end]
+        while path[0].before is not None:
+            path.insert(0, path[0].before)
+        q = np.array([path[0].stream, *(one.q for one in path)])
+        if len(path) < 2 or not np.isfinite(q).all() or not q[0] > 0:
+            continue
+        change, later = q[-1] / q[0], q[-1] / max(q[len(path) // 2], 1e-300)
+        grows = q[-1] > KEPT * max(1.0, q[0]) or (change > KEPT and len(path) > 5 and later > math.sqrt(KEPT))
+        if (not grows and change > 1 / KEPT) or abs(math.log(max(change, 1e-300))) <= worst:
+            continue
+        worst = abs(math.log(max(change, 1e-300)))
+        steps = np.diff(np.log(np.maximum(q, 1e-300)))
+        most = int(steps.argmax() if grows else steps.argmin())
+        places = [min(map(weight_of, one.ends)) for one in path]
+        one_block = abs(steps[most]) > worst / 2
+        fields = {
+            "first": f"{q[0]:.2g}",
+            "last": f"{q[-1]:.2g}",
+            "blocks": len(path),
+            "factor": f"{change ** (1 / len(path)):.3g}",
+        }
+        where = places[most] if one_block else _span(places)
+        found = [Finding("stream_explodes" if grows else "stream_vanishes", where, fields)]
+    return found
+
+
+def _of_inputs(layers: list[Layer]) -> list[Finding]:
+    """Inputs that reach the first layers of weights as raw numbers, such as pixels of 0…255."""
+    found = []
+    for layer in layers:
+        if layer.origins != {None} or not (is_linear(layer.module) or layer.key):
+            continue
+        if layer.x is None or not layer.x.is_floating_point() or not layer.x.numel():
+            continue
+        x = numbers(layer.x)
+        rms = math.sqrt(np.square(x).mean())
+        if rms > LARGE or 0 < rms < SMALL:
+            fields = {"rms": f"{rms:.3g}", "low": f"{x.min():.3g}", "high": f"{x.max():.3g}"}
+            fields |= {"mean": f"{x.mean():.3g}", "std": f"{x.std():.3g}"}
+            found.append(Finding("input_scale", weight_of(layer), fields))
+    return found
+
+
+def _of_first_loss(layers: list[Layer], back: Back | None) -> list[Finding]:
+    """Cross-entropy before training is that of guessing, ln(classes), and little more."""
+    if back is None or back.loss is None or back.classes < 2:
+        return []
+    guessing = math.log(back.classes)
+    if not back.loss > guessing + SURE:
+        return []
+    last = [layer for layer in layers if layer.last and is_linear(layer.module)] or layers
+    fields = {"loss": f"{back.loss:.3g}", "guessing": f"{guessing:.3g}", "classes": back.classes}
+    return [Finding("first_loss", weight_of(last[-1]), fields)]
+
+
+def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
+    """Layers that alone multiply the signal by more than any scheme does, where no chain shows it."""
+    found = []
+    for layer in layers:
+        if layer.last or layer.joins or not (is_linear(layer.module) or layer.key):
+            continue
+        if layer.x is None or not layer.x.numel():
+            continue
+        q, before = layer.stats[0], float(np.square(numbers(layer.x)).mean())
+        if not before or not q:
+            continue
+        gain = math.sqrt(q / before)
+        if not 1 / ALONE <= gain <= ALONE:
+            found.append(Finding("layer_gain", weight_of(layer), {"factor": f"{gain:.2g}"}))
+    return found
+
+
+# What does not learn, and what learns the same -----------------------------------------------------
+
+
+def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> list[Finding]:
+    """Layers whose parameters get no gradient: one finding a reason.
+
+    ``zero``: names of the weights that are all zero. What lies before one of them, or before units that are
+    all dead, gets a gradient of zero for a reason that is told already.
+    """
+    if back is None:
+        return []
+    reasons = defaultdict(list)
+    by_module = defaultdict(list)
+    for layer in watch.layers:
+        by_module[id(layer.module)].append(layer)
+    for name, m in worth_a_look(module).items():
+        own = [(key, p) for key, p in m.named_parameters() if p.requires_grad]
+        if not own or any(id(p) in back.reached for _, p in own):
+            continue
+        if id(m) not in watch.called:
+            why = "never_called"
+        elif ran := by_module[id(m)]:
+            why = "dropped" if all(layer.last for layer in ran) else "detached"
+        else:
+            continue
+        reasons[why].append(f"{name}.{own[0][0]}" if name else own[0][0])
+    told = 0
+    for layer in watch.layers:
+        if weight_of(layer) in zero or layer.stats[5] == 1:
+            told |= layer.past
+    for one in watch.sums:
+        if one.branch == 0 or one.stream == 0:
+            told |= one.within
+    for layer in watch.layers:
+        weight = getattr(layer.module, "weight", None) if is_linear(layer.module) else None
+        seen = layer.x is not None and bool(layer.x.any())  # of zeros, no weight learns
+        if isinstance(weight, torch.Tensor) and id(weight) in back.zero and seen and not layer.bit & told:
+            reasons["zero"].append(weight_of(layer))
+    return [
+        Finding("not_learning", _span(names), {"count": len(names), "why": why})
+        for why, names in reasons.items()
+    ]
+
+
+def _identical(module, back: Back | None, tensors: tuple[Tensor, ...]) -> list[Finding]:
+    """One finding: weights of different layers that are equal to the last bit, as drawn by one seed.
+
+    Deterministic starts (identity, a blur, zeros) repeat by themselves, frozen weights are copied on purpose.
+    """
+    rows, groups = {row.name: row for row in tensors}, defaultdict(list)
+    for name, m, _, p in each_parameter(module):
+        row = rows.get(name)
+        if row is None or not row.std or p.ndim < 2 or isinstance(m, NORMS) or not p.requires_grad:
+            continue
+        if any(match.scheme in EXACT - {"orthogonal"} for match in row.found.matches):
+            continue
+        if back is None or id(p) in back.reached:
+            groups[p.shape, p.dtype, row.std].append((name, p))
+    alike = []
+    for those in groups.values():
+        first = those[0][1]
+        same = [name for name, p in those[1:] if torch.equal(p, first)]
+        # A kernel with equal rows, or mostly zeros, was not drawn.
+        drawn = first[0].numel() > 1 and first.count_nonzero() * 2 > first.numel()
+        if same and drawn and not bool((first == first[:1]).all()):
+            alike.append((those[0][0], *same))
+    if not alike:
+        return []
+    fields = {"count": sum(map(len, alike)), "one": alike[0][0], "other": alike[0][1]}
+    return [Finding("identical_layers", f"{alike[0][0]} … {alike[-1][-1]}", fields)]
+
+
+def _forgetful(module) -> list[Finding]:
+    """LSTM layers whose forget gate starts open, beside others of the same module that were left out."""
+    found = []
+    for name, m in module.named_modules():
+        if not isinstance(m, nn.LSTM) or not m.bias or m.num_layers < 2:
+            continue
+        h, ways = m.hidden_size, ("", "_reverse")[: 1 + m.bidirectional]
+        means = {
+            f"bias_hh_l{k}{way}": float(
+                sum(numbers(getattr(m, f"bias_{part}h_l{k}{way}"))[h : 2 * h].mean() for part in "ih")
+            )
+            for k in range(m.num_layers)
+            for way in ways
+        }
+        unset = [key for key, mean in means.items() if abs(mean) < FORGETS[1]]
+        if unset and (most := max(means.values())) > FORGETS[0]:
+            where = _span([f"{name}.{key}" if name else key for key in unset])
+            fields = {"set": f"{most:.2g}", "unset": f"{means[unset[0]]:.2g}", "count": len(unset)}
+            found.append(Finding("forget_bias", where, fields))
+    return found

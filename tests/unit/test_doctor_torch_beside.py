@@ -1,0 +1,494 @@
+"""``diagnose`` beside chains: designs, streams, inputs, first loss, what does not learn, wrapped modules.
+
+Each finding has a sick net in which it must be found, and healthy ones beside it in which nothing may be.
+"""
+
+import functools
+import json
+import math
+import operator
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+
+from torch import nn  # noqa: E402
+
+from initkit.doctor import assert_healthy, diagnose  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+LABELS = torch.arange(64) % 10
+
+
+def batch(*shape):
+    return torch.randn(*(shape or (64, 20)), generator=torch.Generator().manual_seed(1))
+
+
+def kinds(report):
+    return [f.kind for f in report.findings]
+
+
+def mlp(hidden=64):
+    model = nn.Sequential(nn.Linear(20, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+    model.append(nn.Linear(hidden, 10))
+    return model
+
+
+class Block(nn.Module):
+    """h + scale·f(norm(h)), the last layer of f drawn at ``std``·√(1/fan_in); 0 is Fixup's."""
+
+    def __init__(self, norm=False, scale=1.0, std=1.0, width=64):
+        super().__init__()
+        self.norm = nn.LayerNorm(width) if norm else nn.Identity()
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.gamma = nn.Parameter(torch.full((width,), scale))
+        nn.init.kaiming_normal_(self.up.weight, nonlinearity="relu")
+        nn.init.normal_(self.down.weight, 0, std / math.sqrt(4 * width))
+
+    def forward(self, h):
+        return h + self.gamma * self.down(torch.relu(self.up(self.norm(h))))
+
+
+class Residual(nn.Module):
+    def __init__(self, blocks=16, **options):
+        super().__init__()
+        last = nn.LayerNorm(64) if options.get("norm") else nn.Identity()
+        self.stem, self.head = nn.Linear(20, 64), nn.Sequential(last, nn.Linear(64, 10))
+        self.blocks = nn.ModuleList(Block(**options) for _ in range(blocks))
+
+    def forward(self, x):
+        return self.head(functools.reduce(lambda h, block: block(h), self.blocks, self.stem(x)))
+
+
+# Designs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"norm": True},
+        {"norm": True, "scale": 1e-6},  # LayerScale, as ConvNeXt and CaiT start
+        {"norm": True, "scale": 0.0},  # ReZero
+        {"norm": True, "std": 0.02},
+        {"std": 1 / math.sqrt(2 * 16)},  # depth-scaled, as GPT-2's
+        {"std": 0.0},  # Fixup
+    ],
+    ids=str,
+)
+def test_residual_nets_as_people_start_them_have_no_finding(options):
+    report = diagnose(Residual(**options), batch(), LABELS)
+    assert not report.findings
+    assert [note.kind for note in report.notes] == ["zero_branch"] * (options.get("std") == 0)
+    assert report.coverage.left_out == {}
+
+
+def test_what_repeats_in_every_block_is_one_line_and_says_how_often():
+    report = diagnose(Residual(std=0.0), batch())
+    (note,) = report.notes
+    assert note.tensor == "blocks.0.down.weight … blocks.15.down.weight"
+    assert "Fixup" in note.message("en")
+    assert "16" in note.message("en")
+    assert json.loads(report.to_json())["notes"][0]["kind"] == "zero_branch"
+    assert note.message("en") in str(report)
+
+
+def test_a_zero_layer_is_a_design_at_the_end_alone():
+    model = mlp()
+    nn.init.zeros_(model[4].weight)
+    report = diagnose(model, batch(), LABELS)
+    assert (kinds(report), [note.kind for note in report.notes]) == ([], ["zero_head"])
+    nn.init.zeros_(model[2].weight)
+    report = diagnose(model, batch(), LABELS)
+    assert ("all_zero", "2.weight") in [(f.kind, f.tensor) for f in report.findings]
+
+
+def test_heads_of_gain_a_hundredth_and_lora_are_no_finding():
+    class PPO(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layers = [nn.Linear(20, 64), nn.Linear(64, 64), nn.Linear(64, 4), nn.Linear(64, 1)]
+            for layer, gain in zip(layers, (2**0.5, 2**0.5, 0.01, 1.0), strict=True):
+                nn.init.orthogonal_(layer.weight, gain)
+                nn.init.zeros_(layer.bias)
+            self.first, self.second, self.actor, self.critic = layers
+
+        def forward(self, x):
+            h = torch.tanh(self.second(torch.tanh(self.first(x))))
+            return self.actor(h), self.critic(h)
+
+    class LoRA(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.base, self.a, self.b = nn.Linear(20, 20), nn.Linear(20, 4), nn.Linear(4, 20)
+            self.base.requires_grad_(False)
+            nn.init.zeros_(self.b.weight)
+            nn.init.zeros_(self.b.bias)
+            self.head = nn.Linear(20, 10)
+
+        def forward(self, x):
+            return self.head(torch.relu(self.base(x) + self.b(self.a(x))))
+
+    assert not diagnose(PPO(), batch()).findings
+    report = diagnose(LoRA(), batch(), LABELS)
+    assert not report.findings
+    assert [note.kind for note in report.notes] == ["zero_branch", "frozen"]
+
+
+def test_kernels_that_are_equal_by_design_and_those_that_are_not():
+    class Shuffled(nn.Sequential):
+        def forward(self, x):
+            return nn.functional.pixel_shuffle(self[0](x), 2)
+
+    blur = nn.Conv2d(8, 8, 3, groups=8, bias=False)
+    blur.weight.data[:] = torch.tensor([1.0, 2, 1]).outer(torch.tensor([1.0, 2, 1])) / 16
+    assert not diagnose(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), blur), batch(4, 3, 9, 9)).findings
+    icnr = Shuffled(nn.Conv2d(3, 32, 3))
+    icnr[0].weight.data = icnr[0].weight.data[::4].repeat_interleave(4, 0)
+    report = diagnose(icnr, batch(4, 3, 9, 9))
+    assert (kinds(report), [note.kind for note in report.notes]) == ([], ["icnr"])
+    grouped = nn.Sequential(nn.Conv2d(8, 16, 3, groups=2), nn.ReLU(), nn.Conv2d(16, 4, 3))
+    grouped[0].weight.data[9] = grouped[0].weight.data[1]  # of two groups: they see different inputs
+    assert not diagnose(grouped, batch(4, 8, 9, 9)).findings
+    grouped[0].weight.data[9] = grouped[0].weight.data[12]
+    (found,) = diagnose(grouped, batch(4, 8, 9, 9)).findings
+    assert (found.kind, found.fields) == ("symmetric_rows", {"count": 2, "first": 9, "second": 12})
+    upsampling = nn.Sequential(nn.ConvTranspose2d(8, 6, 4, 2), nn.ReLU(), nn.Conv2d(6, 4, 3))
+    upsampling[0].weight.data[:, 5] = upsampling[0].weight.data[:, 2]  # axis 1 has the units
+    (found,) = diagnose(upsampling, batch(4, 8, 5, 5)).findings
+    assert (found.kind, found.fields) == ("symmetric_rows", {"count": 2, "first": 2, "second": 5})
+
+
+def test_a_gate_and_a_fork_are_no_links_of_a_chain():
+    """Squeeze-and-excitation: x·σ(expand(reduce(mean x))), as small as would vanish in a chain."""
+
+    class Excited(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 32, 3), nn.Conv2d(32, 4, 1)
+            self.reduce, self.expand = nn.Conv2d(32, 8, 1), nn.Conv2d(8, 32, 1)
+            for layer in (self.reduce, self.expand):
+                nn.init.normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+
+        def forward(self, x):
+            x = torch.relu(self.conv(x))
+            gate = self.expand(torch.tanh(self.reduce(x.mean((2, 3), keepdim=True))))
+            return self.head(x * gate.sigmoid())
+
+    assert not diagnose(Excited(), batch(8, 3, 9, 9)).findings
+
+
+# Streams -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"norm": True, "std": 30.0}], ids=str)
+def test_a_stream_that_explodes_is_found_and_its_growth_named(options):
+    report = diagnose(Residual(**options), batch())
+    (found,) = [f for f in report.findings if f.kind == "stream_explodes"]
+    assert found.fields["blocks"] == 16
+    last = float(found.fields["last"])
+    assert last > 1e3
+    if not options:  # f doubles the mean square, half of which ReLU takes: up to ×2 a block
+        assert 1.5 < float(found.fields["factor"]) < 3.5
+        assert found.tensor == "blocks.0.down.weight … blocks.15.down.weight"
+
+
+def test_one_block_that_does_it_is_named():
+    model = Residual(norm=True)
+    model.blocks[5].down.weight.data *= 1e3
+    (found,) = [f for f in diagnose(model, batch()).findings if f.kind == "stream_explodes"]
+    assert found.tensor == "blocks.5.down.weight"
+
+
+def test_a_stream_that_shrinks_is_found():
+    class Shrinking(Residual):
+        def forward(self, x):
+            return self.head(functools.reduce(lambda h, block: 0.5 * block(h), self.blocks, self.stem(x)))
+
+    assert kinds(diagnose(Shrinking(norm=False, std=0.1), batch())) == ["stream_vanishes"]
+
+
+@pytest.mark.parametrize("add", [operator.add, operator.iadd, torch.add, torch.Tensor.add_], ids=str)
+def test_every_way_to_add_is_seen(add):
+    class Adds(Residual):
+        def forward(self, x):
+            h = self.stem(x)
+            for block in self.blocks:
+                h = add(h.clone(), 3 * block.down(torch.relu(block.up(h))))
+            return self.head(h)
+
+    assert "stream_explodes" in kinds(diagnose(Adds(), batch()))
+
+
+def test_a_layer_that_alone_multiplies_is_found_where_no_chain_shows_it():
+    for factor, wanted in ((1e-3, "layer_gain"), (1e3, "layer_gain")):
+        model = Residual(norm=True)
+        model.blocks[3].up.weight.data *= factor
+        model.blocks[3].up.bias.data.zero_()
+        found = [(f.kind, f.tensor) for f in diagnose(model, batch()).findings]
+        assert (wanted, "blocks.3.up.weight") in found
+
+
+# Inputs and the first loss -----------------------------------------------------------------------------
+
+
+def test_pixels_of_0_to_255_are_found_and_not_those_of_0_to_1():
+    pixels = torch.randint(0, 256, (64, 20), generator=torch.Generator().manual_seed(1)).float()
+    report = diagnose(mlp(), pixels, LABELS)
+    (found,) = [f for f in report.findings if f.kind == "input_scale"]
+    assert found.tensor == "0.weight"
+    assert 140 < float(found.fields["rms"]) < 155
+    assert found is report.findings[0]
+    divided = nn.Sequential(mlp())
+    divided.forward = lambda x: divided[0](x / 255)
+    for model, x in ((mlp(), pixels / 255), (divided, pixels), (mlp(), batch())):
+        assert not diagnose(model, x, LABELS).findings
+    assert kinds(diagnose(mlp(), 1e-5 * batch()))[:1] == ["input_scale"]
+
+
+def test_the_first_loss_is_held_against_guessing():
+    model = mlp()
+    assert "first_loss" not in kinds(diagnose(model, batch(), LABELS))
+    model[4].weight.data *= 100
+    (found,) = [f for f in diagnose(model, batch(), LABELS).findings if f.kind == "first_loss"]
+    loss = nn.functional.cross_entropy(model(batch()), LABELS).item()
+    assert found.fields == {"loss": f"{loss:.3g}", "guessing": "2.3", "classes": 10}
+    assert found.tensor == "4.weight"
+    assert "first_loss" not in kinds(diagnose(model, batch()))  # no loss, no first loss
+
+
+# What does not learn -----------------------------------------------------------------------------------
+
+
+class Parts(nn.Module):
+    """Two layers, a third beside them, and a head."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.a, self.b = nn.Linear(20, 64), nn.Linear(64, 64)
+        self.aux, self.head = nn.Linear(64, 64), nn.Linear(64, 10)
+        self.way = way
+
+    def forward(self, x):
+        h = torch.relu(self.a(x))
+        if self.way == "detached":
+            h = h.detach()
+        h = torch.relu(self.b(h))
+        beside = 0 if self.way == "never_called" else self.aux(h)
+        return self.head(h + beside if self.way in ("whole", "detached") else h)
+
+
+@pytest.mark.parametrize(
+    ("way", "place"), [("never_called", "aux.weight"), ("dropped", "aux.weight"), ("detached", "a.weight")]
+)
+def test_layers_that_get_no_gradient_are_found_with_the_reason(way, place):
+    for loss in (None, LABELS):
+        report = diagnose(Parts(way), batch(), loss)
+        if way != "dropped" or loss is not None:
+            (found,) = report.findings
+            assert (found.kind, found.fields["why"], found.tensor) == ("not_learning", way, place)
+    assert report.coverage.left_out == ({"never_called": ("aux",)} if way == "never_called" else {})
+
+
+def test_all_outputs_count_where_there_is_no_loss_and_frozen_layers_are_a_note():
+    model = Parts("whole")
+    assert not diagnose(model, batch(), LABELS).findings
+    two = Parts("dropped")
+    two.forward = lambda x: (two.head(two.b(two.a(x))), two.aux(two.b(two.a(x))))
+    assert not diagnose(two, batch()).findings
+    model.a.requires_grad_(False)
+    report = diagnose(model, batch(), LABELS)
+    assert not report.findings
+    assert [(note.kind, note.fields["count"]) for note in report.notes] == [("frozen", 2)]
+
+
+def test_a_gradient_of_zero_is_found_once_and_dead_units_tell_it_better():
+    model = mlp()
+    model.forward = lambda x: model[4](torch.relu(model[2](torch.sign(torch.relu(model[0](x)) + 1))))
+    (found,) = diagnose(model, batch(), LABELS).findings
+    assert (found.kind, found.tensor, found.fields["why"]) == ("not_learning", "0.weight", "zero")
+    model = mlp()
+    model[2].bias.data -= 9
+    assert [(f.kind, f.tensor) for f in diagnose(model, batch(), LABELS).findings] == [
+        ("dead_units", "2.weight")
+    ]
+
+
+@pytest.mark.parametrize("activation", [nn.GELU, nn.SiLU, nn.ELU, nn.ReLU])
+def test_units_that_a_bias_has_killed(activation):
+    model = nn.Sequential(nn.Linear(20, 64), activation(), nn.Linear(64, 64), activation(), nn.Linear(64, 10))
+    assert not diagnose(model, batch(), LABELS).findings
+    model[2].bias.data -= 9
+    assert ("dead_units", "2.weight") in [(f.kind, f.tensor) for f in diagnose(model, batch()).findings]
+
+
+# Recurrent layers, layers alike ------------------------------------------------------------------------
+
+
+class Read(nn.Module):
+    def __init__(self, kind, layers, **options):
+        super().__init__()
+        self.rnn = getattr(nn, kind)(16, 32, layers, batch_first=True, **options)
+        self.head = nn.Linear(32 * (1 + self.rnn.bidirectional), 10)
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"bias": False}], ids=str)
+def test_recurrent_layers_are_looked_into_one_by_one(kind, options):
+    model, x = Read(kind, 3, **options), batch(8, 12, 16)
+    report = diagnose(model, x)
+    assert report.layers == ("rnn.l0", "rnn.l1", "rnn.l2", "head")
+    assert not report.findings
+    last = model.rnn(x)[0].detach().numpy()
+    assert abs(report.signals.q[2] / np.square(last).mean() - 1) < 1e-4  # as the module itself computes it
+    assert (report.signals.grad_var > 0).all()
+
+
+def test_a_stack_of_recurrent_layers_that_lets_nothing_through():
+    model = Read("RNN", 4)
+    for p in model.rnn.parameters():
+        nn.init.normal_(p, std=0.01)
+    (found,) = diagnose(model, batch(8, 12, 16)).findings
+    assert found.kind == "gradient_vanishes"
+    assert found.tensor == "rnn.weight_ih_l0 … rnn.weight_ih_l3"
+    assert "4 stacked RNN layers" in found.message("en")
+
+
+def test_a_forget_bias_that_was_set_in_one_layer_only():
+    model = Read("LSTM", 3)
+    model.rnn.bias_hh_l0.data[32:64] = 1
+    (found,) = diagnose(model, batch(8, 12, 16)).findings
+    assert (found.kind, found.tensor) == ("forget_bias", "rnn.bias_hh_l1 … rnn.bias_hh_l2")
+    for k in range(3):
+        getattr(model.rnn, f"bias_hh_l{k}").data[32:64] = 1
+    assert not diagnose(model, batch(8, 12, 16)).findings
+
+
+def test_layers_that_one_seed_drew_are_found():
+    model = nn.Sequential(nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 20))
+    assert not diagnose(model, batch()).findings
+    for k in (0, 2):
+        torch.manual_seed(42)
+        model[k].reset_parameters()
+    (found,) = diagnose(model, batch()).findings
+    assert (found.kind, found.fields) == (
+        "identical_layers",
+        {"count": 2, "one": "0.weight", "other": "2.weight"},
+    )
+    for k in (0, 2):  # nobody draws an identity
+        nn.init.eye_(model[k].weight)
+    assert not diagnose(model, batch()).findings
+
+
+# How models come ---------------------------------------------------------------------------------------
+
+
+def test_wrapped_and_compiled_modules_are_looked_at_themselves():
+    model, x = mlp(), batch()
+    wanted = diagnose(model, x, LABELS).to_json()
+    compiled = mlp()
+    compiled.load_state_dict(model.state_dict())
+    compiled.compile(backend="eager")
+    inside = nn.Sequential(torch.compile(model, backend="eager"))
+    wrapped = (torch.compile(model, backend="eager"), nn.DataParallel(model), compiled)
+    for one in wrapped:
+        assert diagnose(one, x, LABELS).to_json() == wanted
+    assert compiled._compiled_call_impl is not None
+    assert len(diagnose(inside, x, LABELS).layers) == 3
+
+
+def test_a_batch_by_name_and_the_loss_that_the_module_returns():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp()
+
+        def forward(self, *, inputs, mask=None, labels=None):
+            logits = self.net(inputs)
+            loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+            return {"loss": loss, "logits": logits}
+
+    model, x = Named(), batch()
+    mask = torch.ones(64)
+    plain = diagnose(model.net, x, LABELS)
+    named = diagnose(model, {"inputs": x, "mask": mask, "labels": LABELS})
+    np.testing.assert_allclose(named.signals.grad_var, plain.signals.grad_var, rtol=1e-4)
+    model.net[4].weight.data *= 100
+    assert "first_loss" in kinds(diagnose(model, {"inputs": x, "labels": LABELS}))
+    with pytest.raises(
+        TypeError, match=r"batch must be a tensor, a tuple .* dict of inputs by name, not str"
+    ):
+        diagnose(model, {"inputs": "x"})
+
+
+@pytest.mark.skipif(not hasattr(torch, "float8_e4m3fn"), reason="float8")
+def test_float8_parameters_and_a_layer_written_by_hand():
+    class Stored(nn.Module):
+        """A weight in float8, as it is stored for inference."""
+
+        def __init__(self):
+            super().__init__()
+            stored = nn.Linear(20, 64).weight.detach().to(torch.float8_e4m3fn)
+            self.weight = nn.Parameter(stored, requires_grad=False)
+
+        def forward(self, x):
+            return x @ self.weight.float().T
+
+    model = nn.Sequential(Stored(), nn.ReLU(), nn.Linear(64, 10))
+    before = model[0].weight.view(torch.uint8).clone()
+    report = diagnose(model, batch(), LABELS)
+    assert report.layers == ("0", "2")
+    assert not report.findings
+    assert torch.equal(model[0].weight.view(torch.uint8), before)
+
+
+def test_hugging_faces_conv1d_is_a_linear_layer_with_its_axes_exchanged():
+    class Conv1D(nn.Module):
+        def __init__(self, inputs, units):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(inputs, units) * math.sqrt(2 / inputs))
+            self.bias = nn.Parameter(torch.zeros(units))
+
+        def forward(self, x):
+            return torch.addmm(self.bias, x, self.weight)
+
+    model = nn.Sequential(Conv1D(20, 96), nn.ReLU(), Conv1D(96, 64), nn.ReLU(), Conv1D(64, 10))
+    report = diagnose(model, batch())
+    assert not report.findings
+    assert [(t.fan_in, t.fan_out) for t in report.tensors[::2]] == [(20, 96), (96, 64), (64, 10)]
+    model[2].weight.data[:, 7] = model[2].weight.data[:, 3]
+    (found,) = diagnose(model, batch()).findings
+    assert (found.kind, found.fields["second"]) == ("symmetric_rows", 7)
+
+
+# In a test suite ---------------------------------------------------------------------------------------
+
+
+def test_assert_healthy_fails_with_the_report_and_lets_through_what_is_allowed():
+    assert assert_healthy(mlp(), batch(), LABELS) is None
+    model = Parts("never_called")
+    with pytest.raises(AssertionError, match=r"aux\.weight: 1 layers are never called"):
+        assert_healthy(model, batch(), LABELS)
+    with pytest.raises(AssertionError, match="从未被调用"):
+        assert_healthy(model, batch(), LABELS, lang="zh")
+    assert_healthy(model, batch(), LABELS, allow=("not_learning",))
+    with pytest.raises(ValueError, match=r"allow must hold kinds of findings, .*; not typo"):
+        assert_healthy(model, batch(), allow=["typo"])
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_coverage_stands_in_every_report(lang):
+    whole = str(diagnose(mlp(), batch(), lang=lang))
+    assert whole.endswith({"zh": "3 层全部查看过。", "en": "Looked at all 3 layers."}[lang])
+    part = str(diagnose(Parts("never_called"), batch(), lang=lang))
+    assert {"zh": "共 4 层，查看了 3 层", "en": "Looked at 3 of 4 layers; not at:"}[lang] in part
+    assert part.endswith("aux")
