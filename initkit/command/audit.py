@@ -17,7 +17,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         help="say how a checkpoint's tensors were initialized, and what is wrong with them",
         epilog="Exit status: 0 nothing wrong, 1 findings, 2 the file not read, or the report not written.",
     )
-    ask.add_argument("model", help=f"a checkpoint: {', '.join(format_names())}")
+    ask.add_argument("model", help=f"a checkpoint, or a folder with one: {', '.join(format_names())}")
     ask.add_argument("--json", action="store_true", help="for programs; schema 1")
     ask.add_argument(
         "--lang", choices=LANGUAGES, default=system_language(), help="of the report (default: the system's)"

@@ -46,13 +46,14 @@ def audit(
 ) -> Report:
     """Report on the checkpoint ``path``: a row a tensor, and what is wrong, the gravest first.
 
-    The file is read one tensor at a time, a part at a time; nothing in it is run. PyTorch's files may hold
-    tensors only.
+    The file is read one tensor at a time, a part at a time; nothing in it is run. Of whole modules, and of
+    objects of any class in PyTorch's files, the tensors are read.
 
     Parameters
     ----------
     path : str or path-like
-        A file in one of the formats that ``checkpoints.format_names()`` lists.
+        A file in one of the formats that ``checkpoints.format_names()`` lists, told by what it holds, or a
+        folder with a model. The files that an index names are judged together, as one model.
     activation : str, tuple, Activation or callable, optional
         Of the hidden layers, as ``gain`` takes it. Then the gains of fresh hidden layers are held to it.
     lang : {"en", "zh"}

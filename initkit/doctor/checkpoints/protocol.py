@@ -1,4 +1,4 @@
-"""What a checkpoint format is: a function from an open file to its tensors, registered by suffix.
+"""What a checkpoint format is: a function from an open file to its tensors, registered by what it looks like.
 
 A format is one module of this package::
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -107,8 +108,8 @@ class Source:
     nbytes : int
         How many bytes the entries take, as the file declares.
     unread : str or None
-        Why the entries cannot be read: "sparse" or "quantized"; "integer" (booleans too) or "dtype" (any
-        other) where they are no floating-point numbers; None where they can.
+        Why the entries cannot be read: "sparse" or "quantized"; "empty" where the file has none; "integer"
+        (booleans too) or "dtype" (any other) where they are no floating-point numbers; None where they can.
     """
 
     name: str
@@ -146,11 +147,15 @@ class Reader(Protocol):
 
 
 READERS: dict[str, Reader] = {}  # by suffix, in small letters
-_NAMES: list[str] = []
+BEGINS: list[tuple[re.Pattern, Reader]] = []  # by how such a file begins
+HOLDS: list[tuple[re.Pattern, Reader]] = []  # of ZIP archives: by the name of a member
+NAMES: list[str] = []
 
 
-def register(*suffixes: str, name: str | None = None) -> Callable[[Reader], Reader]:
-    """Decorator: files with these suffixes are read by the function.
+def register(
+    *suffixes: str, name: str | None = None, begins: bytes | None = None, holds: str | None = None
+) -> Callable[[Reader], Reader]:
+    """Decorator: files that begin so, or else have one of these suffixes, are read by the function.
 
     Parameters
     ----------
@@ -158,6 +163,10 @@ def register(*suffixes: str, name: str | None = None) -> Callable[[Reader], Read
         With their dots, in small letters: ".pt", ".pth".
     name : str, optional
         How the lists of formats call it, where that is not the suffix: ".weights.h5" for ".h5".
+    begins : bytes, optional
+        A regular expression for a file's first 16 bytes: such a file is read so whatever it is called.
+    holds : str, optional
+        One for the name of a member, where the file is a ZIP archive.
 
     Raises
     ------
@@ -169,7 +178,11 @@ def register(*suffixes: str, name: str | None = None) -> Callable[[Reader], Read
         if taken := [suffix for suffix in suffixes if suffix in READERS]:
             raise ValueError(f"{', '.join(taken)}: another format has this suffix")
         READERS.update(dict.fromkeys(suffixes, read))
-        _NAMES.extend([name] if name else suffixes)
+        NAMES.extend([name] if name else suffixes)
+        if begins:
+            BEGINS.append((re.compile(begins, re.DOTALL), read))
+        if holds:
+            HOLDS.append((re.compile(holds), read))
         return read
 
     return registered
@@ -177,7 +190,7 @@ def register(*suffixes: str, name: str | None = None) -> Callable[[Reader], Read
 
 def format_names() -> list[str]:
     """The formats that the doctor reads, as every list of them says: [".npy", ".npz", …]."""
-    return sorted(_NAMES)
+    return sorted(NAMES)
 
 
 @contextmanager

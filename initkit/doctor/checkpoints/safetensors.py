@@ -10,7 +10,7 @@ from .protocol import HEADER, Bytes, Source, Unreadable, needed, printable, regi
 from .raw import NUMBERS, tensor
 
 
-@register(".safetensors")
+@register(".safetensors", begins=rb".{5}\0{3}\{")
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The tensors, read if ``raw.NUMBERS`` names their dtype; the safetensors package checks the header."""
     safetensors = needed("safetensors")
