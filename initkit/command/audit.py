@@ -22,7 +22,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     ask.add_argument(
         "--lang", choices=LANGUAGES, default=system_language(), help="of the report (default: the system's)"
     )
-    ask.add_argument("--activation", help="of the hidden layers, such as relu: hold their gains to it")
+    ask.add_argument(
+        "--activation", help="of the hidden layers, such as relu: hold the gains of what sits before it to it"
+    )
 
 
 def run(asked: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from .bias_evidence import trained_by_bias
 from .checkpoints import opened
 from .checkpoints.protocol import OTHERS
 from .identify import EXACT, Identification, of_scan
+from .order import before_activation, natural
 from .report import Coverage, Finding, Report, Tensor, gravest_first
 from .roles import JUDGED, NORM
 from .scan import Scan
@@ -55,7 +56,9 @@ def audit(
         A file in one of the formats that ``checkpoints.format_names()`` lists, told by what it holds, or a
         folder with a model. The files that an index names are judged together, as one model.
     activation : str, tuple, Activation or callable, optional
-        Of the hidden layers, as ``gain`` takes it. Then the gains of fresh hidden layers are held to it.
+        Of the hidden layers, as ``gain`` takes it. Then the gains, by fan_in or fan_out, of fresh layers are
+        held to it that sit before it: no first or last layer, head, projection of attention, shortcut, gate
+        or recurrent layer, and none in a block with a normalization (``order.before_activation``).
     lang : {"en", "zh"}
         The language that the report speaks.
 
@@ -112,6 +115,7 @@ def audit(
         rows = _told_by_bias(rows)
         others = [one for one in surveyed if one.source.unread in OTHERS]
     findings = [finding for row in rows for finding in row.findings] + _compared(rows, wanted)
+    findings.sort(key=lambda finding: natural(finding.tensor))
     return Report(
         tuple(row.tensor for row in rows),
         gravest_first(findings),
@@ -149,9 +153,10 @@ def _examined(surveyed: Surveyed) -> _Row:
 
 def _told_by_bias(rows: list[_Row]) -> list[_Row]:
     """Call biases that cannot be fresh draws "not_fresh", and with them the drawn weights beside them."""
+    ordered = sorted(rows, key=lambda row: natural(row.tensor.name))
     biases = {
         row.surveyed.weight: (row.bias_scan, row.surveyed.layer_fans)
-        for row in rows
+        for row in ordered
         if row.bias_scan is not None
     }
 
@@ -163,7 +168,7 @@ def _told_by_bias(rows: list[_Row]) -> list[_Row]:
         return rows
 
     def read_weights(names: set[str]) -> Iterator:
-        for row in rows:
+        for row in ordered:
             if row.tensor.name in names and (s := row.surveyed.source.scan()):
                 yield row.surveyed.source, s
 
@@ -236,9 +241,10 @@ def lone_entries(name: str, shape: Sequence[int], s: Scan, found: Identification
 def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list[Finding]:
     """What shows only beside the other weights, or beside the activation function and its gain."""
     weights = [row.tensor for row in rows if _is_weight(row)]
+    held = before_activation(row.surveyed for row in rows) if wanted else ()
     findings = []
     median = float(np.median([weight.gain for weight in weights])) if len(weights) > 3 else None
-    for k, weight in enumerate(weights):
+    for weight in weights:
         if median and max(weight.gain / median, median / weight.gain) > OUTLIER:
             factor = max(weight.gain / median, median / weight.gain)
             fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": f"{median:.3g}"}
@@ -246,10 +252,11 @@ def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list
         matches = weight.found.matches
         if matches and len(weight.shape) == 2 and all(match.fan == "fan_out" for match in matches):
             findings.append(Finding("transposed_fans", weight.name, {"match": str(matches[0])}))
-        hidden = 0 < k < len(weights) - 1  # the first sees the input, the last has no activation behind it
-        if wanted and hidden and weight.found.verdict in ("fresh", "fresh_unnamed"):
+        if weight.name in held and weight.found.verdict in ("fresh", "fresh_unnamed"):
             activation, gain = wanted
-            if max(weight.gain / gain, gain / weight.gain) > MISMATCH:
+            # By its fan_out a gain keeps the gradient, and either is as good (He et al. 2015, §2.2).
+            by_fan_out = weight.gain * math.sqrt(weight.fan_out / weight.fan_in)
+            if min(max(g / gain, gain / g) for g in (weight.gain, by_fan_out)) > MISMATCH:
                 fields = {
                     "gain": f"{weight.gain:.3g}",
                     "wanted": f"{gain:.3g}",

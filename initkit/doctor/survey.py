@@ -85,6 +85,13 @@ class Surveyed:
         return self.source.shape
 
     @property
+    def sides(self) -> tuple[int, int]:
+        """How many inputs, channels or features, the layer has, and how many units."""
+        return self.shape[-2 if self.source.units_last else 1], self.shape[
+            -1 if self.source.units_last else 0
+        ]
+
+    @property
     def is_judged(self) -> bool:
         """Whether it is judged as a layer's weight: it is called so, or nothing says what else it is."""
         return self.role in JUDGED and not self.is_vector and not self.is_scale

@@ -39,6 +39,8 @@ _TENSORS = {
         "tensor", "tensor_v2", "tensor_v3", "qtensor", "sparse_tensor", "meta_tensor_no_storage"
     )
 }  # fmt: skip
+# Those that have a shape and no entries to be read.
+_UNREAD = {"qtensor": "quantized", "sparse_tensor": "sparse", "meta_tensor_no_storage": "empty"}
 # A module keeps in these what its state_dict calls without them.
 _INNER = ("_parameters", "_buffers", "_modules")
 
@@ -175,19 +177,20 @@ def _source(name: str, t: Told, storages: dict[str, Bytes]) -> Source:
     """The Source of what would be a tensor or an array."""
     if t.what.startswith("numpy"):
         return _array(name, t)
-    _, _, how = t.what.rpartition(".")
-    if how == "_rebuild_sparse_tensor":
-        size = next(part for part in t.args[1] if isinstance(part, Told) and part.what == "torch.Size")
-        return Source(name, _shape(name, size), False, 0, None, unread="sparse")
-    if how == "_rebuild_meta_tensor_no_storage":
-        return Source(name, _shape(name, t.args[1]), False, 0, None, unread="empty")
-    storage, offset, size, strides = t.args[:4]
+    _, _, how = t.what.rpartition("_rebuild_")
+    if how == "sparse_tensor":  # (layout, (…, values, size, …))
+        inside = [part for part in t.args[1] if isinstance(part, Told)]
+        size, dtype = inside[-1], _dtype(inside[-2].args[0].args[1])
+    elif how == "meta_tensor_no_storage":
+        size, dtype = t.args[1], _dtype(t.args[0])
+    else:
+        storage, offset, size, strides = t.args[:4]
+        dtype = _dtype(t.args[6] if how == "tensor_v3" else storage.args[1])
     shape = _shape(name, size)
-    if how == "_rebuild_qtensor":
-        return Source(name, shape, False, 0, None, unread="quantized")
-    dtype = _dtype(t.args[6] if how == "_rebuild_tensor_v3" else storage.args[1])
-    if dtype not in NUMBERS:
+    if dtype not in NUMBERS and how != "qtensor":  # whose storage is one of integers
         return Source.of_others(name, shape, dtype[0] in "IUB")
+    if how in _UNREAD:
+        return Source(name, shape, False, 0, None, unread=_UNREAD[how])
     key = str(storage.args[2])
     if key not in storages:
         raise Unreadable(f"{name} is not where the file says")
