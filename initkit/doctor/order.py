@@ -11,16 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from .roles import Path
+from .roles import Path, natural
 from .survey import RECURRENT, Surveyed
 
-# Where a part of a path stands in a network, if its name says so; all else lies between.
-_PLACES = (
-    (0, re.compile(r"(?i)^(stem|conv_?in|in_?conv|inputs?(_?(layer|proj))?|\w*embed\w*|wte|wpe)$")),
-    (2, re.compile(r"^decoder$")),
-    (3, re.compile(r"(?i)^(\w*_?head|fc_?out|(out|output)(_?(layer|proj))?|classifier|logits|score)$")),
-)
-_FIRST, _LAST = 0, 3
+_FIRST, _LAST = 0, 3  # of ``natural``
 # Parts of a path whose weights have no activation of the hidden layers right behind them: the projections of
 # attention, shortcuts around a block, gates and routers.
 _ASIDE = re.compile(
@@ -29,17 +23,6 @@ _ASIDE = re.compile(
     r"downsample|shortcut|^skip|_skip|(^|_)(se|squeeze\w*|excit\w*|router|gate)(_|\d|$)",
     re.IGNORECASE,
 )
-
-
-def natural(name: str) -> tuple:
-    """A key to sort names by: stems first and heads last, numbers by their size, "h.10" after "h.9"."""
-    parts = Path.of(name, ()).parts
-    places = [place for part in parts[:-1] for place, pattern in _PLACES if pattern.match(part)]
-    pieces = [re.split(r"(\d+)", part) for part in parts]
-    return (
-        max(places) if places and max(places) > 1 else min(places, default=1),
-        [[int(piece) if k % 2 else piece for k, piece in enumerate(part)] for part in pieces],
-    )
 
 
 def before_activation(rows: Iterable[Surveyed]) -> set[str]:

@@ -7,7 +7,7 @@ import pytest
 
 import initkit as ik
 from initkit.doctor import audit
-from initkit.doctor.order import natural
+from initkit.doctor.roles import natural
 
 
 def found(folder, layers, activation="relu") -> list:
@@ -120,24 +120,38 @@ def test_a_gain_by_fan_out_is_as_good(tmp_path):
     assert found(tmp_path, layers) == []
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", ["resnet18", "llama"])
-def test_healthy_models_have_no_finding(name, tmp_path):
-    torch = pytest.importorskip("torch")
-    save_file = pytest.importorskip("safetensors.torch").save_file
-    torch.manual_seed(0)
-    if name == "resnet18":
-        model, activation = pytest.importorskip("torchvision").models.resnet18(), "relu"
-    else:
-        llama = pytest.importorskip("transformers")
-        sizes = {
-            "hidden_size": 256,
-            "intermediate_size": 512,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 8,
-        }
-        model, activation = llama.LlamaForCausalLM(llama.LlamaConfig(**sizes, vocab_size=300)), "silu"
-    torch.save(model.state_dict(), tmp_path / "net.pt")
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path / "net.safetensors")
-    for suffix in (".pt", ".safetensors"):
-        assert audit(tmp_path / f"net{suffix}", activation=activation).findings == ()
+def resnet18() -> dict:
+    """The tensors of torchvision's ResNet-18, narrower, drawn as it draws them: by fan_out, with √2."""
+    draw = lambda *shape: ik.he_normal(shape, mode="fan_out", rng=sum(shape))  # noqa: E731
+    norm = lambda name, n: {f"{name}.weight": np.ones(n), f"{name}.bias": np.zeros(n)}  # noqa: E731
+    net = {"conv1.weight": draw(32, 3, 7, 7)} | norm("bn1", 32)
+    n_in = 32
+    for k, n in enumerate((32, 64, 128, 256), start=1):
+        for block in range(2):
+            path = f"layer{k}.{block}"
+            net |= {f"{path}.conv1.weight": draw(n, n_in, 3, 3), f"{path}.conv2.weight": draw(n, n, 3, 3)}
+            net |= norm(f"{path}.bn1", n) | norm(f"{path}.bn2", n)
+            if n != n_in:
+                net |= {f"{path}.downsample.0.weight": draw(n, n_in, 1, 1)} | norm(f"{path}.downsample.1", n)
+            n_in = n
+    return net | {"fc.weight": ik.torch_default((1000, 256), rng=0), "fc.bias": np.zeros(1000, np.float32)}
+
+
+def llama() -> dict:
+    """The tensors of a small Llama of transformers: all N(0, 0.02²), with grouped keys and values."""
+    draw = lambda *shape: ik.normal(shape, std=0.02, rng=sum(shape))  # noqa: E731
+    net = {"model.embed_tokens.weight": draw(300, 256), "model.norm.weight": np.ones(256, np.float32)}
+    for k in range(4):
+        for name, n in {"q": 256, "k": 128, "v": 128, "o": 256}.items():
+            net[f"model.layers.{k}.self_attn.{name}_proj.weight"] = draw(n, 256)
+        for name, shape in {"gate": (512, 256), "up": (512, 256), "down": (256, 512)}.items():
+            net[f"model.layers.{k}.mlp.{name}_proj.weight"] = draw(*shape)
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            net[f"model.layers.{k}.{name}.weight"] = np.ones(256, np.float32)
+    return net | {"lm_head.weight": draw(300, 256)}
+
+
+@pytest.mark.parametrize(("net", "activation"), [(resnet18, "relu"), (llama, "silu")])
+def test_healthy_models_have_no_finding(net, activation, tmp_path):
+    assert found(tmp_path, net(), activation) == []
+    assert found(tmp_path, dict(sorted(net().items())), activation) == []

@@ -16,6 +16,7 @@ line; ``Unreadable`` reaches it in its own words.
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -110,6 +111,10 @@ class Source:
     unread : str or None
         Why the entries cannot be read: "sparse" or "quantized"; "empty" where the file has none; "integer"
         (booleans too) or "dtype" (any other) where they are no floating-point numbers; None where they can.
+    of_torch : bool
+        Whether the file says that PyTorch wrote it.
+    layer : tuple of int
+        The shape of one layer: ``shape``, unless it is a stack of experts, or has heads that belong together.
     """
 
     name: str
@@ -119,6 +124,22 @@ class Source:
     _blocks: Blocks | None = field(repr=False)  # the entries, for a matrix of this shape; None: not read
     _epsilon: float = 0.0  # to which relative precision the entries were rounded
     unread: str | None = None
+    of_torch: bool = False
+    layer: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        if self.layer is None:
+            object.__setattr__(self, "layer", self.shape)
+
+    @property
+    def experts(self) -> int:
+        """How many layers are stacked in it."""
+        return math.prod(self.shape) // max(1, math.prod(self.layer))
+
+    @property
+    def axes(self) -> dict[str, int]:
+        """``in_axis`` and ``out_axis`` of ``layer``, as ``fans`` takes them."""
+        return {"in_axis": -2, "out_axis": -1} if self.units_last else {}
 
     @classmethod
     def of_others(cls, name: str, shape: Sequence[int], integer: bool) -> Source:
@@ -132,8 +153,9 @@ class Source:
         """
         if 0 in self.shape or self._blocks is None:
             return None
-        shape = matrix_shape(self.shape, self.units_last)
-        return scan(self._readable(shape), shape, self.shape[-1] if len(self.shape) > 2 else 1, self._epsilon)
+        rows, columns = matrix_shape(self.layer, self.units_last)
+        shape = self.experts * rows, columns
+        return scan(self._readable(shape), shape, self.layer[-1] if len(self.layer) > 2 else 1, self._epsilon)
 
     def _readable(self, shape) -> Iterator[Block]:
         with one_line(f"{self.name} cannot be read"):

@@ -11,6 +11,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
         root, storages = _zipped(path, data, stack)
     else:
         root, storages = _legacy(path, data)
-    return [_source(name, t, storages) for name, t in _flat(root, path)]
+    return [replace(_source(name, t, storages), of_torch=True) for name, t in _flat(root, path)]
 
 
 @register(".zip", holds=r"^policy\.pth$")
@@ -71,7 +72,8 @@ def read_sb3(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
         if part.forward_only:
             raise Unreadable(f"{name}.pth in {path.name} is compressed: unpack it, and audit it by itself")
         root, storages = _zipped(path, part, stack)
-        found += [_source(f"{name}.{key}", t, storages) for key, t in _flat(root, path)]
+        sources = [_source(f"{name}.{key}", t, storages) for key, t in _flat(root, path)]
+        found += [replace(source, of_torch=True) for source in sources]
     return found
 
 
