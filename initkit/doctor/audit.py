@@ -31,6 +31,7 @@ from .survey import RECURRENT_KERNEL, Surveyed, is_vector, survey
 from .symmetry import units_alike
 
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
+SAME = 2.0  # gains by fan_out that differ by no more are one choice
 MISMATCH = 1.25  # a gain that is off by this factor changes the mean square 87-fold over ten layers
 
 
@@ -87,7 +88,8 @@ def audit(
     Notes
     -----
     Found are entries that are not finite; weights that are all zero; units with equal, collinear or no
-    weights; a gain ten times off the median; fans exchanged; lone entries that no law reaches.
+    weights; a gain ten times off the median (unless by fan_out it is the others'); fans exchanged; lone
+    entries that no law reaches.
 
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
@@ -287,12 +289,17 @@ def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list
     weights = [row.tensor for row in rows if _is_weight(row)]
     held = before_activation(row.surveyed for row in rows) if wanted else ()
     findings = []
-    median = float(np.median([weight.gain for weight in weights])) if len(weights) > 3 else None
+    by_fan_in, by_fan_out = _GAINS
+    medians = (
+        [float(np.median([gain(one) for one in weights])) for gain in _GAINS] if len(weights) > 3 else None
+    )
     for weight in weights:
         readings = [weight] if weight.other is None else [weight, weight.other]
-        factor = median and min(max(one.gain / median, median / one.gain) for one in readings)
-        if factor and factor > OUTLIER:
-            fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": f"{median:.3g}"}
+        factor = medians and min(_apart(by_fan_in(one), medians[0]) for one in readings)
+        # One whose gain by fan_out is the others' was drawn by it, as they were, and is well.
+        if factor and factor > OUTLIER and _apart(by_fan_out(weight), medians[1]) > SAME:
+            median = f"{medians[0]:.3g}"
+            fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": median}
             findings.append(Finding("scale_outlier", weight.name, fields))
         if weight.other is not None or RECURRENT_KERNEL.search(weight.name):
             continue
@@ -302,8 +309,7 @@ def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list
         if weight.name in held and weight.found.verdict in ("fresh", "fresh_unnamed"):
             activation, gain = wanted
             # By its fan_out a gain keeps the gradient, and either is as good (He et al. 2015, §2.2).
-            by_fan_out = weight.gain * math.sqrt(weight.fan_out / weight.fan_in)
-            if min(max(g / gain, gain / g) for g in (weight.gain, by_fan_out)) > MISMATCH:
+            if min(_apart(by_fan(weight), gain) for by_fan in _GAINS) > MISMATCH:
                 fields = {
                     "gain": f"{weight.gain:.3g}",
                     "wanted": f"{gain:.3g}",
@@ -311,6 +317,18 @@ def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list
                 }
                 findings.append(Finding("scheme_activation_mismatch", weight.name, fields))
     return findings
+
+
+def _apart(a: float, b: float) -> float:
+    """By which factor two positive numbers differ, at least 1."""
+    return max(a / b, b / a)
+
+
+# √(mean square·fan) of a weight, by fan_in and by fan_out.
+_GAINS = (
+    lambda weight: weight.gain,
+    lambda weight: weight.gain * math.sqrt(weight.fan_out / weight.fan_in),
+)
 
 
 def _is_weight(row: _Row) -> bool:

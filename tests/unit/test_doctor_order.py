@@ -120,6 +120,23 @@ def test_a_gain_by_fan_out_is_as_good(tmp_path):
     assert found(tmp_path, layers) == []
 
 
+def test_a_scale_by_fan_out_is_no_outlier(tmp_path):
+    """Depthwise filters and squeezing layers, all drawn by fan_out: by fan_in they are 50 times apart."""
+    shapes = [
+        (96, 1, 3, 3),
+        (4, 96, 1, 1),
+        (96, 4, 1, 1),
+        (96, 96, 1, 1),
+        (144, 1, 3, 3),
+        (6, 144, 1, 1),
+        (144, 6, 1, 1),
+    ]
+    net = {f"{k}.weight": ik.he_normal(s, mode="fan_out", rng=k) for k, s in enumerate(shapes)}
+    assert found(tmp_path, net, None) == []
+    net["3.weight"] = 20 * net["3.weight"]
+    assert found(tmp_path, net, None) == [("scale_outlier", "3.weight")]
+
+
 def resnet18() -> dict:
     """The tensors of torchvision's ResNet-18, narrower, drawn as it draws them: by fan_out, with √2."""
     draw = lambda *shape: ik.he_normal(shape, mode="fan_out", rng=sum(shape))  # noqa: E731
