@@ -8,6 +8,7 @@ import os
 import sys
 
 from ..doctor.checkpoints import format_names
+from ..doctor.layout import LAYOUTS
 from ..words import LANGUAGES, system_language
 
 
@@ -17,12 +18,20 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         help="say how a checkpoint's tensors were initialized, and what is wrong with them",
         epilog="Exit status: 0 nothing wrong, 1 findings, 2 the file not read, or the report not written.",
     )
-    ask.add_argument("model", help=f"a checkpoint: {', '.join(format_names())}")
+    ask.add_argument("model", help=f"a checkpoint, or a folder with one: {', '.join(format_names())}")
     ask.add_argument("--json", action="store_true", help="for programs; schema 1")
     ask.add_argument(
         "--lang", choices=LANGUAGES, default=system_language(), help="of the report (default: the system's)"
     )
-    ask.add_argument("--activation", help="of the hidden layers, such as relu: hold their gains to it")
+    ask.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        default="auto",
+        help="the axis of units: the first (torch), the last (keras), or as the file tells (default)",
+    )
+    ask.add_argument(
+        "--activation", help="of the hidden layers, such as relu: hold the gains of what sits before it to it"
+    )
 
 
 def run(asked: argparse.Namespace) -> int:
@@ -30,7 +39,7 @@ def run(asked: argparse.Namespace) -> int:
     from ..doctor.audit import audit  # not before the arguments are known to be good: it loads SciPy
 
     try:
-        report = audit(asked.model, activation=asked.activation, lang=asked.lang)
+        report = audit(asked.model, activation=asked.activation, lang=asked.lang, layout=asked.layout)
     except ValueError as error:  # what cannot be read, or an activation that is none
         print(f"initkit: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -17,17 +17,21 @@ import numpy as np
 
 from .. import activations
 from ..activations import Activation
+from ..fans import fans as fans_of
 from .bias_evidence import trained_by_bias
-from .checkpoints import opened
+from .checkpoints import Source, opened
 from .checkpoints.protocol import OTHERS
 from .identify import EXACT, Identification, of_scan
+from .layout import LAYOUTS
+from .order import before_activation
 from .report import Coverage, Finding, Report, Tensor, gravest_first
-from .roles import JUDGED, NORM
+from .roles import JUDGED, NORM, natural
 from .scan import Scan
-from .survey import Surveyed, axes, is_vector, survey
+from .survey import RECURRENT_KERNEL, Surveyed, is_vector, survey
 from .symmetry import units_alike
 
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
+SAME = 2.0  # gains by fan_out that differ by no more are one choice
 MISMATCH = 1.25  # a gain that is off by this factor changes the mean square 87-fold over ten layers
 
 
@@ -42,21 +46,32 @@ class _Row:
 
 
 def audit(
-    path: str | os.PathLike, *, activation: str | Activation | Callable | None = None, lang: str = "en"
+    path: str | os.PathLike,
+    *,
+    activation: str | Activation | Callable | None = None,
+    lang: str = "en",
+    layout: str = "auto",
 ) -> Report:
     """Report on the checkpoint ``path``: a row a tensor, and what is wrong, the gravest first.
 
-    The file is read one tensor at a time, a part at a time; nothing in it is run. PyTorch's files may hold
-    tensors only.
+    The file is read one tensor at a time, a part at a time; nothing in it is run. Of whole modules, and of
+    objects of any class in PyTorch's files, the tensors are read.
 
     Parameters
     ----------
     path : str or path-like
-        A file in one of the formats that ``checkpoints.format_names()`` lists.
+        A file in one of the formats that ``checkpoints.format_names()`` lists, told by what it holds, or a
+        folder with a model. The files that an index names are judged together, as one model.
     activation : str, tuple, Activation or callable, optional
-        Of the hidden layers, as ``gain`` takes it. Then the gains of fresh hidden layers are held to it.
+        Of the hidden layers, as ``gain`` takes it. Then the gains, by fan_in or fan_out, of fresh layers are
+        held to it that sit before it: no first or last layer, head, projection of attention, shortcut, gate
+        or recurrent layer, and none in a block with a normalization (``order.before_activation``).
     lang : {"en", "zh"}
         The language that the report speaks.
+    layout : {"auto", "torch", "keras"}
+        Which axis of a weight counts its units: the first, as in PyTorch, or the last, as in Keras, JAX and
+        TensorFlow. "auto": what names, the bias's length, the file's kind and the other weights tell; where
+        nothing does, both readings are shown and no finding rests on one.
 
     Returns
     -------
@@ -68,12 +83,13 @@ def audit(
     checkpoints.Unreadable
         A ValueError of one line, for a file that cannot be read.
     ValueError, TypeError
-        For an activation that is none.
+        For an activation or layout that is none.
 
     Notes
     -----
     Found are entries that are not finite; weights that are all zero; units with equal, collinear or no
-    weights; a gain ten times off the median; fans exchanged; lone entries that no law reaches.
+    weights; a gain ten times off the median (unless by fan_out it is the others'); fans exchanged; lone
+    entries that no law reaches.
 
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
@@ -105,12 +121,15 @@ def audit(
     (['he_normal()', 'zeros()'], 'all_zero')
     """
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     with opened(path, others=True) as sources:
-        surveyed = survey(sources)
+        surveyed = survey(sources, layout)
         rows = [_examined(one) for one in surveyed if one.source.unread not in OTHERS]
         rows = _told_by_bias(rows)
         others = [one for one in surveyed if one.source.unread in OTHERS]
     findings = [finding for row in rows for finding in row.findings] + _compared(rows, wanted)
+    findings.sort(key=lambda finding: natural(finding.tensor))
     return Report(
         tuple(row.tensor for row in rows),
         gravest_first(findings),
@@ -129,28 +148,51 @@ def _examined(surveyed: Surveyed) -> _Row:
     if surveyed.role == "optimizer":
         found = Identification("not_fresh", reason="optimizer")
     else:
-        found = of_scan(s, source.shape, axes(source.units_last), surveyed.layer_fans, source.units_last)
+        found = _identified(s, source, surveyed.layer_fans)
     if surveyed.is_judged and s.low == s.high and NORM.search(source.name):
         surveyed = replace(surveyed, role="norm_scale")  # LayerNorm((4, 8)), as it starts
+    other = None
+    if surveyed.is_open and surveyed.is_judged:
+        turned = replace(source, units_last=True)
+        s_turned = s if len(source.shape) == 2 else turned.scan()
+        found_turned = _identified(s_turned, turned, ())
+        other = Tensor.of(
+            source.name, source.shape, tuple(fans_of(source.shape, **turned.axes)), s_turned, found_turned
+        )
     table = surveyed.role == "embedding"
     finds = ("non_finite",) if surveyed.role == "norm_scale" else surveyed.finds
     findings = [
         *wrong_by_itself(source.name, source.shape, s, source.units_last, table),
+        *equal_experts(source, s),
         *lone_entries(source.name, source.shape, s, found),
     ]
+    if other is not None:
+        as_well = {f.kind for f in wrong_by_itself(source.name, source.shape, s_turned, True)}
+        findings = [f for f in findings if f.kind in as_well | {"lone_outlier"}]
+    row = Tensor.of(source.name, source.shape, fans, s, found, surveyed.role)
     return _Row(
         surveyed,
-        Tensor.of(source.name, source.shape, fans, s, found, surveyed.role),
+        replace(row, other=other),
         tuple(f for f in findings if finds is None or f.kind in finds),
         s if surveyed.weight is not None and len(source.shape) < 2 else None,
     )
 
 
+def _identified(s: Scan, source: Source, layer_fans: Sequence[float]) -> Identification:
+    """What drew it, as the layer that it is; else as the array that it is, which Keras takes for a kernel."""
+    found = of_scan(s, source.layer, source.axes, layer_fans, source.units_last)
+    if found.verdict == "fresh_unnamed" and source.layer != source.shape and source.experts == 1:
+        as_array = of_scan(s, source.shape, source.axes, layer_fans, source.units_last)
+        return as_array if as_array.verdict == "fresh" else found
+    return found
+
+
 def _told_by_bias(rows: list[_Row]) -> list[_Row]:
     """Call biases that cannot be fresh draws "not_fresh", and with them the drawn weights beside them."""
+    ordered = sorted(rows, key=lambda row: natural(row.tensor.name))
     biases = {
         row.surveyed.weight: (row.bias_scan, row.surveyed.layer_fans)
-        for row in rows
+        for row in ordered
         if row.bias_scan is not None
     }
 
@@ -162,7 +204,7 @@ def _told_by_bias(rows: list[_Row]) -> list[_Row]:
         return rows
 
     def read_weights(names: set[str]) -> Iterator:
-        for row in rows:
+        for row in ordered:
             if row.tensor.name in names and (s := row.surveyed.source.scan()):
                 yield row.surveyed.source, s
 
@@ -217,6 +259,16 @@ def wrong_by_itself(
             yield Finding("dead_rows", name, {"count": dead.size, "first": int(dead[0])})
 
 
+def equal_experts(source: Source, s: Scan) -> Iterator[Finding]:
+    """The finding on stacked experts that are multiples of each other, where their units are the columns."""
+    rows = math.prod(source.layer[:-1])
+    alike = units_alike(s) if source.experts > 1 and source.units_last and s.whole else None
+    if alike and (alike.second - alike.first) % rows == 0:
+        first, second = alike.first // rows, alike.second // rows
+        fields = {"count": max(2, alike.units // rows), "first": first, "second": second}
+        yield Finding("symmetric_rows", source.name, fields)
+
+
 def lone_entries(name: str, shape: Sequence[int], s: Scan, found: Identification) -> Iterator[Finding]:
     """The finding on entries that no law reaches, in a tensor whose rest is a fresh draw."""
     if found.outliers:
@@ -235,20 +287,29 @@ def lone_entries(name: str, shape: Sequence[int], s: Scan, found: Identification
 def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list[Finding]:
     """What shows only beside the other weights, or beside the activation function and its gain."""
     weights = [row.tensor for row in rows if _is_weight(row)]
+    held = before_activation(row.surveyed for row in rows) if wanted else ()
     findings = []
-    median = float(np.median([weight.gain for weight in weights])) if len(weights) > 3 else None
-    for k, weight in enumerate(weights):
-        if median and max(weight.gain / median, median / weight.gain) > OUTLIER:
-            factor = max(weight.gain / median, median / weight.gain)
-            fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": f"{median:.3g}"}
+    by_fan_in, by_fan_out = _GAINS
+    medians = (
+        [float(np.median([gain(one) for one in weights])) for gain in _GAINS] if len(weights) > 3 else None
+    )
+    for weight in weights:
+        readings = [weight] if weight.other is None else [weight, weight.other]
+        factor = medians and min(_apart(by_fan_in(one), medians[0]) for one in readings)
+        # One whose gain by fan_out is the others' was drawn by it, as they were, and is well.
+        if factor and factor > OUTLIER and _apart(by_fan_out(weight), medians[1]) > SAME:
+            median = f"{medians[0]:.3g}"
+            fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": median}
             findings.append(Finding("scale_outlier", weight.name, fields))
+        if weight.other is not None or RECURRENT_KERNEL.search(weight.name):
+            continue
         matches = weight.found.matches
         if matches and len(weight.shape) == 2 and all(match.fan == "fan_out" for match in matches):
             findings.append(Finding("transposed_fans", weight.name, {"match": str(matches[0])}))
-        hidden = 0 < k < len(weights) - 1  # the first sees the input, the last has no activation behind it
-        if wanted and hidden and weight.found.verdict in ("fresh", "fresh_unnamed"):
+        if weight.name in held and weight.found.verdict in ("fresh", "fresh_unnamed"):
             activation, gain = wanted
-            if max(weight.gain / gain, gain / weight.gain) > MISMATCH:
+            # By its fan_out a gain keeps the gradient, and either is as good (He et al. 2015, §2.2).
+            if min(_apart(by_fan(weight), gain) for by_fan in _GAINS) > MISMATCH:
                 fields = {
                     "gain": f"{weight.gain:.3g}",
                     "wanted": f"{gain:.3g}",
@@ -256,6 +317,18 @@ def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list
                 }
                 findings.append(Finding("scheme_activation_mismatch", weight.name, fields))
     return findings
+
+
+def _apart(a: float, b: float) -> float:
+    """By which factor two positive numbers differ, at least 1."""
+    return max(a / b, b / a)
+
+
+# √(mean square·fan) of a weight, by fan_in and by fan_out.
+_GAINS = (
+    lambda weight: weight.gain,
+    lambda weight: weight.gain * math.sqrt(weight.fan_out / weight.fan_in),
+)
 
 
 def _is_weight(row: _Row) -> bool:
@@ -279,7 +352,8 @@ def _coverage(rows: list[_Row], others: list[Surveyed]) -> Coverage:
             judged.append(surveyed.name)
         else:
             left_out[surveyed.role].append(surveyed.name)
-    return Coverage(tuple(judged), _in_order(left_out), _in_order(unread))
+    is_open = tuple(row.tensor.name for row in rows if row.tensor.other is not None)
+    return Coverage(tuple(judged), _in_order(left_out), _in_order(unread), is_open)
 
 
 def _in_order(groups: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:

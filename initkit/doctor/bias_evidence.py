@@ -109,10 +109,10 @@ def _echoes(biases: dict[str, np.ndarray], weights: Iterable) -> Iterator[tuple[
     order = list(biases)
     places = {layer: k for k, layer in enumerate(order)}
     for source, s in weights:
-        w, units, inputs = np.nan_to_num(s.kept), s.kept_rows, s.kept_columns // math.prod(source.shape[2:])
-        n_out, n_in = source.shape[:2]
+        w, units, inputs = np.nan_to_num(s.kept), s.kept_rows, s.kept_columns // math.prod(source.layer[2:])
+        n_out, n_in = source.layer[:2]
         if source.units_last:
-            (n_in, n_out), w = source.shape[-2:], w.T
+            (n_in, n_out), w = source.layer[-2:], w.T
             units, inputs = s.kept_columns, s.kept_rows % n_in
         if len(biases[source.name]) != n_out:
             continue

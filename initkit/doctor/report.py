@@ -109,6 +109,8 @@ class Tensor:
         Which initializer it is a sample of.
     role : str or None
         Of ``audit``: what it is for, one of ``roles.ROLES``.
+    other : Tensor or None
+        Of ``audit``, where nothing tells the layout: the same tensor with its units on the other end.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Tensor:
     gain: float | None
     found: Identification
     role: str | None = None
+    other: Tensor | None = None
 
     @classmethod
     def of(
@@ -149,6 +152,7 @@ class Tensor:
             "p_value": best.p_value if best else None,
             "verdict": self.found.verdict,
             **({"role": self.role} if self.role else {}),
+            **({"other_layout": self.other.to_dict()} if self.other else {}),
             "law": {"scheme": law.scheme, **law.params} if (law := self.found.law) else None,
             "outliers": [list(far) for far in self.found.outliers],
         }
@@ -170,28 +174,36 @@ class Coverage:
     of : {"tensors", "layers"}
         What the names are of. Layers of ``diagnose`` are left out because they are "never_called", are
         "recurrent" (a cell, or fed with packed sequences), or return "no_tensor" of floating-point numbers.
+    open_layout : tuple of str
+        Names, of those judged, whose layout nothing tells: no finding rests on one reading.
     """
 
     judged: tuple[str, ...]
     left_out: dict[str, tuple[str, ...]]
     unread: dict[str, tuple[str, ...]]
     of: str = "tensors"
+    open_layout: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
         """As ``Report.to_dict()["coverage"]``."""
         lists = {key: {k: list(v) for k, v in getattr(self, key).items()} for key in ("left_out", "unread")}
-        return {"judged": list(self.judged), **lists}
+        is_open = {"open_layout": list(self.open_layout)} if self.open_layout else {}
+        return {"judged": list(self.judged), **lists, **is_open}
 
     def lines(self, lang: str) -> list[str]:
         """In a reader's language; none where all tensors of a file were judged."""
         layers = self.of == "layers"
         groups = [(f"{'layer' if layers else 'role'}.{k}", v) for k, v in self.left_out.items()]
         groups += [(f"unread.{k}", v) for k, v in self.unread.items()]
+        lines = []
+        if self.open_layout:
+            some = ", ".join(self.open_layout[:NAMED]) + (", …" if len(self.open_layout) > NAMED else "")
+            lines.append(text("doctor.open_layout", lang, count=len(self.open_layout), names=some))
         if not groups and not layers:
-            return []
+            return lines
         total = len(self.judged) + sum(len(names) for _, names in groups)
         said = "looked_at" if layers and groups else "looked_at_all" if layers else "judged"
-        lines = [text(f"doctor.{said}", lang, judged=len(self.judged), total=total)]
+        lines.append(text(f"doctor.{said}", lang, judged=len(self.judged), total=total))
         for key, names in groups:
             some = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
             what = text(f"doctor.{key}", lang)
@@ -246,6 +258,11 @@ class Report:
         kinds zero_branch, zero_head, icnr and frozen. One of "findings" has kind, tensor and message, and
         code where one line mends it. "signals" has layers, q, grad_var, predicted_q and predicted_grad_var,
         with a number or null a layer. In ``to_json`` a number that is not finite is null.
+        and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason, and, where
+        there are such, open_layout, whose tensors have other_layout: the entry of the other reading. One of
+        "findings" has kind, tensor and message, and code where one line mends it. "signals" has layers, q,
+        grad_var, predicted_q and predicted_grad_var, with a number or null a layer. In ``to_json`` a number
+        that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
         ``audit``, scale_outlier, lone_outlier, transposed_fans; of ``diagnose``, overflow, input_scale,
@@ -276,15 +293,20 @@ class Report:
 
     def _rows(self) -> list[list[str]]:
         number = lambda v: "–" if v is None else f"{v:.4g}"  # noqa: E731
+
+        def both(t: Tensor, cell) -> str:
+            cells = [cell(t)] + ([cell(t.other)] if t.other else [])
+            return " | ".join(dict.fromkeys(cells))
+
         head = [text(f"doctor.{key}", self.lang) for key in ("name", "shape", "fans", "std", "gain", "match")]
         rows = [
             [
                 t.name,
                 "×".join(map(str, t.shape)) or "1",
-                "–" if t.fan_in is None else f"{t.fan_in} → {t.fan_out}",
+                both(t, lambda t: "–" if t.fan_in is None else f"{t.fan_in} → {t.fan_out}"),
                 number(t.std),
-                number(t.gain),
-                said(t.found, self.lang),
+                both(t, lambda t: number(t.gain)),
+                both(t, lambda t: said(t.found, self.lang)),
             ]
             for t in self.tensors
             if t.role not in BESIDE

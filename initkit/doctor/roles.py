@@ -67,6 +67,25 @@ class Path(NamedTuple):
         return cls(parts, parts[-1], next(named, ""), tuple(shape))
 
 
+# Where a part of a path stands in a network, if its name says so; all else lies between.
+_PLACES = (
+    (0, re.compile(r"(?i)^(stem|conv_?in|in_?conv|inputs?(_?(layer|proj))?|\w*embed\w*|wte|wpe)$")),
+    (2, re.compile(r"^decoder$")),
+    (3, re.compile(r"(?i)^(\w*_?head|fc_?out|(out|output)(_?(layer|proj))?|classifier|logits|score)$")),
+)
+
+
+def natural(name: str) -> tuple:
+    """A key to sort names by: stems first and heads last, numbers by their size, "h.10" after "h.9"."""
+    parts = Path.of(name, ()).parts
+    places = [place for part in parts[:-1] for place, pattern in _PLACES if pattern.match(part)]
+    pieces = [re.split(r"(\d+)", part) for part in parts]
+    return (
+        max(places) if places and max(places) > 1 else min(places, default=1),
+        [[int(piece) if k % 2 else piece for k, piece in enumerate(part)] for part in pieces],
+    )
+
+
 class File:
     """What stands beside a tensor: leaves of the same module, and all paths, by their ends."""
 

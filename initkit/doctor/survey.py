@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from ..fans import fans
 from .checkpoints import Source
 from .identify import hidden_sizes
+from .layout import laid_out
 from .roles import CALLED_WEIGHT, JUDGED, signs
 
 # PyTorch's RNN, LSTM and GRU draw all of these by the hidden size.
 RECURRENT = re.compile(r"\b(weight|bias)_[ih]h")
+# Keras', which start orthogonal: wide as they are, as a draw by fan_out would be.
+RECURRENT_KERNEL = re.compile(r"\brecurrent_kernel\b|\bcell/vars/1$")
 # What the bias beside a weight of this name is called, in PyTorch, JAX, NumPy and Keras.
 _BIAS_BESIDE = {"w": "b", "weight": "bias", "weights": "biases", "kernel": "bias", "vars/0": "vars/1"}
 _WITH_BIAS = re.compile(r"((?<![a-z])w|weights?|kernel|vars/0)(?=(\d*|_[ih]h\w*)$)", re.IGNORECASE)
@@ -23,11 +26,6 @@ def bias_of(weight: str) -> str | None:
     """The name that the bias beside a weight of this name would have; None for a name that is no weight's."""
     found = _WITH_BIAS.search(weight)
     return found and weight[: found.start()] + _BIAS_BESIDE[found[1].lower()] + weight[found.end() :]
-
-
-def axes(units_last: bool) -> dict[str, int]:
-    """``in_axis`` and ``out_axis`` of a layout, as ``fans`` takes them."""
-    return {"in_axis": -2, "out_axis": -1} if units_last else {}
 
 
 def is_vector(name: str, shape: Sequence[int], units_last: bool) -> bool:
@@ -62,6 +60,8 @@ class Surveyed:
         What it is for: one of ``roles.ROLES``.
     finds : tuple of str or None
         The findings on it by itself that its role leaves; None for all.
+    is_open : bool
+        Whether nothing tells its layout: then it is read as PyTorch's here, and no finding rests on it.
     """
 
     source: Source
@@ -73,6 +73,7 @@ class Surveyed:
     is_scale: bool
     role: str
     finds: tuple[str, ...] | None
+    is_open: bool = False
 
     @property
     def name(self) -> str:
@@ -85,19 +86,29 @@ class Surveyed:
         return self.source.shape
 
     @property
+    def sides(self) -> tuple[int, int]:
+        """How many inputs, channels or features, the layer has, and how many units."""
+        layer = self.source.layer
+        return (layer[-2], layer[-1]) if self.source.units_last else (layer[1], layer[0])
+
+    @property
     def is_judged(self) -> bool:
         """Whether it is judged as a layer's weight: it is called so, or nothing says what else it is."""
         return self.role in JUDGED and not self.is_vector and not self.is_scale
 
 
-def survey(sources: Sequence[Source]) -> list[Surveyed]:
-    """One row a tensor, in the file's order.
+def survey(sources: Sequence[Source], layout: str = "auto") -> list[Surveyed]:
+    """One row a tensor, in the file's order. ``layout``: one of ``layout.LAYOUTS``.
 
     A tensor whose role is not known is judged as a layer's weight only if it is a matrix or a kernel with
     floating-point entries: it has two axes longer than 1, or is called a weight.
     """
+    shapes = {s.name: s.shape for s in sources}
+    found = signs(shapes)
+    judged = [name for name, sign in found.items() if sign.role in JUDGED]
+    placed = laid_out(sources, layout, bias_of, judged)
+    sources = [one.source for one in placed.values()]
     sized = {s.name: _fans(s) for s in sources}
-    found = signs({s.name: s.shape for s in sources})
     # By the name of a bias, in the file or not: the weight beside it. What is no layer's has no bias.
     layers = ("bias", "norm_scale", *JUDGED)
     weight_of = {
@@ -109,7 +120,7 @@ def survey(sources: Sequence[Source]) -> list[Surveyed]:
     rows = []
     for s in sources:
         n_in, n_out = sized[s.name]
-        sign = found[s.name]
+        sign, finds = found[s.name], found[s.name].finds
         weight = weight_of.get(s.name) if sign.role in layers else None
         layer_fans: tuple[int, ...] = ()
         if s.shape and RECURRENT.search(s.name):
@@ -120,16 +131,31 @@ def survey(sources: Sequence[Source]) -> list[Surveyed]:
         role = sign.role
         if scale and role in layers:
             role = "norm_scale"
+        elif role in JUDGED and _added(s, shapes):
+            role, finds, n_in, n_out = "bias", ("non_finite",), None, None
         elif role == "unknown" and vector and weight is not None:
             role = "bias"
         elif role in JUDGED:
             role = "weight" if not vector and (role == "weight" or bias_of(s.name)) else "unknown"
-        rows.append(Surveyed(s, n_in, n_out, layer_fans, weight, vector, scale, role, sign.finds))
+        rows.append(
+            Surveyed(s, n_in, n_out, layer_fans, weight, vector, scale, role, finds, placed[s.name].is_open)
+        )
     return rows
 
 
 def _fans(source: Source) -> tuple[int | None, int | None]:
-    return tuple(fans(source.shape, **axes(source.units_last))) if len(source.shape) > 1 else (None, None)
+    return tuple(fans(source.layer, **source.axes)) if len(source.shape) > 1 else (None, None)
+
+
+def _added(source: Source, shapes: dict[str, tuple]) -> bool:
+    """Whether it is a bias with two axes, one of Keras' numbered variables: of a GRU, or of heads."""
+    shape, is_later = source.shape, re.search(r"\bvars/[1-9]$", source.name)
+    if not is_later or len(shape) < 2:
+        return False
+    kernel = shapes.get(source.name[: is_later.start()] + "vars/0", ())
+    of_heads = len(kernel) > len(shape) and shape == kernel[-len(shape) :]
+    # Two biases of a GRU, of inputs and of the state, as long as all gates.
+    return of_heads or (is_later[0] == "vars/2" and len(kernel) == 2 and shape == (2, kernel[1]))
 
 
 def _scales(shapes: dict[str, tuple], weight_of: dict[str, str]) -> set[str]:

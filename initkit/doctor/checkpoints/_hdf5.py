@@ -2,10 +2,12 @@
 
 Bytes that somebody made up can crash the HDF5 library: of 5,000 files with a few bytes changed, 11 crashed
 HDF5 2.0. So ``keras`` runs this file as a process of its own. ``python -P _hdf5.py FILE`` writes one line of
-JSON a tensor; ``python -P _hdf5.py FILE 3 0 100`` writes the bytes of rows 0 to 100 of the fourth tensor. The
+JSON a tensor; ``python -P _hdf5.py FILE 3 0 100`` writes the bytes of rows 0 to 100 of the fourth tensor. An
+argument 512+9000 right after FILE says that 9,000 bytes from byte 512 on are the HDF5 file. The
 line "loaded" comes before either; without it h5py could not be loaded, and the file was not opened.
 """
 
+import io
 import json
 import math
 import sys
@@ -15,12 +17,40 @@ WHOLE = 2**27  # bytes that are unpacked at once, of a tensor in chunks
 MEMORY, SECONDS = 2**31, 60  # bytes, and seconds of computing, that one file may cost
 
 
+class Part(io.RawIOBase):
+    """``size`` bytes of a file from ``start`` on, as a file."""
+
+    def __init__(self, file, start, size):
+        self.file, self.start, self.size, self.at = file, start, size, 0
+
+    def readable(self):
+        """It is."""
+        return True
+
+    def seekable(self):
+        """It is."""
+        return True
+
+    def seek(self, to, whence=0):
+        """As files do."""
+        self.at = to + (0, self.at, self.size)[whence]
+        return self.at
+
+    def readinto(self, buffer):
+        """As files do."""
+        self.file.seek(self.start + self.at)
+        count = self.file.readinto(memoryview(buffer)[: max(0, self.size - self.at)])
+        self.at += count
+        return count
+
+
 def tensors(h5py, path):
     """({name, shape, dtype, at, rows}, dataset) of each tensor.
 
     ``at``: where its entries lie in the file; None where only HDF5 can unpack them, ``rows`` rows at a time.
     """
-    with h5py.File(path, "r", locking=False) as file:
+    opened = h5py.File(path, "r") if isinstance(path, Part) else h5py.File(path, "r", locking=False)
+    with opened as file:
         seen, waiting, count = set(), [file], 0
         while waiting:
             group = waiting.pop()
@@ -90,8 +120,10 @@ def _taken(page: int) -> int:
         return MEMORY
 
 
-def main(path, which=None, start=0, stop=0) -> int:
+def main(path, *asked) -> int:
     """Answer as the module's docstring says; exit status 1, and why on stderr, where that fails."""
+    part = asked[0].split("+") if asked and "+" in asked[0] else None
+    which, start, stop = asked[bool(part) :] or (None, 0, 0)
     try:
         import h5py
         import numpy as np
@@ -100,6 +132,8 @@ def main(path, which=None, start=0, stop=0) -> int:
         return 1
     try:
         _limit()
+        if part:
+            path = Part(open(path, "rb", 0), *map(int, part))  # noqa: SIM115 until the process ends
         sys.stdout.buffer.write(b"loaded\n")
         sys.stdout.flush()
         for i, (found, item) in enumerate(tensors(h5py, path)):

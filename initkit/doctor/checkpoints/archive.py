@@ -1,7 +1,8 @@
-"""ZIP archives, which NumPy's .npz and PyTorch's .pt are."""
+"""ZIP archives, which NumPy's .npz, PyTorch's .pt and Keras' .keras are."""
 
 from __future__ import annotations
 
+import io
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,42 @@ from .protocol import HEADER, TENSORS, Bytes, Unreadable, printable
 from .raw import Deflated
 
 EXPANSION = 1032  # bytes that one byte of DEFLATE can stand for
+
+
+class Window(io.RawIOBase):
+    """``Bytes`` as a file."""
+
+    def __init__(self, data: Bytes):
+        self.data, self.at = data, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, to: int, whence: int = 0) -> int:
+        """As files do."""
+        self.at = max(0, to + (0, self.at, self.data.size)[whence])
+        return self.at
+
+    def readinto(self, buffer) -> int:
+        """As files do; 0 at the end."""
+        count = max(0, min(len(buffer), self.data.size - self.at))
+        buffer[:count] = self.data.read(self.at, count)
+        self.at += count
+        return count
+
+
+def names_in(data: Bytes) -> list[str]:
+    """The members' names; none where it is no archive that can be read."""
+    try:
+        with ExitStack() as stack:
+            return archive_in(Path(), data, stack).namelist()
+    except Exception:  # whatever forged bytes make of it: the reader that its suffix asks for says so
+        return []
 
 
 def archive_in(path: Path, data: Bytes, stack: ExitStack) -> zipfile.ZipFile:
@@ -22,8 +59,10 @@ def archive_in(path: Path, data: Bytes, stack: ExitStack) -> zipfile.ZipFile:
         directory = int.from_bytes(end64[40:48], "little")
     if end < 0 or directory > HEADER:
         raise Unreadable(f"{path.name} is cut short, or no archive")
-    archive = stack.enter_context(zipfile.ZipFile(path))
+    archive = stack.enter_context(zipfile.ZipFile(io.BufferedReader(Window(data), 2**16)))
     names = archive.namelist()
+    if names and min(info.header_offset for info in archive.infolist()):
+        raise Unreadable(f"{path.name} is cut short, or holds more than an archive")
     if len(set(names)) < len(names):
         raise Unreadable(f"{path.name} holds two members of the same name")
     if len(names) > TENSORS:

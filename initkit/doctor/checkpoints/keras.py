@@ -1,4 +1,7 @@
-"""Keras' .weights.h5: HDF5, whose tensors a process of its own finds, as the HDF5 library may crash on it."""
+"""Keras' .weights.h5: HDF5, whose tensors a process of its own finds, as the HDF5 library may crash on it.
+
+A .keras file is a ZIP archive with such a file in it, uncompressed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,23 +20,49 @@ from pathlib import Path
 import numpy as np
 
 from ..scan import LOOKED_AT, evenly
+from .archive import archive_in, member
 from .protocol import Block, Bytes, Source, Unreadable, cannot_load, missing, printable, register
 from .raw import Numbers, blocks_of_array, tensor
 
 SECONDS = 120  # for one answer of the process
 
 
-@register(".h5", name=".weights.h5")
+WEIGHTS = "model.weights.h5"
+
+
+@register(".h5", name=".weights.h5", begins=rb"\x89HDF\r\n\x1a\n")
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The datasets of numbers in all groups, by their paths."""
     if importlib.util.find_spec("h5py") is None:
         raise missing("h5py")
-    found = [json.loads(line) for line in ask_hdf5(path).splitlines()]
-    return [_dataset(path, i, data, **dataset) for i, dataset in enumerate(found)]
+    # Where it is a part of a file, the process is told which.
+    inside = (f"{data.start}+{data.size}",) if data.start else ()
+    found = [json.loads(line) for line in ask_hdf5(path, *inside).splitlines()]
+    return [_dataset(path, i, data, inside, **dataset) for i, dataset in enumerate(found)]
+
+
+@register(".keras", holds=f"^{re.escape(WEIGHTS)}$")
+def read_keras(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
+    """The datasets of the one HDF5 file in the archive."""
+    archive = archive_in(path, data, stack)
+    if WEIGHTS not in archive.namelist():
+        raise Unreadable(f"{path.name} is an archive without {WEIGHTS}: unpack it, and audit what is in it")
+    part = member(archive.getinfo(WEIGHTS), archive, data)
+    if part.forward_only:
+        raise Unreadable(f"{path.name} is compressed, as Keras leaves none: unpack it, and audit {WEIGHTS}")
+    return read(path, part, stack)
 
 
 def _dataset(
-    path: Path, i: int, data: Bytes, name: str, shape: list[int], dtype: str, at: int | None, rows: int = 1
+    path: Path,
+    i: int,
+    data: Bytes,
+    inside: tuple[str, ...],
+    name: str,
+    shape: list[int],
+    dtype: str,
+    at: int | None,
+    rows: int = 1,
 ) -> Source:
     """The Source of dataset ``i``: read from ``data`` where it lies there ``at`` a place, else by HDF5.
 
@@ -49,7 +79,7 @@ def _dataset(
         row = math.prod(shape[1:])
         starts = range(0, shape[0] if shape else 1, rows)
         for k in evenly(len(starts), max(1, LOOKED_AT // (rows * row))):
-            answer = ask_hdf5(path, str(i), str(starts[k]), str(starts[k] + rows))
+            answer = ask_hdf5(path, *inside, str(i), str(starts[k]), str(starts[k] + rows))
             part = np.frombuffer(answer, numbers.dtype)
             part = part.reshape(-1, matrix[1]) if len(shape) > 1 else part[None]
             above, left = divmod(starts[k] * row, matrix[1])
@@ -61,7 +91,10 @@ def _dataset(
 
 
 def ask_hdf5(path: Path, *which: str) -> bytes:
-    """What the program ``_hdf5.py`` answers on this file: its datasets, or the rows ``which`` of one."""
+    """What the program ``_hdf5.py`` answers on this file: its datasets, or the rows ``which`` of one.
+
+    The first of ``which`` may be "start+size": the part of the file that is HDF5.
+    """
     program = Path(__file__).with_name("_hdf5.py")
     command = [sys.executable, "-P", program, path.absolute(), *which]
     # It forms no product; each thread of BLAS would only take 41 MB of addresses from the file's share.

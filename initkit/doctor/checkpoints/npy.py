@@ -13,7 +13,7 @@ from .protocol import Bytes, Source, Unreadable, printable, register
 from .raw import Deflated, Numbers, c_strides, tensor
 
 
-@register(".npy")
+@register(".npy", begins=rb"\x93NUMPY")
 def read_npy(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The one array, called as the file is."""
     found, dtype = _array_in(printable(path.stem), data)
@@ -23,7 +23,7 @@ def read_npy(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     return [found]
 
 
-@register(".npz")
+@register(".npz", holds=r"\.npy$")
 def read_npz(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The arrays of the archive, stored or compressed."""
     archive = archive_in(path, data, stack)

@@ -1,4 +1,4 @@
-"""What a checkpoint format is: a function from an open file to its tensors, registered by suffix.
+"""What a checkpoint format is: a function from an open file to its tensors, registered by what it looks like.
 
 A format is one module of this package::
 
@@ -16,7 +16,9 @@ line; ``Unreadable`` reaches it in its own words.
 from __future__ import annotations
 
 import io
+import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -107,8 +109,12 @@ class Source:
     nbytes : int
         How many bytes the entries take, as the file declares.
     unread : str or None
-        Why the entries cannot be read: "sparse" or "quantized"; "integer" (booleans too) or "dtype" (any
-        other) where they are no floating-point numbers; None where they can.
+        Why the entries cannot be read: "sparse" or "quantized"; "empty" where the file has none; "integer"
+        (booleans too) or "dtype" (any other) where they are no floating-point numbers; None where they can.
+    of_torch : bool
+        Whether the file says that PyTorch wrote it.
+    layer : tuple of int
+        The shape of one layer: ``shape``, unless it is a stack of experts, or has heads that belong together.
     """
 
     name: str
@@ -118,6 +124,22 @@ class Source:
     _blocks: Blocks | None = field(repr=False)  # the entries, for a matrix of this shape; None: not read
     _epsilon: float = 0.0  # to which relative precision the entries were rounded
     unread: str | None = None
+    of_torch: bool = False
+    layer: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        if self.layer is None:
+            object.__setattr__(self, "layer", self.shape)
+
+    @property
+    def experts(self) -> int:
+        """How many layers are stacked in it."""
+        return math.prod(self.shape) // max(1, math.prod(self.layer))
+
+    @property
+    def axes(self) -> dict[str, int]:
+        """``in_axis`` and ``out_axis`` of ``layer``, as ``fans`` takes them."""
+        return {"in_axis": -2, "out_axis": -1} if self.units_last else {}
 
     @classmethod
     def of_others(cls, name: str, shape: Sequence[int], integer: bool) -> Source:
@@ -131,8 +153,9 @@ class Source:
         """
         if 0 in self.shape or self._blocks is None:
             return None
-        shape = matrix_shape(self.shape, self.units_last)
-        return scan(self._readable(shape), shape, self.shape[-1] if len(self.shape) > 2 else 1, self._epsilon)
+        rows, columns = matrix_shape(self.layer, self.units_last)
+        shape = self.experts * rows, columns
+        return scan(self._readable(shape), shape, self.layer[-1] if len(self.layer) > 2 else 1, self._epsilon)
 
     def _readable(self, shape) -> Iterator[Block]:
         with one_line(f"{self.name} cannot be read"):
@@ -146,11 +169,15 @@ class Reader(Protocol):
 
 
 READERS: dict[str, Reader] = {}  # by suffix, in small letters
-_NAMES: list[str] = []
+BEGINS: list[tuple[re.Pattern, Reader]] = []  # by how such a file begins
+HOLDS: list[tuple[re.Pattern, Reader]] = []  # of ZIP archives: by the name of a member
+NAMES: list[str] = []
 
 
-def register(*suffixes: str, name: str | None = None) -> Callable[[Reader], Reader]:
-    """Decorator: files with these suffixes are read by the function.
+def register(
+    *suffixes: str, name: str | None = None, begins: bytes | None = None, holds: str | None = None
+) -> Callable[[Reader], Reader]:
+    """Decorator: files that begin so, or else have one of these suffixes, are read by the function.
 
     Parameters
     ----------
@@ -158,6 +185,10 @@ def register(*suffixes: str, name: str | None = None) -> Callable[[Reader], Read
         With their dots, in small letters: ".pt", ".pth".
     name : str, optional
         How the lists of formats call it, where that is not the suffix: ".weights.h5" for ".h5".
+    begins : bytes, optional
+        A regular expression for a file's first 16 bytes: such a file is read so whatever it is called.
+    holds : str, optional
+        One for the name of a member, where the file is a ZIP archive.
 
     Raises
     ------
@@ -169,7 +200,11 @@ def register(*suffixes: str, name: str | None = None) -> Callable[[Reader], Read
         if taken := [suffix for suffix in suffixes if suffix in READERS]:
             raise ValueError(f"{', '.join(taken)}: another format has this suffix")
         READERS.update(dict.fromkeys(suffixes, read))
-        _NAMES.extend([name] if name else suffixes)
+        NAMES.extend([name] if name else suffixes)
+        if begins:
+            BEGINS.append((re.compile(begins, re.DOTALL), read))
+        if holds:
+            HOLDS.append((re.compile(holds), read))
         return read
 
     return registered
@@ -177,7 +212,7 @@ def register(*suffixes: str, name: str | None = None) -> Callable[[Reader], Read
 
 def format_names() -> list[str]:
     """The formats that the doctor reads, as every list of them says: [".npy", ".npz", …]."""
-    return sorted(_NAMES)
+    return sorted(NAMES)
 
 
 @contextmanager

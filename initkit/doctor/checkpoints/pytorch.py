@@ -1,169 +1,267 @@
-"""PyTorch's .pt and .pth: a pickle of tensors in a ZIP archive, or, before 2020, in a file of its own.
+"""PyTorch's files: a pickle of tensors in a ZIP archive, or, before 2020, in a file of its own.
 
-The pickle is checked step by step before PyTorch's restricted unpickler sees it: nothing in it is run.
+The pickle is read by ``pickles.told``, which runs nothing, and PyTorch is not needed. What Stable-Baselines3
+saves is an archive of such archives.
 """
 
 from __future__ import annotations
 
 import io
-import pickletools
-import warnings
+import re
 import zipfile
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .archive import archive_in, member
-from .protocol import HEADER, TENSORS, Bytes, Source, Unreadable, needed, printable, register
-from .raw import NUMBERS, Numbers, blocks_of_array, tensor
+from .pickles import STEPS, Told, is_name, told
+from .protocol import HEADER, TENSORS, Bytes, Source, Unreadable, printable, register
+from .raw import NUMBERS, Numbers, c_strides, tensor
 
-LEGACY = 2**28  # bytes of a PyTorch file from before 2020: it can only be read whole
-STEPS = 2**21  # of a pickle
+LEGACY = 2**28  # bytes of a pickle that holds its arrays itself: it can only be read whole
+MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save began with before 2020
 
-# What a pickle may name, by module: the classes and functions that torch.save writes for tensors.
-ALLOWED_GLOBALS = {
-    "collections": {"OrderedDict", "Counter"},
-    "torch": {"Size", "device", "UntypedStorage"},
-    "torch.storage": {"UntypedStorage", "TypedStorage"},
-    "torch.nn.parameter": {"Parameter"},
-    "torch.serialization": {"_get_layout"},
-    "torch._utils": {
-        "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter",
-        "_rebuild_sparse_tensor", "_rebuild_qtensor",
-    },
+# By the names of PyTorch's storages and dtypes, how safetensors calls the numbers.
+DTYPES = {
+    "DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16",
+    "LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8",
+    "ByteStorage": "U8", "BoolStorage": "BOOL", "ComplexFloatStorage": "C64", "ComplexDoubleStorage": "C128",
+    "UntypedStorage": "U8", "QInt8Storage": "I8", "QUInt8Storage": "U8", "QInt32Storage": "I32",
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "float8_e5m2": "F8_E5M2",
+    "float8_e4m3fn": "F8_E4M3", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8",
+    "uint16": "U16", "uint32": "U32", "uint64": "U64", "bool": "BOOL",
 }  # fmt: skip
+# What torch.save has a tensor made by; arrays are made by NumPy's _reconstruct.
+_TENSORS = {
+    f"torch._utils._rebuild_{how}" for how in (
+        "tensor", "tensor_v2", "tensor_v3", "qtensor", "sparse_tensor", "meta_tensor_no_storage"
+    )
+}  # fmt: skip
+# Those that have a shape and no entries to be read.
+_UNREAD = {"qtensor": "quantized", "sparse_tensor": "sparse", "meta_tensor_no_storage": "empty"}
+# A module keeps in these what its state_dict calls without them.
+_INNER = ("_parameters", "_buffers", "_modules")
 
 
-@register(".pt", ".pth")
+@register(
+    ".pt", ".pth", ".bin", ".ckpt", ".th", ".pth.tar",
+    holds=r"^[^/]+/(data|constants)\.pkl$", begins=rb"\x80[\2-\5]",
+)  # fmt: skip
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
-    """The tensors in nested dicts and lists, called by their keys with dots between."""
-    torch = needed("torch")
-    zipped = data.read(0, min(4, data.size)) == b"PK\3\4"
-    if zipped:
-        archive = archive_in(path, data, stack)
-        if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-            raise Unreadable(f"{path.name} was packed again: PyTorch leaves its tensors uncompressed")
-        inside = [info for info in archive.infolist() if info.filename.split("/")[1:] == ["data.pkl"]]
-        if len(inside) != 1 or any(name.endswith("/constants.pkl") for name in archive.namelist()):
-            raise Unreadable(f"{path.name} is an archive, but not what torch.save(model.state_dict()) writes")
-        pickled = member(inside[0], archive, data)
-        if pickled.size > HEADER:
-            raise Unreadable(f"{path.name} has {pickled.size} bytes of names")
-        _check_pickle(path, io.BytesIO(pickled.read(0, pickled.size)))
+    """The tensors in nested dicts, lists and objects, called by their keys with dots between."""
+    if data.read(0, min(4, data.size)) == b"PK\3\4":
+        root, storages = _zipped(path, data, stack)
     else:
-        if data.size > LEGACY:
-            raise Unreadable(f"{path.name} is in PyTorch's format of before 2020: torch.save it again")
-        file = io.BytesIO(data.read(0, data.size))
-        for _ in range(5):  # pickles: a magic number, a version, the machine, the tensors, their order
-            _check_pickle(path, file)
-        del file
-    with warnings.catch_warnings(), _stand_ins(torch):
-        warnings.simplefilter("ignore")
-        # A tensor on "meta" has a place in the file and no entries: nothing is mapped, nothing allocated.
-        found = torch.load(path, map_location="meta" if zipped else "cpu", weights_only=True, mmap=zipped)
-    tensors = _flat(torch, found, path)
-    if not zipped:
-        whole = [t.untyped_storage() for _, t in tensors if t.layout == torch.strided and not t.is_meta]
-        if sum({storage.data_ptr(): storage.nbytes() for storage in whole}.values()) > data.size:
-            raise Unreadable(f"{path.name} ends before its tensors do")
-    known = {
-        torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-        torch.float8_e5m2: "F8_E5M2", torch.float8_e4m3fn: "F8_E4M3",
-    }  # fmt: skip
-    inside = [info for info in archive.infolist() if not info.is_dir()] if zipped else []
-    members = {part.start: part for part in (member(info, archive, data) for info in inside)}
-    made = []
-    for name, t in tensors:
-        numbers = NUMBERS.get(known.get(t.dtype))
-        unread = "quantized" if hasattr(t, "stands_in") else "sparse"
-        if numbers and (unread == "quantized" or t.layout != torch.strided):
-            made.append(Source(name, tuple(t.shape), False, 0, None, unread=unread))
-        elif numbers and zipped:
-            made.append(_in_member(name, t, numbers, members))
-        elif numbers:
-            made.append(_in_memory(name, t.detach(), numbers))
-        else:
-            made.append(Source.of_others(name, t.shape, not (t.is_floating_point() or t.is_complex())))
-    return made
+        root, storages = _legacy(path, data)
+    return [replace(_source(name, t, storages), of_torch=True) for name, t in _flat(root, path)]
 
 
-def _stand_ins(torch):
-    """A context in which torch.load keeps of a quantized tensor its shape: "meta" has no quantized ones."""
-    quantized = torch._empty_affine_quantized, torch._empty_per_channel_affine_quantized
-
-    class StandIn(torch.Tensor):
-        stands_in = True
-
-        def set_(self, *place):
-            return self
-
-    class Mode(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, func, types, args=(), kwargs=None):
-            if func in quantized:
-                return torch.empty(args[0], dtype=torch.float32, device="meta").as_subclass(StandIn)
-            return func(*args, **(kwargs or {}))
-
-    return Mode()
-
-
-def _in_member(name: str, t, numbers: Numbers, members: dict[int, Bytes]) -> Source:
-    """The Source of a tensor on "meta", whose storage is one of the archive's ``members``, by their start."""
-    start = getattr(t.untyped_storage(), "_checkpoint_offset", None)
-    if start is None:
-        raise Unreadable("needs a newer torch")
-    if start not in members:
-        raise Unreadable(f"{name} is not where the archive says")
-    at = t.storage_offset() * numbers.dtype.itemsize
-    return tensor(name, tuple(t.shape), numbers, members[start], at, t.stride())
+@register(".zip", holds=r"^policy\.pth$")
+def read_sb3(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
+    """Stable-Baselines3: the tensors of each .pth in the archive, called by its name and theirs."""
+    archive = archive_in(path, data, stack)
+    inside = [info for info in archive.infolist() if info.filename.endswith(".pth")]
+    if not inside:
+        raise Unreadable(f"{path.name} is an archive without weights: unpack it, and audit what is in it")
+    found = []
+    for info in inside:
+        part, name = member(info, archive, data), printable(info.filename[: -len(".pth")])
+        if part.forward_only:
+            raise Unreadable(f"{name}.pth in {path.name} is compressed: unpack it, and audit it by itself")
+        root, storages = _zipped(path, part, stack)
+        sources = [_source(f"{name}.{key}", t, storages) for key, t in _flat(root, path)]
+        found += [replace(source, of_torch=True) for source in sources]
+    return found
 
 
-def _in_memory(name: str, t, numbers: Numbers) -> Source:
-    """The Source of a tensor that the format from before 2020 made torch load."""
-    import torch
+def _zipped(path: Path, data: Bytes, stack: ExitStack) -> tuple[object, dict]:
+    """What the archive's pickle describes, and its storages, by their keys."""
+    archive = archive_in(path, data, stack)
+    names = archive.namelist()
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise Unreadable(
+            f"{path.name} is TorchScript, a program with its weights: "
+            "torch.save(torch.jit.load(path).state_dict(), 'weights.pt'), and audit that"
+        )
+    if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+        raise Unreadable(
+            f"{path.name} was packed again: PyTorch leaves its tensors uncompressed. Zip it with -0"
+        )
+    inside = [info for info in archive.infolist() if info.filename.split("/")[1:] == ["data.pkl"]]
+    if len(inside) != 1:
+        raise Unreadable(f"{path.name} is an archive, but not what torch.save(model.state_dict()) writes")
+    pickled = member(inside[0], archive, data)
+    if pickled.size > HEADER:
+        raise Unreadable(
+            f"{path.name} has {pickled.size} bytes of names: torch.save(model.state_dict()) alone"
+        )
+    top = inside[0].filename.split("/")[0]
+    if f"{top}/byteorder" in names:
+        order = member(archive.getinfo(f"{top}/byteorder"), archive, data)
+        if bytes(order.read(0, min(order.size, 8))) != b"little":
+            raise Unreadable(f"{path.name} is big-endian: torch.load and torch.save it on another machine")
+    root = told(io.BytesIO(pickled.read(0, pickled.size)))
+    prefix = f"{top}/data/"
+    return root, {
+        info.filename[len(prefix) :]: member(info, archive, data)
+        for info in archive.infolist()
+        if info.filename.startswith(prefix)
+    }
 
-    raw = t.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[t.element_size()])
-    array = raw.numpy().view(numbers.dtype)
 
-    def blocks(matrix):
-        for block in blocks_of_array(array, matrix):
-            yield block._replace(entries=numbers.of(np.ascontiguousarray(block.entries)))
+def _legacy(path: Path, data: Bytes) -> tuple[object, dict]:
+    """What a pickle without an archive describes, and the storages behind it, by their keys.
 
-    return Source(name, tuple(t.shape), False, array.nbytes, blocks, numbers.epsilon)
-
-
-def _check_pickle(path: Path, file: io.BytesIO) -> None:
-    """Unreadable where the next pickle in ``file`` names anything but what tensors are made of.
-
-    The pickle's steps are read, not taken. PyTorch's ``weights_only`` refuses what runs code too, but takes
-    steps that fill the memory, such as bytearray(10**11).
+    torch.save wrote, before 2020, a magic number, a version, the machine, the tensors, the keys of their
+    storages in their order; then of each storage its length and its entries.
     """
-    for step, (op, argument, _) in enumerate(pickletools.genops(file)):
-        if step > STEPS:
-            raise Unreadable(f"{path.name} holds more than {STEPS} steps of a pickle")
-        if op.name in ("INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):
-            raise Unreadable(f"{path.name} asks for more than tensors ({op.name})")
-        if op.name == "GLOBAL":
-            module, _, name = argument.partition(" ")
-            harmless = module == "torch" and (name.endswith("Storage") or name[:1].islower())  # or a dtype
-            if not harmless and name not in ALLOWED_GLOBALS.get(module, ()):
-                raise Unreadable(
-                    f"{path.name} asks for {module}.{name}, which is not run: save model.state_dict() alone"
-                )
+    head = bytes(data.read(0, min(len(MAGIC), data.size)))
+    if head[:1] != b"\x80":
+        raise Unreadable(f"{path.name} is not what torch.save writes: torch.save(model.state_dict()) again")
+    if head != MAGIC:
+        if data.size > LEGACY:
+            raise Unreadable(
+                f"{path.name} is a pickle of {data.size} bytes: np.savez its arrays, and audit that"
+            )
+        return told(io.BytesIO(data.read(0, data.size))), {}
+    file = io.BytesIO(data.read(0, min(data.size, HEADER)))
+    _, _, machine, root, keys = (told(file) for _ in range(5))
+    if dict(machine.pairs).get("little_endian") is not True:
+        raise Unreadable(f"{path.name} is big-endian: torch.load and torch.save it on another machine")
+    sizes = {}
+    for what in _every(root):
+        if what.what == "" and len(what.args) > 2:
+            sizes[str(what.args[2])] = _bytes_of(_dtype(what.args[1]))
+    storages, at = {}, file.tell()
+    for key in map(str, keys.items):
+        count = int.from_bytes(data.read(at, 8), "little")
+        storages[key] = data.part(at + 8, count * sizes[key])
+        at += 8 + count * sizes[key]
+    return root, storages
 
 
-def _flat(torch, found, path: Path) -> list[tuple]:
-    """(name, tensor) of all tensors in nested dicts and lists."""
-    tensors, waiting, looked_at = [], [("", found, 0)], 0
+def _every(root: object) -> Iterator[Told]:
+    """Everything told of that can be reached, once each."""
+    waiting, seen = [root], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, tuple):
+            waiting += value
+        elif isinstance(value, Told) and id(value) not in seen:
+            seen.add(id(value))
+            yield value
+            waiting += [
+                *value.args,
+                *value.items,
+                value.state,
+                *(part for pair in value.pairs for part in pair),
+            ]
+        if len(waiting) > STEPS:
+            raise Unreadable("it is nested without end")
+
+
+def _dtype(named: object) -> str:
+    """How safetensors calls the numbers of a storage or dtype; "?" for one that is not known."""
+    return DTYPES.get(named.args[0].rpartition(".")[2], "?") if is_name(named) else "?"
+
+
+def _bytes_of(dtype: str) -> int:
+    """What a number takes."""
+    if dtype in ("BOOL", "F8_E5M2", "F8_E4M3"):
+        return 1
+    return int(dtype.strip("CFIUB")) // 8 if dtype != "?" else 1
+
+
+def _source(name: str, t: Told, storages: dict[str, Bytes]) -> Source:
+    """The Source of what would be a tensor or an array."""
+    if t.what.startswith("numpy"):
+        return _array(name, t)
+    _, _, how = t.what.rpartition("_rebuild_")
+    if how == "sparse_tensor":  # (layout, (…, values, size, …))
+        inside = [part for part in t.args[1] if isinstance(part, Told)]
+        size, dtype = inside[-1], _dtype(inside[-2].args[0].args[1])
+    elif how == "meta_tensor_no_storage":
+        size, dtype = t.args[1], _dtype(t.args[0])
+    else:
+        storage, offset, size, strides = t.args[:4]
+        dtype = _dtype(t.args[6] if how == "tensor_v3" else storage.args[1])
+    shape = _shape(name, size)
+    if dtype not in NUMBERS and how != "qtensor":  # whose storage is one of integers
+        return Source.of_others(name, shape, dtype[0] in "IUB")
+    if how in _UNREAD:
+        return Source(name, shape, False, 0, None, unread=_UNREAD[how])
+    key = str(storage.args[2])
+    if key not in storages:
+        raise Unreadable(f"{name} is not where the file says")
+    view = storage.args[5] if len(storage.args) > 5 else None  # a view, in files of before 2017
+    at = (offset + (view[1] if view else 0)) * _bytes_of(dtype)
+    return tensor(name, shape, NUMBERS[dtype], storages[key], at, _shape(name, strides))
+
+
+def _array(name: str, t: Told) -> Source:
+    """Of a NumPy array that lies in the pickle: its state is (version, shape, dtype, Fortran, bytes)."""
+    _, shape, dtype, fortran, entries = t.state
+    shape, code = _shape(name, shape), dtype.args[0]
+    order = dtype.state[1] if isinstance(dtype.state, tuple) else "<"
+    if not (isinstance(code, str) and re.fullmatch(r"[fiub]\d+", code) and isinstance(entries, bytes)):
+        return Source.of_others(name, shape, False)
+    if code[0] != "f":
+        return Source.of_others(name, shape, True)
+    numbers = Numbers(np.dtype((order if order in ("<", ">") else "<") + code))
+    strides = c_strides(shape[::-1])[::-1] if fortran else None
+    return tensor(name, shape, numbers, Bytes(io.BytesIO(entries), 0, len(entries)), 0, strides)
+
+
+def _shape(name: str, size: object) -> tuple[int, ...]:
+    """A shape or strides: a tuple of whole numbers, or torch.Size of one."""
+    sizes = size.args[0] if isinstance(size, Told) and size.what == "torch.Size" else size
+    if not isinstance(sizes, tuple) or any(type(n) is not int or n < 0 for n in sizes):
+        raise Unreadable(f"{name} claims a shape that is none")
+    return sizes
+
+
+def _flat(root: object, path: Path) -> list[tuple[str, Told]]:
+    """(name, tensor) of all tensors and arrays in nested dicts, lists and objects."""
+    tensors, waiting, looked_at, seen = [], [("", root, 0)], 0, set()
     while waiting:
         name, value, depth = waiting.pop()
         looked_at += 1
-        if depth > 64 or looked_at > STEPS or len(tensors) > TENSORS:
+        if depth > 256 or looked_at > STEPS or len(tensors) > TENSORS:
             raise Unreadable(f"{path.name} is nested without end")
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, tuple):
+            inner = list(enumerate(value))
+        elif not isinstance(value, Told) or is_name(value):
+            continue
+        elif value.what in _TENSORS or (value.what.endswith("multiarray._reconstruct") and value.state):
             tensors.append((name or printable(path.stem), value))
-        elif isinstance(value, (dict, list, tuple)):
-            inner = list(value.items() if isinstance(value, dict) else enumerate(value))
-            dot = f"{name}." if name else ""
-            waiting += [(printable(f"{dot}{key}"), v, depth + 1) for key, v in reversed(inner)]
+            continue
+        else:
+            inner = [*enumerate(value.items), *value.pairs]
+            if value.state is not None:  # an object, which others may refer to
+                if id(value) in seen:
+                    continue
+                seen.add(id(value))
+            inner += [*enumerate(value.args), *_attributes(value.state)]
+        dot = f"{name}." if name else ""
+        waiting += [
+            (name if key in _INNER else printable(f"{dot}{key}"), part, depth + 1)
+            for key, part in reversed([(_key(key, n), part) for n, (key, part) in enumerate(inner)])
+            if isinstance(part, (Told, tuple))
+        ]
     return tensors
+
+
+def _key(key: object, place: int) -> str | int:
+    """How a key is called that is no text and no number: by its place."""
+    return key if isinstance(key, (str, int)) else place
+
+
+def _attributes(state: object) -> list[tuple]:
+    """(name, value) of an object's attributes, its ``__dict__`` and slots; of a module, its state_dict's."""
+    parts = state if isinstance(state, tuple) else (state,)
+    found = [pair for part in parts if isinstance(part, Told) for pair in part.pairs]
+    inner = [pair for pair in found if pair[0] in _INNER]
+    return inner or found

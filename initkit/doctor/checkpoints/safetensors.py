@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from .protocol import HEADER, Bytes, Source, Unreadable, needed, printable, register
 from .raw import NUMBERS, tensor
 
 
-@register(".safetensors")
+@register(".safetensors", begins=rb".{5}\0{3}\{")
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The tensors, read if ``raw.NUMBERS`` names their dtype; the safetensors package checks the header."""
     safetensors = needed("safetensors")
@@ -20,7 +21,7 @@ def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     with safetensors.safe_open(path, framework="numpy"):
         pass  # it raises where shapes do not agree with places, or these with the file's length
     header = json.loads(data.read(8, length), object_pairs_hook=_no_two)
-    header.pop("__metadata__", None)
+    of_torch = (header.pop("__metadata__", None) or {}).get("format") == "pt"  # as transformers and timm say
     found = []
     for name, t in header.items():
         name, shape, dtype = printable(name), tuple(t["shape"]), t["dtype"]
@@ -28,7 +29,7 @@ def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
             found.append(tensor(name, shape, NUMBERS[dtype], data, 8 + length + t["data_offsets"][0]))
         else:
             found.append(Source.of_others(name, shape, dtype[0] in "IU" or dtype == "BOOL"))
-    return found
+    return [replace(source, of_torch=of_torch) for source in found]
 
 
 def _no_two(pairs: list) -> dict:

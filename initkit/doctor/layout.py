@@ -1,0 +1,182 @@
+"""Which axis of a weight counts the units: told by names, by the bias's length, by the file and the company.
+
+PyTorch has (units, inputs, *kernel), Keras, JAX and TensorFlow (*kernel, inputs, units), and so has GPT-2's
+Conv1D. A fan, a gain and what a unit is hang on it; where nothing tells, the layout is open.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from .checkpoints import Source
+from .roles import Path, natural
+
+LAYOUTS = ("auto", "torch", "keras")
+KERNEL = 11  # of kernels larger than this along an axis none is known by its shape
+
+_KERAS = re.compile(r"kernel$")
+_TORCH = re.compile(r"^(weight(_(v|g|orig|[ih]h\w*))?|in_proj_weight|original[01])$")
+_EXPERTS = re.compile(r"(^|_)experts?(_|$)")
+# Whose kernels have heads in them: (inputs, heads, size) of the first, (heads, size, units) of the second.
+_TO_HEADS, _FROM_HEADS = (
+    re.compile(r"^(query|key|value)(_dense)?$"),
+    re.compile(r"^(out|output_dense|attention_output)$"),
+)
+
+
+_DEPTHWISE = re.compile(r"depthwise|\bseparable\w*/vars/0$")
+
+
+class LaidOut(NamedTuple):
+    """A tensor with its layout: ``source.units_last``, ``source.layer``; and whether that is open."""
+
+    source: Source
+    is_open: bool = False
+
+
+def laid_out(
+    sources: Sequence[Source], asked: str, bias_of: Callable[[str], str | None], judged: Iterable[str]
+) -> dict[str, LaidOut]:
+    """Each tensor, by its name, with its layout.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        All of the file.
+    asked : {"auto", "torch", "keras"}
+        What the user says; "auto": what is told.
+    bias_of : callable
+        What the bias beside a weight is called.
+    judged : iterable of str
+        Names of the tensors that may be weights: of the others the layout does not matter.
+    """
+    shapes = {s.name: s.shape for s in sources}
+    biases = {name: shapes.get(bias_of(name) or "", ()) for name in shapes}
+    weights = [s for s in sources if len(s.shape) > 1 and s.name in set(judged)]
+    if asked == "auto":
+        last, is_open = _told(weights, biases)
+    else:
+        last, is_open = dict.fromkeys(shapes, asked == "keras"), set()
+    experts = _experts(weights)
+    found = {}
+    for s in sources:
+        units_last = last.get(s.name, s.units_last) and len(s.shape) > 1
+        layer = None
+        if s.name in experts:
+            layer, fits = s.shape[1:], experts[s.name]
+            units_last = units_last if asked != "auto" or fits is None else fits
+            is_open.discard(s.name)
+        elif units_last:
+            layer = _joined(s, biases[s.name])
+        found[s.name] = LaidOut(replace(s, units_last=units_last, layer=layer), s.name in is_open)
+    return found
+
+
+def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bool], set[str]]:
+    """Whether the units come last, by name; and the names of which nothing tells it."""
+    sure = {s.name: s.units_last or None for s in weights}
+    votes = {s.name: _by_bias(s, biases[s.name]) for s in weights}
+    for key in (_digits_out, _block, lambda path: path.leaf):
+        company = defaultdict(list)
+        for s in weights:
+            vote = sure[s.name] if sure[s.name] is not None else votes[s.name]
+            if vote is not None:
+                company[key(Path.of(s.name, s.shape)), len(s.shape)].append(vote)
+        for s in weights:
+            path = Path.of(s.name, s.shape)
+            near = company[key(path), len(s.shape)]
+            # A layer named "weight" without a bias is PyTorch's own, whatever the company is.
+            alone = not biases[s.name] and _TORCH.match(path.leaf)
+            if sure[s.name] is None and near and not alone and 2 * sum(near) != len(near):
+                sure[s.name] = 2 * sum(near) > len(near)
+    for s in weights:
+        if sure[s.name] is None:
+            leaf = Path.of(s.name, s.shape).leaf
+            by_name = True if _KERAS.search(leaf) else False if _TORCH.match(leaf) or s.of_torch else None
+            sure[s.name] = by_name if by_name is not None else _by_shape(s.shape)
+    left = [s for s in weights if sure[s.name] is None]
+    chain = _by_chain(weights) if left else None
+    known = {value for value in sure.values() if value is not None}
+    for s in left:
+        sure[s.name] = chain if chain is not None else known.copy().pop() if len(known) == 1 else None
+    is_open = {name for name, value in sure.items() if value is None}
+    return {name: bool(value) for name, value in sure.items()}, is_open
+
+
+def _digits_out(path: Path) -> tuple:
+    return tuple(re.sub(r"\d+", "#", part) for part in path.parts)
+
+
+def _block(path: Path) -> tuple:
+    """The parts up to the last number before the layer's own module, without numbers; its leaf."""
+    module = path.parts[:-2]
+    numbers = [k for k, part in enumerate(module) if part.isdigit()]
+    within = module[: numbers[-1] + 1] if numbers else ("no block", path.parts)
+    return (*_digits_out(Path.of(".".join(within), ())), path.leaf) if numbers else within
+
+
+def _by_bias(s: Source, bias: tuple[int, ...]) -> bool | None:
+    """What the bias's shape says: it has one entry a unit."""
+    leaf = Path.of(s.name, s.shape).leaf
+    if len(s.shape) > 2 and _TORCH.match(leaf):
+        return None  # a transposed convolution has its units on the second axis
+    if len(bias) > 1:
+        return True if bias == s.shape[-len(bias) :] else None
+    first, last = s.shape[:1] == bias, s.shape[-1:] == bias
+    return last if first != last else None
+
+
+def _by_shape(shape: tuple[int, ...]) -> bool | None:
+    """What a kernel's shape says: it is small, and channels are many."""
+    if len(shape) < 4:
+        return None
+    first, last = (
+        max(part) <= KERNEL < min(rest) for part, rest in ((shape[:-2], shape[-2:]), (shape[2:], shape[:2]))
+    )
+    return first if first != last else None
+
+
+def _by_chain(weights: list[Source]) -> bool | None:
+    """What the sizes of matrices in a row say: a layer's inputs are the units of the one before."""
+    matrices = [s.shape for s in sorted(weights, key=lambda s: natural(s.name)) if len(s.shape) == 2]
+    said = {a[1] == b[0] for a, b in itertools.pairwise(matrices) if (a[1] == b[0]) != (a[0] == b[1])}
+    return said.pop() if len(said) == 1 else None
+
+
+def _experts(weights: list[Source]) -> dict[str, bool | None]:
+    """Stacks of experts, (experts, …, …), by name: whether their units come last; None where either fits.
+
+    What one matrix of an expert gives, the other takes: all of it, or half where it is gated.
+    """
+    groups = defaultdict(list)
+    for s in weights:
+        parts = Path.of(s.name, s.shape).parts
+        if len(s.shape) == 3 and s.shape[0] > 1 and any(map(_EXPERTS.search, parts)):
+            groups[parts[:-1], s.shape[0]].append(s)
+    found = {}
+    for group in groups.values():
+        fits = set()
+        for (_, a1, a2), (_, b1, b2) in ((a.shape, b.shape) for a in group for b in group if a is not b):
+            last, first = b2 == a1 and a2 in (b1, 2 * b1), b1 == a2 and a1 in (b2, 2 * b2)
+            if last != first:
+                fits.add(last)
+        found |= dict.fromkeys((s.name for s in group), fits.pop() if len(fits) == 1 else None)
+    return found
+
+
+def _joined(s: Source, bias: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape of the layer that a kernel of Keras or JAX is: heads joined, depthwise filters as units."""
+    owner, shape = Path.of(s.name, s.shape).owner, s.shape
+    if len(shape) == 3 and (_TO_HEADS.match(owner) or bias == shape[1:]):
+        return shape[0], math.prod(shape[1:])
+    if len(shape) == 3 and _FROM_HEADS.match(owner):
+        return math.prod(shape[:2]), shape[2]
+    if len(shape) > 2 and _DEPTHWISE.search(s.name):
+        return (*shape[:-2], 1, shape[-2] * shape[-1])
+    return None

@@ -1,0 +1,80 @@
+"""The order of layers, and what sits before the hidden activation: by names, roles and shapes.
+
+The order in which a file lists its tensors says little: ``.safetensors`` is sorted by name, ``.pt`` as the
+model was written. So one net has one order here, whatever it was saved as.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from .roles import Path, natural
+from .survey import RECURRENT, Surveyed
+
+_FIRST, _LAST = 0, 3  # of ``natural``
+# Parts of a path whose weights have no activation of the hidden layers right behind them: the projections of
+# attention, shortcuts around a block, gates and routers.
+_ASIDE = re.compile(
+    r"attn|attention|^to_(q|k|v|kv|qkv|out)$|^(q|k|v|o|qkv|kv)_?(proj|dense|lin)$|^(qkv|query|key|value)$|"
+    r"^(in|out)_proj|"
+    r"downsample|shortcut|^skip|_skip|(^|_)(se|squeeze\w*|excit\w*|router|gate)(_|\d|$)",
+    re.IGNORECASE,
+)
+
+
+def before_activation(rows: Iterable[Surveyed]) -> set[str]:
+    """Names of the weights that have the hidden activation behind them, and no normalization.
+
+    Left out are first layers, whose inputs no other gives, and last ones, whose outputs none takes, by the
+    sizes; where sizes tell none, the first and last in ``natural`` order. Then stems, heads, the projections
+    of attention, shortcuts, gates and recurrent layers, by their names; and what shares a block with a
+    normalization, which takes from a weight's scale what it means for the signal.
+    """
+    rows = list(rows)
+    ordered = sorted((one for one in rows if one.is_judged), key=lambda one: natural(one.name))
+    normed = {path[:k] for path in _normalizations(rows) for k in range(len(path))}
+    inputs, units = (Counter(one.sides[k] for one in ordered) for k in (0, 1))
+    # A convolution may be flattened: then each of its units feeds several inputs.
+    of_convolutions = {one.sides[1] for one in ordered if len(one.shape) > 2} - {1}
+    of_matrices = {one.sides[0] for one in ordered if len(one.shape) == 2}
+    found, first, last = [], [], []
+    for one in ordered:
+        n_in, n_out = one.sides
+        itself = n_in == n_out
+        if units[n_in] <= itself and not (
+            len(one.shape) == 2 and any(n_in % n == 0 for n in of_convolutions)
+        ):
+            first.append(one)
+        if inputs[n_out] <= itself and not (
+            n_out in of_convolutions and any(n % n_out == 0 for n in of_matrices)
+        ):
+            last.append(one)
+        parts = Path.of(one.name, ()).parts[:-1]
+        aside = any(map(_ASIDE.search, parts)) or RECURRENT.search(one.name)
+        at_the_end = natural(one.name)[0] in (_FIRST, _LAST) and not parts[-1].isdigit()
+        if not aside and not at_the_end and _block(one.name) not in normed:
+            found.append(one)
+    ends = [*(first or ordered[:1]), *(last or ordered[-1:])]
+    return {one.name for one in found} - {one.name for one in ends}
+
+
+def _normalizations(rows: Iterable[Surveyed]) -> Iterator[tuple[str, ...]]:
+    """The paths of normalizations' scales: not the length in weight normalization, nor PReLU's one slope."""
+    for one in rows:
+        path = Path.of(one.name, one.shape)
+        if (
+            one.role == "norm_scale"
+            and math.prod(one.shape) > 1
+            and path.leaf not in ("weight_g", "original0")
+        ):
+            yield path.parts
+
+
+def _block(name: str) -> tuple[str, ...]:
+    """The path of the block that a layer lies in: up to the last number before the layer's own module."""
+    module = Path.of(name, ()).parts[:-2]
+    numbers = [k for k, part in enumerate(module) if part.isdigit()]
+    return module[: numbers[-1] + 1] if numbers else ()
