@@ -18,10 +18,10 @@ from ..signals import Signals, fate, passage
 from ..theory import predict, predict_for
 from ..words import text
 from .audit import wrong_by_itself
-from .identify import of_scan
+from .identify import Identification, of_scan
 from .report import Finding, Report, Tensor, gravest_first
-from .scan import scan_array
-from .torch_apply import HE, Applied, apply, base_name, call_of, scheme_for
+from .torch_apply import HE, Applied, apply, base_name, call_of, scan_of, scheme_for
+from .torch_remedies import applied_to, tried
 from .torch_watch import (
     EMBEDDINGS,
     LINEAR,
@@ -33,7 +33,6 @@ from .torch_watch import (
     checked,
     conv,
     each_parameter,
-    following,
     gradients,
     nn,
     numbers,
@@ -113,6 +112,15 @@ def diagnose(
     Exception
         Whatever the module raises.
     """
+    inputs, report = examined(module, batch, loss, lang)
+    return replace(report, findings=tried(report, examined, module, inputs, loss))
+
+
+def examined(module: nn.Module, batch, loss=None, lang: str = "en", named: bool = True) -> tuple[tuple, Report]:
+    """The module's inputs, and the report of ``diagnose`` with remedies that are still to be tried.
+
+    ``named``: whether the table names the initializers, which takes the longest.
+    """
     text("doctor.clean", lang)  # raises ValueError for an unknown language
     with torch.inference_mode(False):  # the pass below runs outside of inference mode as well
         checked(module)
@@ -126,11 +134,11 @@ def diagnose(
         layers = watch.ran()
         gradients(layers, output, loss, len(inputs[0]))
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
-        return _report(module, layers, lang)
+        return inputs, _report(module, layers, lang, named)
 
 
-def _report(module, layers: list[Layer], lang: str) -> Report:
-    tensors, findings = _table(module, {layer.name: layer.activation for layer in layers})
+def _report(module, layers: list[Layer], lang: str, named: bool) -> Report:
+    tensors, findings = _table(module, {layer.name: layer.activation for layer in layers}, named)
     if not layers:
         return Report(tensors, gravest_first(findings), lang=lang)
     q, mean, var, correlation, saturated, dead = np.array([layer.stats for layer in layers], np.float64).T
@@ -157,7 +165,7 @@ def _inputs(batch) -> tuple:
 # What is found -------------------------------------------------------------------------------------
 
 
-def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]]:
+def _table(module, followed_by: dict, named: bool) -> tuple[tuple[Tensor, ...], list[Finding]]:
     """A row a parameter, and what is wrong with each by itself.
 
     ``followed_by``: by a layer's name, the activation that ran after it.
@@ -166,23 +174,23 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
     for name, m, key, p in each_parameter(module):
         if not p.is_floating_point() or not p.numel():
             continue
-        w = p.detach().cpu()
-        w = (w.float() if w.dtype == torch.bfloat16 else w).numpy()
-        s = scan_array(w)
+        s = scan_of(p)
         n_in = n_out = None
         of_layer = ()  # the fan_in that PyTorch drew it by, where its own shape does not say so
-        if w.ndim > 1:
+        if p.ndim > 1:
             # As PyTorch counts, also for a ConvTranspose, whose first axis is the input.
-            n_in, n_out = fans(w.shape)
+            n_in, n_out = fans(p.shape)
         elif key == "bias" and isinstance(m, LINEAR) and m.weight.ndim > 1:
             of_layer = (fans(m.weight.shape).fan_in,)
         if isinstance(m, RECURRENT):
             of_layer = (m.hidden_size,)
-        found = of_scan(s, w.shape, {"in_axis": 1, "out_axis": 0}, of_layer)
-        rows.append(Tensor.of(name, w.shape, (n_in, n_out), s, found))
-        code = _line(name, followed_by.get(name.rpartition(".")[0]))
-        if s.non_finite or (w.ndim > 1 and not isinstance(m, (*EMBEDDINGS, *NORMS))):
-            findings += [replace(finding, code=code) for finding in wrong_by_itself(name, w.shape, s)]
+        axes = {"in_axis": 1, "out_axis": 0}
+        found = of_scan(s, p.shape, axes, of_layer) if named else Identification("too_few")
+        rows.append(Tensor.of(name, p.shape, (n_in, n_out), s, found))
+        layer = name.rpartition(".")[0]
+        code = (_line(name, followed_by.get(layer)), *applied_to(module, [layer]))
+        if s.non_finite or (p.ndim > 1 and not isinstance(m, (*EMBEDDINGS, *NORMS))):
+            findings += [replace(finding, code=code) for finding in wrong_by_itself(name, p.shape, s)]
     return tuple(rows), findings
 
 
@@ -193,12 +201,11 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
     if broken:
         found.append(Finding("overflow", _weight(broken)))
     table = {t.name: t for t in tensors}
-    follows = following(module)
     for run in _runs(layers, lambda layer: None):
-        found += _of_passage("signal", run, [layer.stats[0] for layer in run], layers, table, follows)
-        found += _of_gains(run, table, follows)
+        found += _of_passage("signal", run, [layer.stats[0] for layer in run], layers, table, module)
+        found += _of_gains(run, table, module)
     for run in _runs(layers, lambda layer: layer.z.shape[2:]):  # pooling changes a gradient by itself
-        found += _of_passage("gradient", run, [layer.grad_var for layer in run], layers, table, follows)
+        found += _of_passage("gradient", run, [layer.grad_var for layer in run], layers, table, module)
     crowds: dict[tuple, list] = {}  # by what is wrong: the layers that share one finding
     for layer in layers:
         if layer.activation is None or not np.isfinite(layer.stats[0]):
@@ -212,7 +219,10 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
             crowds.setdefault(("saturated_outputs", layer.activation), []).append((saturated, layer))
     for (kind, function), those in crowds.items():
         most, crowd = max(share for share, _ in those), [layer for _, layer in those]
-        code = _remedy(crowd, follows) if len(crowd) > 1 else _line(_weight(crowd[0]), function)
+        names = [layer.name for layer in crowd]
+        bias = f"torch.nn.init.zeros_({_path(names[0], 'bias')})" if crowd[0].module.bias is not None else None
+        first = (bias, *applied_to(module, names[:1])[:1]) if bias else applied_to(module, names[:1])[:1]
+        code = (*first, *applied_to(module, names))
         found.append(Finding(kind, _span(crowd), {"share": f"{most:.0%}", "activation": function.name}, code))
     return found
 
@@ -235,7 +245,7 @@ def _runs(layers, size):
         yield run
 
 
-def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> list[Finding]:
+def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> list[Finding]:
     """Whether the signal, or the gradient, is lost or explodes on its way through a run.
 
     ``what``: "signal" or "gradient"; ``values``: its mean squares, in the order of ``run``.
@@ -270,10 +280,10 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> 
     }
     kind = f"{what}_{verdict}"
     where = _weight(cause) if one else _span(sorted(passed[begin:], key=layers.index))
-    return [Finding(kind, where, fields, _remedy(run, follows))]
+    return [Finding(kind, where, fields, _remedies(module, run, [cause] if one else passed))]
 
 
-def _of_gains(run, table, follows) -> list[Finding]:
+def _of_gains(run, table, module) -> list[Finding]:
     """One finding an activation: DEEP or more layers of a run have the wrong gain for it."""
     off: dict[str, list] = {}
     for before, layer in itertools.pairwise(run):  # the first sees data, not an activation
@@ -295,8 +305,9 @@ def _of_gains(run, table, follows) -> list[Finding]:
             continue
         gain, wanted = (float(np.median([t[k] for t in those])) for k in (1, 2))
         fields = {"gain": f"{gain:.3g}", "activation": name, "wanted": f"{wanted:.3g}"}
-        where = _span([layer for layer, _, _ in those])
-        found.append(Finding("scheme_activation_mismatch", where, fields, _remedy(run, follows)))
+        sick = [layer for layer, _, _ in those]
+        code = _remedies(module, run, sick)
+        found.append(Finding("scheme_activation_mismatch", _span(sick), fields, code))
     return found
 
 
@@ -341,22 +352,24 @@ def _keeps(function: activations.Activation, depth: int) -> bool:
     return fate(predict(depth + 1, 100, function, sigma_w)).kept
 
 
-def _remedy(run, follows) -> str | None:
-    """The call of ``apply`` that mends a run; None where theory promises nothing.
-
-    It names the scheme where the activations that ran are not the registered ones that ``apply`` goes by.
-    """
+def _remedies(module, run: list[Layer], sick: list[Layer]) -> tuple[str, ...]:
+    """Lines that may mend a run whose ``sick`` layers are the cause; none where theory promises nothing."""
     functions = [layer.activation for layer in run]
     if None in functions or not all(_keeps(f, len(run)) for f in set(functions)):
-        return None
-    if all((follows.get(id(layer.module)) or activations.identity) is layer.activation for layer in run):
-        return "initkit.doctor.apply(model)"
-    return f'initkit.doctor.apply(model, "{scheme_for(functions[0])[0]}")'
+        return ()
+    every = dict.fromkeys((*applied_to(module, [one.name for one in sick]), *applied_to(module, [one.name for one in run])))
+    return tuple(sorted(every, key=lambda line: "only" not in line))
 
 
 def _line(name: str, function) -> str:
     """PyTorch's own call for one tensor. ``function``: the activation that ran after it, if it is known."""
-    tensor = "model" + re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", f".{name}")
+    tensor = _path(name)
     if function is not None and function.name == "relu":
         return f'torch.nn.init.kaiming_normal_({tensor}, nonlinearity="relu")'
     return f"torch.nn.init.xavier_normal_({tensor})"
+
+
+def _path(*parts: str) -> str:
+    """The expression for a module or parameter: model.layers[0].weight."""
+    name = ".".join(part for part in parts if part)
+    return "model" + re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", f".{name}")

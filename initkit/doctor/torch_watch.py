@@ -136,6 +136,7 @@ class Layer:
     stats: list[float]  # q, activation_mean, activation_var, correlation, saturated, dead, as in Signals
     activation: activations.Activation | None = None  # what its output goes into, where that is known
     uses: int = 0  # how many calls its output went into
+    added: bool = False  # whether it ends a branch that is added to what other layers brought
     grad_var: float = math.nan
 
     @property
@@ -227,6 +228,8 @@ class Watch(TorchFunctionMode):
         layer = self.outputs.get(id(args[0])) if args else None
         function = _called(func, args, kwargs) if layer else None
         before = None if function is None else np.array(numbers(args[0]))  # the call may overwrite it
+        if getattr(func, "__name__", "").strip("_") in ("add", "radd", "iadd"):
+            self._add([t for t in args[:2] if isinstance(t, torch.Tensor)])
         result = func(*args, **kwargs)
         results = list(tensors_in([result]))
         for t in results:
@@ -242,6 +245,14 @@ class Watch(TorchFunctionMode):
             if result is layer.out:  # in place: from now on it is the activation
                 del self.outputs[id(result)]
         return result
+
+    def _add(self, terms: list[torch.Tensor]) -> None:
+        """Mark the layer that ends a branch: the later one of those that a term comes from alone."""
+        origins = [self.origins.get(id(t)) for t in terms]
+        if len(terms) == 2 and all(origins) and terms[0].shape == terms[1].shape and origins[0] != origins[1]:
+            alone = [one for o in origins if len(o) == 1 for one in o if one is not None]
+            if alone:
+                max(alone, key=self.layers.index).added = True
 
     def ran(self) -> list[Layer]:
         """The layers in order, without the activation of those whose output went into several calls."""
