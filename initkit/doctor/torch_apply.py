@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike
 
 from .. import activations, initializers, sampling
 from ..fans import fans
+from ..signals import KEPT
 from ..words import text
 from .audit import wrong_by_itself
 from .bias_evidence import trained_by_bias
 from .identify import Identification, of_scan
+from .report import Report
 from .scan import Scan, scan_array
 from .torch_scale import first_and_last, on_a_copy, probe, rescale, scale_of, watched
 from .torch_watch import (
@@ -36,6 +38,7 @@ from .torch_watch import (
 
 # Activations without an upper bound, which want He's gain.
 HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}
+TOO_LARGE = KEPT**2  # a mean square
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Applied:
     kept : dict of tuple
         Names of parameters that stay as they were, by reason: "frozen", "trained".
     verdict : {"drawn", "well", "worse"}
-        "well": nothing is wrong with the module as it is, "worse": drawn anew it would start or train worse. Then
-        nothing was written, and ``done`` is empty.
+        "well": nothing is wrong with the module as it is; "worse": drawn anew it would start, or train,
+        worse. Then nothing was written, and ``done`` is empty.
     losses : tuple or None
         ((first, last) before, (first, last) after): the loss at first and after a few steps of Adam on the
         batch, of the module as it was and as it would be. None where it was not tried.
@@ -101,22 +104,26 @@ def apply(
 ) -> Applied:
     """Initialize ``module`` in place, each weight by what follows it, and never for the worse.
 
-    With a ``batch``, a module in which ``diagnose`` finds nothing is left as it is. Else Linear and Conv layers
-    become orthogonal, with bias 0, and one pass scales each to its mean square, takes part of a unit's mean out of
-    its bias, lets a branch of a residual stream begin small, and the output so that the loss begins at
-    ln C (``torch_scale.rescale``). Without one, they are drawn by ``he_normal`` with the activation's gain, where that
-    has no upper bound (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish, Softplus), else and where no activation
-    follows by ``xavier_normal``; if the module runs on noise that fits its first layer, activations called in ``forward``
-    are seen, and what is then off by more than a factor of 3 is scaled. Of a module that does not, the
-    activation is the one registered next, with at most norms, dropout and pooling between.
+    With a ``batch``, a module in which ``diagnose`` finds nothing is left as it is. Else Linear and Conv
+    layers become orthogonal, with bias 0, and in one pass each is scaled to its mean square, part of a unit's
+    mean is taken out of its bias, a branch of a residual stream begins small, and so does the output, so that
+    the loss begins near ln C (``torch_scale.rescale``).
+
+    Without a batch they are drawn by ``he_normal`` with the activation's gain, where that has no upper bound
+    (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish, Softplus); else, and where no activation follows, by
+    ``xavier_normal``. A ConvTranspose has its fan_in on axis 0. If the module runs on noise that fits its
+    first layer, activations called in ``forward`` are seen, and what is then off by more than a factor of 3,
+    by strides or pooling say, is scaled. If it does not, the activation is the one registered next, with at
+    most norms, dropout and pooling between.
 
     Attention: ``xavier_normal``, query, key and value each by itself. Recurrent layers, gate by gate:
-    ``xavier_normal`` for the input, ``orthogonal`` for the state. Embeddings: N(0, 0.02²), as GPT-2's, where a norm or a tied
-    output comes later, else N(0, 1), as PyTorch's; the padding row 0. Norms: 1 and 0. Biases: 0. The rest is left as it is.
+    ``xavier_normal`` for the input, ``orthogonal`` for the state. Embeddings: N(0, 0.02²), as GPT-2's, where
+    a norm or a tied output comes later, else N(0, 1), as PyTorch's; the padding row 0. Norms: 1 and 0.
+    Biases: 0. Weight norm: its length is that of the drawn direction. The rest is left as it is.
 
-    Left as they are, and named: frozen parameters; layers that have been trained, which ``identify`` and their
-    biases tell, unless ``only`` names them. Then the module as it was and as it would be are both trained, for a few
-    steps of Adam on the batch: if the new one starts or trains worse, nothing is written.
+    Left as they are, and named: frozen parameters; and layers that have been trained, which ``identify`` and
+    their biases tell, unless ``only`` names them. Then the module as it was and as it would be are both
+    trained, for a few steps of Adam on the batch: if the new one starts or trains worse, nothing is written.
 
     Parameters
     ----------
@@ -173,7 +180,7 @@ def apply(
             from .torch_modules import examined
 
             report = examined(module, inputs, named=False)[1]
-    if report is not None and scheme == "auto" and not asked and not report.findings:
+    if report is not None and scheme == "auto" and not asked and _is_well(report):
         return Applied({}, lang=lang, kept=kept, verdict="well")
     if inputs is None:
         done, left, unseen, new = _drawn(module, scheme, rng, following(module), free)
@@ -186,7 +193,10 @@ def apply(
             layers, heads = watched(module, inputs)
             follows = following(module)
             for layer in layers:
-                if layer.activation not in (None, activations.identity) or follows.get(id(layer.module)) is None:
+                if (
+                    layer.activation not in (None, activations.identity)
+                    or follows.get(id(layer.module)) is None
+                ):
                     follows[id(layer.module)] = layer.activation
             done, left, unseen, new = _drawn(module, scheme, rng, follows, free, exact)
             _write(new)
@@ -195,14 +205,19 @@ def apply(
                 factors = rescale(module, inputs, layers, heads, {id(p) for p, _ in new}, exact)
                 done |= {names[k]: f"{done[names[k]]} × {factor:.3g}" for k, factor in factors.items()}
             new = [(by_name[names[id(p)]], p.detach().clone()) for p, _ in new]
-            after = first_and_last(module, inputs, loss) if exact or not asked else None
+            after = first_and_last(module, inputs, loss, exact) if exact or not asked else None
         if after is not None:
             with on_a_copy(module):
-                losses = first_and_last(module, inputs, loss), after
+                losses = first_and_last(module, inputs, loss, exact), after
     if losses and _worse(*losses, sure=exact and (loss is not None or layers[-1].z.ndim < 4)):
         return Applied({}, left, (), lang, kept, "worse", losses)
     _write(new)
     return Applied(done, left, unseen, lang, kept, losses=losses)
+
+
+def _is_well(report: Report) -> bool:
+    """Whether nothing is found, and no layer's output is so large as at the end of a stream that explodes."""
+    return not report.findings and (report.signals is None or bool(np.nanmax(report.signals.q) < TOO_LARGE))
 
 
 def _worse(before: tuple[float, float], after: tuple[float, float], sure: bool) -> bool:
@@ -252,11 +267,14 @@ def _weight_norms(module: nn.Module) -> dict[int, tuple[nn.Module, nn.Parameter]
 def _identified(module: nn.Module) -> dict[str, Identification]:
     """What the layers' weights are samples of; without those that are sick by themselves."""
     normed, found = _weight_norms(module), {}
+    lengths = {id(g) for _, g in normed.values()}
     for name, m, key, p in each_parameter(module):
         layer, _ = normed.get(id(p), (m, None))
         if not isinstance(layer, (*LINEAR, *RECURRENT, nn.MultiheadAttention)) or p.ndim < 2:
             continue
-        if "weight" not in key and id(p) not in normed or not p.is_floating_point() or not p.numel():
+        if ("weight" not in key and id(p) not in normed) or id(p) in lengths:
+            continue
+        if not p.is_floating_point() or not p.numel():
             continue
         s = scan_of(p)
         if not any(wrong_by_itself(name, p.shape, s)):
@@ -271,7 +289,9 @@ def scan_of(p: torch.Tensor) -> Scan:
     return scan_array((w.float() if w.dtype == torch.bfloat16 else w).numpy())
 
 
-def _kept(module: nn.Module, chosen: set[str], found: dict[str, Identification]) -> dict[str, tuple[str, ...]]:
+def _kept(
+    module: nn.Module, chosen: set[str], found: dict[str, Identification]
+) -> dict[str, tuple[str, ...]]:
     """Names of the chosen parameters that are to stay, by reason.
 
     Trained is every layer from the first to the last one whose weight, or bias, is no fresh draw: between
@@ -361,7 +381,7 @@ def _drawn(module, scheme, rng, follows, free: set[str], measured: bool = False)
 
 def _orthogonal(m: nn.Module, rule):
     """Orthogonal in place of He's and Xavier's draws, where it is defined: their scale is measured anyway."""
-    name, arguments, blocks = rule
+    _, arguments, blocks = rule
     if getattr(m, "groups", 1) > 1:
         return rule
     return "orthogonal", {k: v for k, v in arguments.items() if k in ("in_axis", "out_axis")}, blocks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -116,7 +116,9 @@ def diagnose(
     return replace(report, findings=tried(report, examined, module, inputs, loss))
 
 
-def examined(module: nn.Module, batch, loss=None, lang: str = "en", named: bool = True) -> tuple[tuple, Report]:
+def examined(
+    module: nn.Module, batch, loss=None, lang: str = "en", named: bool = True
+) -> tuple[tuple, Report]:
     """The module's inputs, and the report of ``diagnose`` with remedies that are still to be tried.
 
     ``named``: whether the table names the initializers, which takes the longest.
@@ -219,10 +221,15 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
             crowds.setdefault(("saturated_outputs", layer.activation), []).append((saturated, layer))
     for (kind, function), those in crowds.items():
         most, crowd = max(share for share, _ in those), [layer for _, layer in those]
-        names = [layer.name for layer in crowd]
-        bias = f"torch.nn.init.zeros_({_path(names[0], 'bias')})" if crowd[0].module.bias is not None else None
-        first = (bias, *applied_to(module, names[:1])[:1]) if bias else applied_to(module, names[:1])[:1]
-        code = (*first, *applied_to(module, names))
+        code = []
+        if kind == "dead_units":  # the others may get nothing, as the ones before let nothing through
+            to_zero = [one.name for one in crowd if (b := one.module.bias) is not None and b.detach().any()]
+            code += ["; ".join(f"torch.nn.init.zeros_({_path(n, 'bias')})" for n in to_zero[:3])] * bool(
+                to_zero
+            )
+            code += applied_to(module, to_zero or [crowd[0].name])
+        code += applied_to(module, [layer.name for layer in crowd])
+        code = tuple(dict.fromkeys(code))
         found.append(Finding(kind, _span(crowd), {"share": f"{most:.0%}", "activation": function.name}, code))
     return found
 
@@ -280,12 +287,30 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
     }
     kind = f"{what}_{verdict}"
     where = _weight(cause) if one else _span(sorted(passed[begin:], key=layers.index))
-    return [Finding(kind, where, fields, _remedies(module, run, [cause] if one else passed))]
+    off = [layer for _, layer, *_ in _gains_off(run, table)] or run
+    sick = [[cause], [passed[begin + worst + 1 - later]], off] if one else [off]
+    return [Finding(kind, where, fields, _remedies(module, run, *sick, run))]
 
 
 def _of_gains(run, table, module) -> list[Finding]:
     """One finding an activation: DEEP or more layers of a run have the wrong gain for it."""
     off: dict[str, list] = {}
+    for function, *one in _gains_off(run, table):
+        off.setdefault(function.name, []).append(one)
+    found = []
+    for name, those in off.items():
+        if len(those) < DEEP:
+            continue
+        gain, wanted = (float(np.median([t[k] for t in those])) for k in (1, 2))
+        fields = {"gain": f"{gain:.3g}", "activation": name, "wanted": f"{wanted:.3g}"}
+        sick = [layer for layer, _, _ in those]
+        code = _remedies(module, run, sick)
+        found.append(Finding("scheme_activation_mismatch", _span(sick), fields, code))
+    return found
+
+
+def _gains_off(run, table) -> Iterator[tuple]:
+    """(activation before it, layer, gain, the nearest one that is right) of those with a wrong gain."""
     for before, layer in itertools.pairwise(run):  # the first sees data, not an activation
         function, tensor = before.activation, table.get(_weight(layer))
         if (
@@ -298,17 +323,7 @@ def _of_gains(run, table, module) -> list[Finding]:
             continue
         low, high = _wanted(function)
         if high and not low / OFF <= tensor.gain <= high * OFF:
-            off.setdefault(function.name, []).append((layer, tensor.gain, low if tensor.gain < low else high))
-    found = []
-    for name, those in off.items():
-        if len(those) < DEEP:
-            continue
-        gain, wanted = (float(np.median([t[k] for t in those])) for k in (1, 2))
-        fields = {"gain": f"{gain:.3g}", "activation": name, "wanted": f"{wanted:.3g}"}
-        sick = [layer for layer, _, _ in those]
-        code = _remedies(module, run, sick)
-        found.append(Finding("scheme_activation_mismatch", _span(sick), fields, code))
-    return found
+            yield function, layer, tensor.gain, low if tensor.gain < low else high
 
 
 def _wanted(function) -> tuple[float, float]:
@@ -352,13 +367,13 @@ def _keeps(function: activations.Activation, depth: int) -> bool:
     return fate(predict(depth + 1, 100, function, sigma_w)).kept
 
 
-def _remedies(module, run: list[Layer], sick: list[Layer]) -> tuple[str, ...]:
-    """Lines that may mend a run whose ``sick`` layers are the cause; none where theory promises nothing."""
+def _remedies(module, run: list[Layer], *sick: list[Layer]) -> tuple[str, ...]:
+    """Lines for each group of ``sick`` layers of a run; none where theory promises nothing."""
     functions = [layer.activation for layer in run]
     if None in functions or not all(_keeps(f, len(run)) for f in set(functions)):
         return ()
-    every = dict.fromkeys((*applied_to(module, [one.name for one in sick]), *applied_to(module, [one.name for one in run])))
-    return tuple(sorted(every, key=lambda line: "only" not in line))
+    lines = [line for group in sick for line in applied_to(module, [layer.name for layer in group])]
+    return tuple(dict.fromkeys(lines))
 
 
 def _line(name: str, function) -> str:

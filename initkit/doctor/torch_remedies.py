@@ -12,13 +12,15 @@ from .torch_apply import apply
 from .torch_scale import on_a_copy
 from .torch_watch import LINEAR, nn, torch
 
+WHOLE = "initkit.doctor.apply(model)", "initkit.doctor.apply(model, batch)"
 MOST = 24  # lines that are tried for one report: each costs a pass forward and back, or more
 
 
 def tried(report: Report, examine, module: nn.Module, inputs: tuple, loss) -> tuple[Finding, ...]:
     """The findings, each with the first of its lines after which it is gone and no other has come, or None.
 
-    ``examine``: ``examined``, which makes a report of the module.
+    A line's ``batch`` is the one that the module was examined with. ``examine``: ``examined``, which makes a
+    report of the module.
     """
     before = {(f.kind, f.tensor) for f in report.findings}
     seen: dict[str, set | None] = {}
@@ -32,9 +34,17 @@ def tried(report: Report, examine, module: nn.Module, inputs: tuple, loss) -> tu
         left = after(line)
         return left is not None and left <= before - {(finding.kind, finding.tensor)}
 
+    every = dict.fromkeys(line for f in report.findings for line in lines_of(f) if line not in WHOLE)
     return tuple(
-        replace(f, code=next((line for line in lines_of(f) if mends(line, f)), None)) for f in report.findings
+        replace(f, code=next((line for line in _in_turn(lines_of(f), every) if mends(line, f)), None))
+        for f in report.findings
     )
+
+
+def _in_turn(own: tuple[str, ...], every: dict[str, None]) -> tuple[str, ...]:
+    """A finding's narrow lines, those of the others, as one cause may show twice, then its wide ones."""
+    narrow = [line for line in own if line not in WHOLE]
+    return (*narrow, *(every if own else ()), *(line for line in own if line in WHOLE))
 
 
 def lines_of(finding: Finding) -> tuple[str, ...]:
@@ -58,9 +68,8 @@ def _after(line: str, examine, module, inputs: tuple, loss) -> set | None:
 def applied_to(module: nn.Module, sick: Sequence[str]) -> tuple[str, ...]:
     """Calls of ``apply`` for the layers with these names, the narrowest first."""
     every = {name for name, m in module.named_modules() if isinstance(m, LINEAR)}
-    whole = "initkit.doctor.apply(model)", "initkit.doctor.apply(model, batch)"
-    if len(every - set(sick)) < 2 or "" in sick:  # all but the output
-        return whole
+    if "" in sick or len(every - set(sick)) < min(3, len(every)):  # all but the first and the last
+        return WHOLE
     first = sick[0].split(".")
     for k in range(1, len(first)):
         stem = ".".join(first[:k])
@@ -68,4 +77,8 @@ def applied_to(module: nn.Module, sick: Sequence[str]) -> tuple[str, ...]:
             sick = [stem]
             break
     only = repr(sick[0]) if len(sick) == 1 else repr(list(dict.fromkeys(sick)))
-    return f"initkit.doctor.apply(model, only={only})", f"initkit.doctor.apply(model, batch, only={only})", *whole
+    return (
+        f"initkit.doctor.apply(model, only={only})",
+        f"initkit.doctor.apply(model, batch, only={only})",
+        *WHOLE,
+    )

@@ -1,4 +1,4 @@
-"""Weights scaled by what is measured: one pass in which every layer is brought to its mean square, and a trial.
+"""Weights scaled by what is measured: a pass that brings every layer to its mean square, and a trial.
 
 What is here writes into the module that it is given: call it inside ``on_a_copy``.
 """
@@ -12,7 +12,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .torch_watch import EMBEDDINGS, LINEAR, NORMS, RECURRENT, Layer, Watch, _leaves, as_it_was, nn, tensors_in, torch
+from .torch_watch import (
+    EMBEDDINGS,
+    LINEAR,
+    NORMS,
+    RECURRENT,
+    Layer,
+    Watch,
+    _leaves,
+    as_it_was,
+    conv,
+    nn,
+    tensors_in,
+    torch,
+)
 
 HEAD = 0.3  # root mean square of the first outputs: softmax cross-entropy starts at ln C + 0.3²/2
 SMALL = 0.1  # mean square at which a saturating function is nearly linear: tanh keeps the gradient there
@@ -38,7 +51,7 @@ def on_a_copy(module: nn.Module) -> Iterator[None]:
 
 
 def probe(module: nn.Module) -> tuple | None:
-    """A batch of noise that ``module`` runs on, by its first layer's number of inputs; None if there is none."""
+    """A batch of noise that ``module`` runs on, by its first layer's number of inputs; None without one."""
     if not callable(getattr(module, "forward", None)) or any(p.is_inference() for p in module.parameters()):
         return None
     try:
@@ -55,7 +68,7 @@ def probe(module: nn.Module) -> tuple | None:
         try:
             with torch.no_grad():
                 module(batch)
-        except Exception:  # noqa: BLE001 - whatever a module raises that cannot take this batch
+        except Exception:  # whatever a module raises that cannot take this batch
             continue
         return (batch,)
     return None
@@ -81,8 +94,8 @@ def _noise(module) -> Iterator[torch.Tensor]:
         yield normal(64, first.in_features)
         yield normal(8, 16, first.in_features)
     else:
-        for side in SIDES:
-            yield normal(8 if side < 64 else 2, first.in_channels, *[side] * len(first.kernel_size))
+        for side in (4,) if isinstance(first, conv._ConvTransposeNd) else SIDES:  # a decoder makes it large
+            yield normal(4 if side < 64 else 2, first.in_channels, *[side] * len(first.kernel_size))
 
 
 def watched(module: nn.Module, inputs: tuple) -> tuple[list[Layer], set[int]]:
@@ -134,8 +147,8 @@ def rescale(
     allowed : set of int
         Ids of the parameters that may be written.
     exact : bool
-        False, for a batch of noise: only what is off by more than a factor of ``NEAR`` is scaled, or a branch or
-        output that is too large, and nothing is centred.
+        False, for a batch of noise: only what is off by more than a factor of ``NEAR`` is scaled, or a branch
+        or output that is too large, and nothing is centred.
 
     Returns
     -------
@@ -204,14 +217,15 @@ def _target(layer: Layer) -> float:
 # Whether it trains ---------------------------------------------------------------------------------
 
 
-def first_and_last(module: nn.Module, inputs: tuple, loss) -> tuple[float, float]:
+def first_and_last(module: nn.Module, inputs: tuple, loss, exact: bool) -> tuple[float, float]:
     """The loss at first, and after some steps of Adam on this one batch, in the mode that the module is in.
 
-    ``loss`` as in ``diagnose``. Without one: softmax cross-entropy to labels drawn at random, or for an output with four
-    axes and more the mean square distance to N(0, 1). The module is changed.
+    ``loss`` as in ``diagnose``. Without one: softmax cross-entropy to labels drawn at random, or for an
+    output with four axes and more the mean square distance to N(0, 1). ``exact``: False for a batch of noise,
+    which is worth fewer steps. The module is changed.
     """
     parameters = [p for p in module.parameters() if p.requires_grad and p.numel()]
-    steps = STEPS if sum(p.numel() for p in parameters) <= LARGE else SLOW
+    steps = STEPS if exact and sum(p.numel() for p in parameters) <= LARGE else SLOW
     moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in parameters]
     losses = []
     with torch.enable_grad():
@@ -229,7 +243,7 @@ def first_and_last(module: nn.Module, inputs: tuple, loss) -> tuple[float, float
 
 
 def _adam(p, g, m, v, t: int) -> None:
-    """One step of Adam (Kingma & Ba 2015). torch.optim would import torch's compiler first, which takes seconds."""
+    """One step of Adam (Kingma & Ba 2015), as torch.optim first imports torch's compiler, for seconds."""
     m.lerp_(g, 0.1)
     v.mul_(0.999).addcmul_(g, g, value=0.001)
     p.addcdiv_(m, (v / (1 - 0.999**t)).sqrt_().add_(1e-8), value=-1e-3 / (1 - 0.9**t))
@@ -245,4 +259,6 @@ def _loss(output, loss) -> torch.Tensor:
     if y.ndim > 3 or y.ndim < 2 or y.shape[-1] < 2:
         return (y - torch.randn(y.shape, generator=stream).to(y)).square().mean()
     y = y.reshape(-1, y.shape[-1])
-    return nn.functional.cross_entropy(y, torch.randint(y.shape[-1], (len(y),), generator=stream).to(y.device))
+    return nn.functional.cross_entropy(
+        y, torch.randint(y.shape[-1], (len(y),), generator=stream).to(y.device)
+    )
