@@ -43,6 +43,7 @@ __all__ = ["Applied", "apply", "diagnose"]
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
 OFF = 1.2  # the factor by which a gain may be off
+STEADY = 1.25  # the factor by which a mean square may change a layer, whatever the gain
 DEEP = 4  # the number of layers with a wrong gain below which it does no harm
 
 
@@ -294,6 +295,8 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
 
 def _of_gains(run, table, module) -> list[Finding]:
     """One finding an activation: DEEP or more layers of a run have the wrong gain for it."""
+    if _steady(run):
+        return []
     off: dict[str, list] = {}
     for function, *one in _gains_off(run, table):
         off.setdefault(function.name, []).append(one)
@@ -307,6 +310,16 @@ def _of_gains(run, table, module) -> list[Finding]:
         code = _remedies(module, run, sick)
         found.append(Finding("scheme_activation_mismatch", _span(sick), fields, code))
     return found
+
+
+def _steady(run: list[Layer]) -> bool:
+    """Whether signal and gradient are the same from layer to layer as measured, whatever theory asks for."""
+    changes = [
+        abs(math.log(last / first)) / (len(run) - 1) if first > 0 and last > 0 else math.inf
+        for first, last in ((run[0].stats[0], run[-1].stats[0]), (run[-1].grad_var, run[0].grad_var))
+        if len(run) > 1 and not math.isnan(last)
+    ]
+    return all(change < math.log(STEADY) for change in changes)
 
 
 def _gains_off(run, table) -> Iterator[tuple]:

@@ -29,6 +29,8 @@ from .torch_watch import (
 
 HEAD = 0.3  # root mean square of the first outputs: softmax cross-entropy starts at ln C + 0.3²/2
 SMALL = 0.1  # mean square at which a saturating function is nearly linear: tanh keeps the gradient there
+WIDE = 4.0  # before a smoothed ReLU: at 1 and below the mean square that returns is not a stable one
+SMOOTH, KINKED = ("gelu", "silu", "mish"), ("relu", "leaky_relu")
 CENTRED = 5  # over how many layers, at most, the outputs' means are taken out in full
 STEPS, SLOW, LARGE = 20, 5, 2**24  # of a trial; and for a module with more than so many parameters
 NEAR = math.sqrt(10)  # by which a root mean square may be off on noise
@@ -133,12 +135,13 @@ def rescale(
 ) -> dict[int, float]:
     """Bring each layer's output to its mean square, in the order in which they run.
 
-    The mean square is 1 (LSUV, Mishkin & Matas 2015); ``SMALL`` before a function with an upper bound;
-    1/n for the last layer of each of n branches that are added to a stream, so that the stream at most
-    doubles (Hanin & Rolnick 2018; Zhang, Dauphin & Ma 2019); ``HEAD``² for the output. A unit's mean over the
-    batch is taken out of its bias, in part: through a ReLU all examples come to look alike, as their mean
-    grows at the cost of what tells them apart (Krähenbühl et al. 2016; Salimans & Kingma 2016), whereas
-    to take it out in full makes the gradient grow ×1.47 a layer (Yang et al. 2019), hence 5/depth of it.
+    The mean square is 1 (LSUV, Mishkin & Matas 2015); ``SMALL`` before a function with both bounds, such as
+    tanh, ``WIDE`` before a smoothed ReLU; 1/n for the last layer of each of n branches that are added to a
+    stream, so that the stream at most doubles (Hanin & Rolnick 2018; Zhang, Dauphin & Ma 2019); ``HEAD``² for
+    the output. Before a ReLU a unit's mean over the batch is taken out of its bias, in part: through it all
+    examples come to look alike, as their mean grows at the cost of what tells them apart (Krähenbühl et al.
+    2016; Salimans & Kingma 2016), whereas to take it out in full makes the gradient grow ×1.47 a layer (Yang
+    et al. 2019), hence 5/depth of it.
 
     Parameters
     ----------
@@ -173,7 +176,8 @@ def rescale(
         axis = layer.unit_axis % z.ndim
         others = [k for k in range(z.ndim) if k != axis]
         bias = m._parameters.get("bias")
-        free = share > 0 and not head and bias is not None and id(bias) in allowed
+        kinked = layer.activation is not None and layer.activation.name.partition("(")[0] in KINKED
+        free = share > 0 and kinked and bias is not None and id(bias) in allowed
         mean = share * z.double().mean(others) if free and math.prod(z.shape[k] for k in others) > 1 else None
         size = (z.double() - 0 if mean is None else z.double() - _along(mean, axis, z.ndim)).square().mean()
         if not size > 0:
@@ -210,7 +214,11 @@ def _along(values: torch.Tensor, axis: int, ndim: int) -> torch.Tensor:
 
 def _target(layer: Layer) -> float:
     f = layer.activation
-    bounded = f is not None and abs(f.f(np.array([1e3]))[0]) < 10 and abs(f.f(np.array([-1e3]))[0]) < 10
+    if f is None:
+        return 1.0
+    if f.name.partition("(")[0] in SMOOTH:
+        return WIDE
+    bounded = np.abs(f.f(np.array([-1e3, 1e3]))).max() < 10
     return SMALL if bounded and abs(f.f(np.zeros(1))[0]) < 1e-9 else 1.0
 
 
