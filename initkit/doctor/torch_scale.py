@@ -141,7 +141,7 @@ def rescale(
     the output. Before a ReLU a unit's mean over the batch is taken out of its bias, in part: through it all
     examples come to look alike, as their mean grows at the cost of what tells them apart (Krähenbühl et al.
     2016; Salimans & Kingma 2016), whereas to take it out in full makes the gradient grow ×1.47 a layer (Yang
-    et al. 2019), hence 5/depth of it.
+    et al. 2019), hence 5/depth of it. Of the output it is taken out in full.
 
     Parameters
     ----------
@@ -177,8 +177,9 @@ def rescale(
         others = [k for k in range(z.ndim) if k != axis]
         bias = m._parameters.get("bias")
         kinked = layer.activation is not None and layer.activation.name.partition("(")[0] in KINKED
-        free = share > 0 and kinked and bias is not None and id(bias) in allowed
-        mean = share * z.double().mean(others) if free and math.prod(z.shape[k] for k in others) > 1 else None
+        part = 1.0 if head and exact else share if kinked and not head else 0.0
+        free = part > 0 and bias is not None and id(bias) in allowed
+        mean = part * z.double().mean(others) if free and math.prod(z.shape[k] for k in others) > 1 else None
         size = (z.double() - 0 if mean is None else z.double() - _along(mean, axis, z.ndim)).square().mean()
         if not size > 0:
             return None

@@ -362,8 +362,8 @@ if __name__ == "__main__":
         "## Plain nets, beside AnyInit",
         "",
         "Width 100 (32 channels), PyTorch's default before, 128 of the course's digits, softmax",
-        f"cross-entropy; median of seeds 0 to {asked.seeds - 1}. In bold where `apply` with the batch ends at",
-        "or below the better of AnyInit's two, else by how much it is above.",
+        f"cross-entropy; median of seeds 0 to {asked.seeds - 1}. In bold where `apply` with the batch ends",
+        "at or below the better of AnyInit's two, else by how much it is above.",
         "",
     ]
     stub_operators()
@@ -372,9 +372,9 @@ if __name__ == "__main__":
         "## Well-known architectures",
         "",
         "Small configurations, one draw, seed 0, a batch of noise (2 to 16 examples), labels drawn at",
-        "random, or noise to be approached by images. *well*: `apply` found nothing wrong and wrote nothing;",
-        "*worse*: it measured worse and wrote nothing. Sick: the same model spoilt in a way; whether `diagnose`",
-        "then has a kind of finding that it did not have, and the loss after the steps without → with `apply`.",
+        "random, or noise to be approached by images. *well*: `apply` found nothing wrong, *worse*: it",
+        "measured worse, and wrote nothing. Sick: the same model spoilt in a way; whether `diagnose` then has a",
+        "kind of finding that it did not have, and the loss after the steps without → with `apply`.",
         f"Worse is a loss above {NEAR[0]} times the other plus {NEAR[1]}.",
         "",
     ]
