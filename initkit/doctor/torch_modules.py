@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..words import text
 from .audit import wrong_by_itself
 from .identify import Identification, of_scan
 from .report import Finding, Report, Tensor, gravest_first
-from .torch_apply import HE, Applied, apply, base_name, call_of, scan_of, scheme_for
+from .torch_apply import HE, Applied, applied, base_name, call_of, scan_of, scheme_for
 from .torch_remedies import applied_to, tried
 from .torch_watch import (
     EMBEDDINGS,
@@ -138,6 +138,74 @@ def examined(
         gradients(layers, output, loss, len(inputs[0]))
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
         return inputs, _report(module, layers, lang, named)
+
+
+def apply(
+    module: nn.Module,
+    batch: torch.Tensor | tuple | None = None,
+    scheme: str = "auto",
+    rng: int | np.random.SeedSequence | np.random.Generator | None = None,
+    *,
+    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
+    only: str | Iterable[str] | None = None,
+    skip: str | Iterable[str] | None = None,
+    lang: str = "en",
+) -> Applied:
+    """Initialize ``module`` in place, each weight by what follows it, and never for the worse.
+
+    With a ``batch``, a module in which ``diagnose`` finds nothing is left as it is. Else Linear and Conv
+    layers become orthogonal, with bias 0, and in one pass each is scaled to its mean square, part of a unit's
+    mean is taken out of its bias, a branch of a residual stream begins small, and so does the output, so that
+    the loss begins near ln C (``torch_scale.rescale``).
+
+    Without a batch they are drawn by ``he_normal`` with the activation's gain, where that has no upper bound
+    (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish, Softplus); else, and where no activation follows, by
+    ``xavier_normal``. A ConvTranspose has its fan_in on axis 0. If the module runs on noise that fits its
+    first layer, activations called in ``forward`` are seen, and what is then off by more than a factor of 3,
+    by strides or pooling say, is scaled. If it does not, the activation is the one registered next, with at
+    most norms, dropout and pooling between.
+
+    Attention: ``xavier_normal``, query, key and value each by itself. Recurrent layers, gate by gate:
+    ``xavier_normal`` for the input, ``orthogonal`` for the state. Embeddings: N(0, 0.02²), as GPT-2's, where
+    a norm or a tied output comes later, else N(0, 1), as PyTorch's; the padding row 0. Norms: 1 and 0.
+    Biases: 0. Weight norm: its length is that of the drawn direction. The rest is left as it is.
+
+    Left as they are, and named: frozen parameters; and layers that have been trained, which ``identify`` and
+    their biases tell, unless ``only`` names them. Then the module as it was and as it would be are both
+    trained, for a few steps of Adam on the batch: if the new one starts or trains worse, nothing is written.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    batch : torch.Tensor or tuple, optional
+        The module's input, or inputs, as in ``diagnose``. A name in its place is the scheme.
+    scheme : str
+        "auto", or a name of the registry, for every weight with two axes or more instead; then nothing is
+        measured.
+    rng : int, SeedSequence, Generator or None
+        As in every initializer. Parameters draw from it in the order of ``named_modules``, a tied one once.
+    loss : labels, callable or None
+        As in ``diagnose``, for the trial. Without one it learns labels drawn at random.
+    only, skip : str or iterable of str, optional
+        Names of parameters, or of modules with all in them, ``*`` for any part: what to draw, or to leave.
+    lang : {"en", "zh"}
+        The language that the result speaks.
+
+    Returns
+    -------
+    Applied
+        What was done and what not.
+
+    Raises
+    ------
+    TypeError
+        For what is no module.
+    ValueError
+        For an unknown scheme or name, parameters without values, and shapes that the scheme cannot fill. Then
+        nothing is written.
+    """
+    options = {"loss": loss, "only": only, "skip": skip, "lang": lang}
+    return applied(examined, module, batch, scheme, rng, **options)
 
 
 def _report(module, layers: list[Layer], lang: str, named: bool) -> Report:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from .report import Finding, Report
-from .torch_apply import apply
+from .torch_apply import applied
 from .torch_scale import on_a_copy
 from .torch_watch import LINEAR, nn, torch
 
@@ -54,7 +54,7 @@ def lines_of(finding: Finding) -> tuple[str, ...]:
 
 def _after(line: str, examine, module, inputs: tuple, loss) -> set | None:
     """What is found after the line has run; None where it fails."""
-    doctor = SimpleNamespace(apply=functools.partial(apply, rng=0))
+    doctor = SimpleNamespace(apply=functools.partial(applied, examine, rng=0))
     names = {"model": module, "torch": torch, "batch": inputs, "initkit": SimpleNamespace(doctor=doctor)}
     with torch.inference_mode(False), on_a_copy(module):
         torch.manual_seed(0)  # its stream is put back as well

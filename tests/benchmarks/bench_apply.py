@@ -373,8 +373,8 @@ if __name__ == "__main__":
         "",
         "Small configurations, one draw, seed 0, a batch of noise (2 to 16 examples), labels drawn at",
         "random, or noise to be approached by images. *well*: `apply` found nothing wrong, *worse*: it",
-        "measured worse, and wrote nothing. Sick: the same model spoilt in a way; whether `diagnose` then has a",
-        "kind of finding that it did not have, and the loss after the steps without → with `apply`.",
+        "measured worse, and wrote nothing. Sick: the same model spoilt in a way; whether `diagnose` then",
+        "has a kind of finding that it did not have, and the loss after the steps without → with `apply`.",
         f"Worse is a loss above {NEAR[0]} times the other plus {NEAR[1]}.",
         "",
     ]

@@ -818,7 +818,7 @@ def test_a_remedy_names_the_sick_layers_only():
 def test_a_line_that_does_not_mend_is_not_printed(monkeypatch):
     from initkit.doctor import torch_remedies
 
-    monkeypatch.setattr(torch_remedies, "apply", lambda *args, **kwargs: None)
+    monkeypatch.setattr(torch_remedies, "applied", lambda *args, **kwargs: None)
     assert {f.code for f in diagnose(mlp(nn.init.xavier_normal_), batch()).findings} == {None}
 
 
