@@ -92,11 +92,12 @@ jolt: $(VENV)/installed ## does anything printed or claimed hang on the last bit
 test-versions: $(VENV)/installed ## try other Pythons and dependencies (ARGS="--python 3.11 --resolution lowest-direct")
 	@pip="$(PIP)" && UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/python tools/versions.py $(ARGS)
 
-bench: $(VENV)/browser $(VENV)/torch ## measure speed, beside what one would use otherwise
+bench: $(VENV)/browser $(VENV)/torch $(VENV)/bench ## measure speed, beside what one would use otherwise
 	$(BIN)/python tests/benchmarks/bench_initializers.py $(ARGS)
 	$(BIN)/python tests/benchmarks/bench_engine.py $(ARGS)
 	PYTHONPATH=tools:tests/browser $(BIN)/python tests/benchmarks/bench_live.py $(ARGS)
 	$(BIN)/python tests/benchmarks/bench_doctor.py --write
+	$(BIN)/python tests/benchmarks/bench_apply.py --write
 
 papers: $(VENV)/installed ## check the papers' claims, jolted too, and write tests/papers/RESULTS.md
 	$(BIN)/python tools/jolt.py --jolts 2 --only papers
@@ -204,6 +205,10 @@ $(VENV)/browser $(VENV)/site $(VENV)/binder $(VENV)/docs: $(VENV)/%: $(VENV)/ins
 
 $(VENV)/node_modules/$(AXE): | $(VENV)/installed
 	npm install --silent --no-audit --no-fund --prefix $(VENV) $(AXE)
+	@touch $@
+
+$(VENV)/bench: $(VENV)/torch
+	$(PIP) install --constraint constraints.txt --group bench
 	@touch $@
 
 $(VENV)/torch: $(VENV)/installed

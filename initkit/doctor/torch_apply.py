@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import difflib
+import fnmatch
 import functools
 import inspect
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from .. import activations, initializers, sampling
+from ..fans import fans
+from ..signals import KEPT
 from ..words import text
+from .audit import wrong_by_itself
+from .bias_evidence import trained_by_bias
+from .identify import Identification, of_scan
+from .report import Report
+from .scan import Scan, scan_array
+from .torch_scale import first_and_last, on_a_copy, probe, rescale, scale_of, watched
 from .torch_watch import (
     EMBEDDINGS,
     LINEAR,
     NORMS,
     RECURRENT,
+    as_it_was,
     checked,
     conv,
     each_parameter,
     following,
     nn,
     torch,
+    unwrapped,
 )  # fmt: skip
 
 # Activations without an upper bound, which want He's gain.
 HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}
+TOO_LARGE = KEPT**2  # a mean square
 
 
 @dataclass(frozen=True)
@@ -34,11 +48,19 @@ class Applied:
     Attributes
     ----------
     done : dict of str
-        By a parameter's name: the call that it was drawn by.
+        By a parameter's name: the call that it was drawn by, and what it was then multiplied by.
     left : tuple of str
         Parameters that stay as they were, as nothing is known of them.
     unseen : tuple of str
-        Weights after which no activation is registered: they were taken for linear layers.
+        Weights after which no activation is known: they were taken for linear layers.
+    kept : dict of tuple
+        Names of parameters that stay as they were, by reason: "frozen", "trained".
+    verdict : {"drawn", "well", "worse"}
+        "well": nothing is wrong with the module as it is; "worse": drawn anew it would start, or train,
+        worse. Then nothing was written, and ``done`` is empty.
+    losses : tuple or None
+        ((first, last) before, (first, last) after): the loss at first and after a few steps of Adam on the
+        batch, of the module as it was and as it would be. None where it was not tried.
     lang : {"en", "zh"}
         The language that it speaks.
     """
@@ -47,73 +69,241 @@ class Applied:
     left: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     lang: str = "en"
+    kept: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    verdict: str = "drawn"
+    losses: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     def __str__(self):
         width = max(map(len, self.done), default=0)
         lines = [f"{name:{width}}  {call}" for name, call in self.done.items()]
-        for key, names in (("left", self.left), ("unseen", self.unseen)):
+        if self.verdict != "drawn":
+            lines.append(text(f"doctor.torch.{self.verdict}", self.lang))
+        for key, names in (*self.kept.items(), ("left", self.left), ("unseen", self.unseen)):
             if names:
                 lines.append(text(f"doctor.torch.{key}", self.lang, names=", ".join(names)))
+        if self.losses is not None:
+            (a, b), (c, d) = self.losses
+            numbers = {"first": a, "last": b, "new_first": c, "new_last": d}
+            numbers = {k: f"{v:.3g}" for k, v in numbers.items()}
+            lines.append(text("doctor.torch.losses", self.lang, **numbers))
         return "\n".join(lines)
 
     __repr__ = __str__
 
 
-def apply(
-    module: nn.Module,
-    scheme: str = "auto",
-    rng: int | np.random.SeedSequence | np.random.Generator | None = None,
+def applied(
+    examine: Callable,
+    module,
+    batch=None,
+    scheme="auto",
+    rng=None,
     *,
-    lang: str = "en",
+    loss=None,
+    only=None,
+    skip=None,
+    lang="en",
 ) -> Applied:
-    """Initialize ``module`` in place, each weight by what follows it.
-
-    Linear, Conv and ConvTranspose: ``he_normal`` with the activation's gain, where that has no upper bound
-    (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish, Softplus); else, and where no activation follows,
-    ``xavier_normal``. A ConvTranspose has its fan_in on axis 0, and strides are not counted. Attention:
-    ``xavier_normal``, query, key and value each by itself. Recurrent layers, gate by gate: ``xavier_normal``
-    for the input, ``orthogonal`` for the state. Embeddings: N(0, 0.02²), as GPT-2's, with the padding row 0.
-    Norms: 1 and 0. Biases: 0. The rest is left as it is.
-
-    What follows is the module registered next, with at most norms, dropout and pooling between: functions
-    called in ``forward`` cannot be seen without a batch.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    scheme : str
-        "auto", or a name of the registry, for every weight with two axes or more instead.
-    rng : int, SeedSequence, Generator or None
-        As in every initializer. Parameters draw from it in the order of ``named_modules``, a tied one once.
-    lang : {"en", "zh"}
-        The language that the result speaks.
-
-    Returns
-    -------
-    Applied
-        What was done and what not.
-
-    Raises
-    ------
-    TypeError
-        For what is no module.
-    ValueError
-        For an unknown scheme, parameters without values, and shapes that the scheme cannot fill. Then nothing
-        is written.
-    """
+    """What ``apply`` does, with its arguments. ``examine`` is ``torch_modules.examined``."""
     text("doctor.clean", lang)  # raises ValueError for an unknown language
+    module = unwrapped(module)
     checked(module)
+    if isinstance(batch, str):
+        batch, scheme = None, batch
     if scheme != "auto" and (not isinstance(scheme, str) or scheme not in initializers.REGISTRY):
         names = ", ".join(("auto", *initializers.REGISTRY))
         raise ValueError(f"scheme must be one of {names}, not {scheme!r}")
     rng = sampling.generator(rng)
-    follows = following(module)
-    done, left, unseen, drawn = {}, [], [], []
+    asked = only is not None
+    chosen = _named(module, "only", only) - _named(module, "skip", () if skip is None else skip)
+    found = _identified(module)
+    kept = _kept(module, chosen, {} if asked else found)
+    free = chosen.difference(*kept.values())
+    inputs, report = None, None
+    if batch is not None:
+        inputs, report = examine(module, batch, loss, named=False)
+    elif scheme == "auto" and not any(p.is_inference() for p in module.parameters()):
+        with torch.inference_mode(False), as_it_was(module):
+            inputs = probe(module)
+        if inputs is not None and not asked and _by_choice(found):
+            report = examine(module, inputs, named=False)[1]
+    if report is not None and scheme == "auto" and not asked and _is_well(report):
+        return Applied({}, lang=lang, kept=kept, verdict="well")
+    if inputs is None:
+        done, left, unseen, new = _drawn(module, scheme, rng, following(module), free)
+        _write(new)
+        return Applied(done, left, unseen, lang, kept)
+    losses, exact = None, batch is not None
+    by_name = {name: p for name, _, _, p in each_parameter(module)}
+    with torch.inference_mode(False):
+        with on_a_copy(module):
+            layers, heads = watched(module, inputs)
+            follows = following(module)
+            for layer in layers:
+                if (
+                    layer.activation not in (None, activations.identity)
+                    or follows.get(id(layer.module)) is None
+                ):
+                    follows[id(layer.module)] = layer.activation
+            done, left, unseen, new = _drawn(module, scheme, rng, follows, free, exact)
+            _write(new)
+            names = {id(p): name for name, _, _, p in each_parameter(module)}
+            if scheme == "auto":
+                factors = rescale(module, inputs, layers, heads, {id(p) for p, _ in new}, exact)
+                done |= {names[k]: f"{done[names[k]]} × {factor:.3g}" for k, factor in factors.items()}
+            new = [(by_name[names[id(p)]], p.detach().clone()) for p, _ in new]
+            after = first_and_last(module, inputs, loss, exact) if exact or not asked else None
+        if after is not None:
+            with on_a_copy(module):
+                losses = first_and_last(module, inputs, loss, exact), after
+    if losses and _worse(*losses, sure=exact and (loss is not None or layers[-1].z.ndim < 4)):
+        return Applied({}, left, (), lang, kept, "worse", losses)
+    _write(new)
+    return Applied(done, left, unseen, lang, kept, losses=losses)
+
+
+def _is_well(report: Report) -> bool:
+    """Whether nothing is found, and no layer's output is so large as at the end of a stream that explodes."""
+    return not report.findings and (report.signals is None or bool(np.nanmax(report.signals.q) < TOO_LARGE))
+
+
+def _worse(before: tuple[float, float], after: tuple[float, float], sure: bool) -> bool:
+    """Whether the loss at first, or after the trial's steps, is above what it was.
+
+    ``sure``: on the module's own batch, by a loss that starts near ln C. Noise, and images that are to become
+    noise, say little: then it takes half as much again.
+    """
+    factor, slack = (1.05, 0.1) if sure else (1.5, 0.5)
+    return any(new > factor * old + slack for old, new in zip(before, after, strict=True))
+
+
+# Which parameters ----------------------------------------------------------------------------------
+
+
+def _named(module: nn.Module, argument: str, wanted) -> set[str]:
+    """The names of the parameters that ``wanted`` names, by themselves or by their module; None: of all."""
+    names = {name for name, *_ in each_parameter(module)}
+    if wanted is None:
+        return names
+    patterns = [wanted] if isinstance(wanted, str) else list(wanted)
+    found = set()
+    for pattern in patterns:
+        hit = {n for n in names if any(fnmatch.fnmatchcase(n, f"{pattern}{end}") for end in ("", ".*"))}
+        if not hit:
+            close = difflib.get_close_matches(str(pattern), names | {n.rpartition(".")[0] for n in names})
+            raise ValueError(
+                f"{argument} must name parameters or modules of the module, not {pattern!r}"
+                + (f"; close are {', '.join(close)}" if close else "")
+            )
+        found |= hit
+    return found
+
+
+def _weight_norms(module: nn.Module) -> dict[int, tuple[nn.Module, nn.Parameter]]:
+    """By id of a direction v: its layer, and its length g, of weight = g·v/‖v‖ (Salimans & Kingma 2016)."""
+    found = {}
+    for m in module.modules():
+        if isinstance(m, LINEAR) and m._parameters.get("weight") is None:
+            g = scale_of(m)
+            if g is not None:
+                v = m._parameters.get("weight_v")
+                found[id(m.parametrizations.weight.original1 if v is None else v)] = m, g
+    return found
+
+
+def _identified(module: nn.Module) -> dict[str, Identification]:
+    """What the layers' weights are samples of; without those that are sick by themselves."""
+    normed, found = _weight_norms(module), {}
+    lengths = {id(g) for _, g in normed.values()}
     for name, m, key, p in each_parameter(module):
-        rule = _rule(m, key, p, follows) if p.is_floating_point() else None
+        layer, _ = normed.get(id(p), (m, None))
+        if not isinstance(layer, (*LINEAR, *RECURRENT, nn.MultiheadAttention)) or p.ndim < 2:
+            continue
+        if ("weight" not in key and id(p) not in normed) or id(p) in lengths:
+            continue
+        if not p.is_floating_point() or not p.numel():
+            continue
+        s = scan_of(p)
+        if not any(wrong_by_itself(name, p.shape, s)):
+            of_layer = (layer.hidden_size,) if isinstance(layer, RECURRENT) else ()
+            found[name] = of_scan(s, p.shape, {"in_axis": 1, "out_axis": 0}, of_layer)
+    return found
+
+
+def numpy_of(p: torch.Tensor) -> np.ndarray:
+    """A parameter's values; of a dtype that NumPy has not, in float32."""
+    w = p.detach().cpu()
+    return (w if w.dtype in (torch.float16, torch.float32, torch.float64) else w.float()).numpy()
+
+
+def scan_of(p: torch.Tensor) -> Scan:
+    """What the statistics of ``identify`` are taken from."""
+    return scan_array(numpy_of(p))
+
+
+def _kept(
+    module: nn.Module, chosen: set[str], found: dict[str, Identification]
+) -> dict[str, tuple[str, ...]]:
+    """Names of the chosen parameters that are to stay, by reason.
+
+    Trained is every layer from the first to the last one whose weight, or bias, is no fresh draw: between
+    them may be some that have moved too little to be told. One alone may be a false alarm, and is left all
+    the same.
+    """
+    order = list(each_parameter(module))
+    frozen = tuple(n for n, _, _, p in order if n in chosen and not p.requires_grad)
+    biases = {}
+    for prefix, m in module.named_modules():
+        name = f"{prefix}.weight" if prefix else "weight"
+        bias = m._parameters.get("bias") if isinstance(m, LINEAR) else None
+        if name in found and bias is not None and bias.numel():
+            biases[name] = scan_of(bias), (fans(m.weight.shape).fan_in,)
+    trained = {name for name, one in found.items() if one.verdict == "not_fresh"}
+    if found:
+        trained |= trained_by_bias(biases, lambda _: ())
+    at = [k for k, (name, *_) in enumerate(order) if name in trained]
+    if not at:
+        return {"frozen": frozen} if frozen else {}
+    stem = order[at[-1]][0].rpartition(".")[0]
+    last = max(k for k, (name, *_) in enumerate(order) if name.rpartition(".")[0] == stem)
+    span = [n for n, *_ in order[at[0] : last + 1] if n in chosen and n not in frozen]
+    kept = {"frozen": frozen, "trained": tuple(span)}
+    return {reason: names for reason, names in kept.items() if names}
+
+
+def _by_choice(found: dict[str, Identification]) -> bool:
+    """Whether somebody has chosen how the module starts: not all is PyTorch's default."""
+    return any(
+        one.verdict in ("fresh", "fresh_unnamed") and all(m.scheme != "torch_default" for m in one.matches)
+        for one in found.values()
+    )
+
+
+# What to draw --------------------------------------------------------------------------------------
+
+
+def _write(new: list[tuple[nn.Parameter, torch.Tensor]]) -> None:
+    with torch.no_grad():
+        for p, values in new:
+            p.copy_(values)
+
+
+def _drawn(module, scheme, rng, follows, free: set[str], measured: bool = False):
+    """(call by name, names of unknown ones, of weights that nothing is seen after, [(parameter, values)])."""
+    done, left, unseen, new = {}, [], [], []
+    normed = _weight_norms(module)
+    lengths = {id(g) for _, g in normed.values()}
+    for name, m, key, p in each_parameter(module):
+        if name not in free or id(p) in lengths:
+            continue
+        layer, length = normed.get(id(p), (m, None))
+        if length is not None:
+            key = "weight"
+        rule = _rule(layer, key, p, follows, module) if p.is_floating_point() else None
+        if rule and measured and isinstance(layer, LINEAR) and key == "weight":
+            rule = _orthogonal(layer, rule)
         if scheme != "auto" and p.ndim > 1 and p.is_floating_point():
             rule = scheme, _axes(scheme, rule[1] if rule else {}), rule[2] if rule else 1
-        elif rule and isinstance(m, LINEAR) and key == "weight" and follows.get(id(m), m) is None:
+        elif rule and isinstance(layer, LINEAR) and key == "weight" and follows.get(id(layer), layer) is None:
             unseen.append(name)
         if rule is None:
             left.append(name)
@@ -127,14 +317,25 @@ def apply(
             array = [draw() for _ in range(blocks)]
         except (TypeError, ValueError) as error:
             raise type(error)(f"scheme {call!r} cannot fill {name}: {error}") from None
-        array = np.concatenate(array) if p.ndim else array[0]
+        array = torch.from_numpy(np.concatenate(array) if p.ndim else array[0])
         if isinstance(m, EMBEDDINGS) and m.padding_idx is not None:
             array[m.padding_idx] = 0
-        drawn.append((p, array))
-    with torch.no_grad():
-        for p, array in drawn:
-            p.copy_(torch.from_numpy(array))
-    return Applied(done, tuple(left), tuple(unseen), lang)
+        new.append((p, array))
+        if length is not None:
+            summed = [k for k in range(p.ndim) if length.ndim != p.ndim or length.shape[k] != p.shape[k]]
+            norms = torch.linalg.vector_norm(array, dim=summed, keepdim=True) if summed else array.abs()
+            new.append((length, norms.reshape(length.shape)))
+            names = {id(q): n for n, _, _, q in each_parameter(module)}
+            done[names[id(length)]] = "‖v‖"
+    return done, tuple(left), tuple(unseen), new
+
+
+def _orthogonal(m: nn.Module, rule):
+    """Orthogonal in place of He's and Xavier's draws, where it is defined: their scale is measured anyway."""
+    _, arguments, blocks = rule
+    if getattr(m, "groups", 1) > 1:
+        return rule
+    return "orthogonal", {k: v for k, v in arguments.items() if k in ("in_axis", "out_axis")}, blocks
 
 
 def _axes(scheme: str, arguments: dict) -> dict:
@@ -144,18 +345,19 @@ def _axes(scheme: str, arguments: dict) -> dict:
     return {k: v for k, v in arguments.items() if k in wanted}
 
 
-def _rule(m, key: str, p, follows) -> tuple[str, dict, int] | None:
+def _rule(m, key: str, p, follows, module) -> tuple[str, dict, int] | None:
     """(scheme, its arguments, into how many blocks of rows the parameter is cut); None for unknown ones."""
     if isinstance(m, NORMS):
         return {"weight": ("ones", {}, 1), "bias": ("zeros", {}, 1)}.get(key)
     if isinstance(m, EMBEDDINGS):
-        return "normal", {"std": 0.02}, 1
+        return "normal", {"std": 0.02 if _is_brought_to_size(p, m, module) else 1.0}, 1
     if isinstance(m, nn.MultiheadAttention):
         if key == "in_proj_bias":
             return "zeros", {}, 1
         return ("xavier_normal", {}, 3 if key == "in_proj_weight" else 1) if "proj_weight" in key else None
     if isinstance(m, (*LINEAR, *RECURRENT)) and key.startswith("bias"):
-        return "zeros", {}, 1
+        known = isinstance(m, RECURRENT) or scale_of(m) is not None  # else its weight is left, and it too
+        return ("zeros", {}, 1) if known else None
     if isinstance(m, RECURRENT):
         if key.startswith("weight_hr"):  # an LSTM's projection
             return "xavier_normal", {}, 1
@@ -167,6 +369,13 @@ def _rule(m, key: str, p, follows) -> tuple[str, dict, int] | None:
         groups = getattr(m, "groups", 1)
         return name, {**arguments, "groups": groups} if groups > 1 else arguments, 1
     return None
+
+
+def _is_brought_to_size(p, table: nn.Module, module: nn.Module) -> bool:
+    """Whether a norm comes after an embedding, or it is the output's weight as well."""
+    after = list(module.modules())
+    after = after[next(k for k, m in enumerate(after) if m is table) :]
+    return any(isinstance(m, NORMS) or (m is not table and m._parameters.get("weight") is p) for m in after)
 
 
 def scheme_for(function: activations.Activation) -> tuple[str, dict]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,11 +18,12 @@ from ..signals import KEPT, Signals, fate, passage
 from ..theory import predict, predict_for
 from ..words import text
 from .audit import wrong_by_itself
-from .identify import of_scan
+from .identify import Identification, of_scan
 from .report import KINDS, Finding, Report, Tensor, as_told
 from .scan import scan_array
-from .torch_apply import HE, Applied, apply, base_name, call_of, scheme_for
+from .torch_apply import HE, Applied, applied, base_name, call_of, numpy_of, scheme_for
 from .torch_beside import beside_chains, looked_at, weight_of
+from .torch_remedies import applied_to, tried
 from .torch_watch import (
     LINEAR,
     RECURRENT,
@@ -32,12 +33,12 @@ from .torch_watch import (
     checked,
     conv,
     each_parameter,
-    following,
     gradients,
     is_linear,
     is_transposed,
     nn,
     numbers,
+    output_of,
     tensors_in,
     torch,
     unwrapped,
@@ -49,6 +50,7 @@ HALF = 0.5  # the share of dead units, or of saturated outputs, above which ther
 OFF = 1.2  # the factor by which a gain may be off
 TINY = 1e-60  # the square of what float32 can hardly hold
 GATED = KEPT**3  # what the mean square may change by in stacked recurrent layers
+STEADY = 1.25  # the factor by which a mean square may change a layer, whatever the gain
 DEEP = 4  # the number of layers with a wrong gain below which it does no harm
 
 
@@ -123,22 +125,102 @@ def diagnose(
     Exception
         Whatever the module raises.
     """
+    inputs, report = examined(module, batch, loss, lang)
+    return replace(report, findings=tried(report, examined, module, inputs, loss))
+
+
+def examined(
+    module: nn.Module, batch, loss=None, lang: str = "en", named: bool = True
+) -> tuple[tuple, Report]:
+    """The module's inputs, and the report of ``diagnose`` with remedies that are still to be tried.
+
+    ``named``: whether the table names the initializers, which takes the longest.
+    """
     text("doctor.clean", lang)  # raises ValueError for an unknown language
     module = unwrapped(module)
     with torch.inference_mode(False):  # the pass below runs outside of inference mode as well
         checked(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise TypeError("module must be written in Python; one of TorchScript cannot be watched")
-    args, named = _inputs(batch)
+    args, by_name = _inputs(batch)
     with torch.inference_mode(False), torch.enable_grad(), as_it_was(module):
         args = tuple(map(_outside, args))
-        named = {key: _outside(value) for key, value in named.items()}
-        with Watch(module, (*args, named)) as watch:
-            output = module(*args, **named)
+        by_name = {key: _outside(value) for key, value in by_name.items()}
+        inputs = by_name or args
+        with Watch(module, (inputs,)) as watch:
+            output = output_of(module, inputs)
         layers = watch.ran()
-        back = gradients(module, layers, output, loss, len(next(tensors_in((*args, named)))))
+        back = gradients(module, layers, output, loss, len(next(tensors_in([inputs]))))
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
-        return _report(module, watch, back, lang)
+        return inputs, _report(module, watch, back, lang, named)
+
+
+def apply(
+    module: nn.Module,
+    batch: torch.Tensor | tuple | None = None,
+    scheme: str = "auto",
+    rng: int | np.random.SeedSequence | np.random.Generator | None = None,
+    *,
+    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
+    only: str | Iterable[str] | None = None,
+    skip: str | Iterable[str] | None = None,
+    lang: str = "en",
+) -> Applied:
+    """Initialize ``module`` in place, each weight by what follows it, and never for the worse.
+
+    With a ``batch``, a module in which ``diagnose`` finds nothing is left as it is. Else Linear and Conv
+    layers become orthogonal, with bias 0, and in one pass each is scaled to its mean square, part of a unit's
+    mean is taken out of its bias, a branch of a residual stream begins small, and so does the output, so that
+    the loss begins near ln C (``torch_scale.rescale``).
+
+    Without a batch they are drawn by ``he_normal`` with the activation's gain, where that has no upper bound
+    (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish, Softplus); else, and where no activation follows, by
+    ``xavier_normal``. A ConvTranspose has its fan_in on axis 0. If the module runs on noise that fits its
+    first layer, activations called in ``forward`` are seen, and what is then off by more than a factor of 3,
+    by strides or pooling say, is scaled. If it does not, the activation is the one registered next, with at
+    most norms, dropout and pooling between.
+
+    Attention: ``xavier_normal``, query, key and value each by itself. Recurrent layers, gate by gate:
+    ``xavier_normal`` for the input, ``orthogonal`` for the state. Embeddings: N(0, 0.02²), as GPT-2's, where
+    a norm or a tied output comes later, else N(0, 1), as PyTorch's; the padding row 0. Norms: 1 and 0.
+    Biases: 0. Weight norm: its length is that of the drawn direction. The rest is left as it is.
+
+    Left as they are, and named: frozen parameters; and layers that have been trained, which ``identify`` and
+    their biases tell, unless ``only`` names them. Then the module as it was and as it would be are both
+    trained, for a few steps of Adam on the batch: if the new one starts or trains worse, nothing is written.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    batch : torch.Tensor or tuple, optional
+        The module's input, or inputs, as in ``diagnose``. A name in its place is the scheme.
+    scheme : str
+        "auto", or a name of the registry, for every weight with two axes or more instead; then nothing is
+        measured.
+    rng : int, SeedSequence, Generator or None
+        As in every initializer. Parameters draw from it in the order of ``named_modules``, a tied one once.
+    loss : labels, callable or None
+        As in ``diagnose``, for the trial. Without one it learns labels drawn at random.
+    only, skip : str or iterable of str, optional
+        Names of parameters, or of modules with all in them, ``*`` for any part: what to draw, or to leave.
+    lang : {"en", "zh"}
+        The language that the result speaks.
+
+    Returns
+    -------
+    Applied
+        What was done and what not.
+
+    Raises
+    ------
+    TypeError
+        For what is no module.
+    ValueError
+        For an unknown scheme or name, parameters without values, and shapes that the scheme cannot fill. Then
+        nothing is written.
+    """
+    options = {"loss": loss, "only": only, "skip": skip, "lang": lang}
+    return applied(examined, module, batch, scheme, rng, **options)
 
 
 def assert_healthy(
@@ -186,9 +268,9 @@ def _outside(value):
     return value.clone() if isinstance(value, torch.Tensor) and value.is_inference() else value
 
 
-def _report(module, watch: Watch, back, lang: str) -> Report:
+def _report(module, watch: Watch, back, lang: str, named: bool) -> Report:
     layers = watch.layers
-    tensors, findings = _table(module, {layer.name: layer.activation for layer in layers})
+    tensors, findings = _table(module, {layer.name: layer.activation for layer in layers}, named)
     findings += _of_signals(module, layers, tensors)
     findings, notes = beside_chains(module, watch, back, tensors, findings)
     coverage = looked_at(module, watch)
@@ -227,7 +309,7 @@ def _inputs(batch) -> tuple[tuple, dict]:
 # What is found -------------------------------------------------------------------------------------
 
 
-def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]]:
+def _table(module, followed_by: dict, named: bool) -> tuple[tuple[Tensor, ...], list[Finding]]:
     """A row a parameter, and what is wrong with each by itself.
 
     ``followed_by``: by a layer's name, the activation that ran after it.
@@ -236,8 +318,7 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
     for name, m, key, p in each_parameter(module):
         if not p.is_floating_point() or not p.numel():
             continue
-        w = p.detach().cpu()
-        w = (w if w.dtype in (torch.float16, torch.float32, torch.float64) else w.float()).numpy()
+        w = numpy_of(p)
         flipped = is_transposed(m) and w.ndim > 1  # (in, out)
         s = scan_array(w)
         n_in = n_out = None
@@ -250,9 +331,10 @@ def _table(module, followed_by: dict) -> tuple[tuple[Tensor, ...], list[Finding]
             of_layer = (fans(m.weight.shape).fan_in,)
         if isinstance(m, RECURRENT):
             of_layer = (m.hidden_size,)
-        found = of_scan(s, w.shape, axes, of_layer, flipped)
+        found = of_scan(s, w.shape, axes, of_layer, flipped) if named else Identification("too_few")
         rows.append(Tensor.of(name, w.shape, (n_in, n_out), s, found))
-        code = _line(name, followed_by.get(name.rpartition(".")[0]))
+        layer = name.rpartition(".")[0]
+        code = (_line(name, followed_by.get(layer)), *applied_to(module, [layer]))
         if s.non_finite or (
             w.ndim > 1 and (is_linear(m) or isinstance(m, (nn.MultiheadAttention, *RECURRENT)))
         ):
@@ -292,13 +374,12 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
     if broken:
         found.append(Finding("overflow", weight_of(broken)))
     table = {t.name: t for t in tensors}
-    follows = following(module)
     for run in _runs(layers, lambda layer: None):
-        found += _of_passage("signal", run, [layer.stats[0] for layer in run], layers, table, follows)
-        found += _of_gains(run, table, follows)
+        found += _of_passage("signal", run, [layer.stats[0] for layer in run], layers, table, module)
+        found += _of_gains(run, table, module)
     back = [layer for layer in layers if layer.reached]
     for run in _runs(back, lambda layer: layer.z.shape[2:]):  # pooling changes a gradient by itself
-        found += _of_passage("gradient", run, [layer.grad_var for layer in run], layers, table, follows)
+        found += _of_passage("gradient", run, [layer.grad_var for layer in run], layers, table, module)
     crowds: dict[tuple, list] = {}  # by what is wrong: the layers that share one finding
     for layer in layers:
         if layer.activation is None or not np.isfinite(layer.stats[0]) or layer.stats[0] == 0:
@@ -312,7 +393,15 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
             crowds.setdefault(("saturated_outputs", layer.activation), []).append((saturated, layer))
     for (kind, function), those in crowds.items():
         most, crowd = max(share for share, _ in those), [layer for _, layer in those]
-        code = _remedy(crowd, follows) if len(crowd) > 1 else _line(weight_of(crowd[0]), function)
+        code = []
+        if kind == "dead_units":  # the others may get nothing, as the ones before let nothing through
+            to_zero = [one.name for one in crowd if (b := one.module.bias) is not None and b.detach().any()]
+            code += ["; ".join(f"torch.nn.init.zeros_({_path(n, 'bias')})" for n in to_zero[:3])] * bool(
+                to_zero
+            )
+            code += applied_to(module, to_zero or [crowd[0].name])
+        code += applied_to(module, [layer.name for layer in crowd])
+        code = tuple(dict.fromkeys(code))
         found.append(Finding(kind, _span(crowd), {"share": f"{most:.0%}", "activation": function.name}, code))
     return found
 
@@ -345,7 +434,7 @@ def _runs(layers, size):
         yield run
 
 
-def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> list[Finding]:
+def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> list[Finding]:
     """Whether the signal, or the gradient, is lost or explodes on its way through a run.
 
     ``what``: "signal" or "gradient"; ``values``: its mean squares, in the order of ``run``.
@@ -389,12 +478,42 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, follows) -> 
         fields = {"why": "recurrent", "factor": fields["factor"], "mode": mode, "layers": len(run)}
     kind = f"{what}_{verdict}"
     where = weight_of(cause) if one else _span(sorted(passed[begin:], key=layers.index))
-    return [Finding(kind, where, fields, _remedy(run, follows))]
+    off = [layer for _, layer, *_ in _gains_off(run, table)] or run
+    sick = [[cause], [passed[begin + worst + 1 - later]], off] if one else [off]
+    return [Finding(kind, where, fields, _remedies(module, run, *sick, run))]
 
 
-def _of_gains(run, table, follows) -> list[Finding]:
+def _of_gains(run, table, module) -> list[Finding]:
     """One finding an activation: DEEP or more layers of a run have the wrong gain for it."""
+    if _steady(run):
+        return []
     off: dict[str, list] = {}
+    for function, *one in _gains_off(run, table):
+        off.setdefault(function.name, []).append(one)
+    found = []
+    for name, those in off.items():
+        if len(those) < DEEP:
+            continue
+        gain, wanted = (float(np.median([t[k] for t in those])) for k in (1, 2))
+        fields = {"gain": f"{gain:.3g}", "activation": name, "wanted": f"{wanted:.3g}"}
+        sick = [layer for layer, _, _ in those]
+        code = _remedies(module, run, sick)
+        found.append(Finding("scheme_activation_mismatch", _span(sick), fields, code))
+    return found
+
+
+def _steady(run: list[Layer]) -> bool:
+    """Whether signal and gradient are the same from layer to layer as measured, whatever theory asks for."""
+    changes = [
+        abs(math.log(last / first)) / (len(run) - 1) if first > 0 and last > 0 else math.inf
+        for first, last in ((run[0].stats[0], run[-1].stats[0]), (run[-1].grad_var, run[0].grad_var))
+        if len(run) > 1 and not math.isnan(last)
+    ]
+    return all(change < math.log(STEADY) for change in changes)
+
+
+def _gains_off(run, table) -> Iterator[tuple]:
+    """(activation before it, layer, gain, the nearest one that is right) of those with a wrong gain."""
     for before, layer in itertools.pairwise(run):  # the first sees data, not an activation
         function, tensor = before.activation, table.get(weight_of(layer))
         if (
@@ -411,16 +530,7 @@ def _of_gains(run, table, follows) -> list[Finding]:
             continue
         low, high = _wanted(function)
         if high and not low / OFF <= tensor.gain <= high * OFF:
-            off.setdefault(function.name, []).append((layer, tensor.gain, low if tensor.gain < low else high))
-    found = []
-    for name, those in off.items():
-        if len(those) < DEEP:
-            continue
-        gain, wanted = (float(np.median([t[k] for t in those])) for k in (1, 2))
-        fields = {"gain": f"{gain:.3g}", "activation": name, "wanted": f"{wanted:.3g}"}
-        where = _span([layer for layer, _, _ in those])
-        found.append(Finding("scheme_activation_mismatch", where, fields, _remedy(run, follows)))
-    return found
+            yield function, layer, tensor.gain, low if tensor.gain < low else high
 
 
 def _wanted(function) -> tuple[float, float]:
@@ -458,22 +568,24 @@ def _keeps(function: activations.Activation, depth: int) -> bool:
     return fate(predict(depth + 1, 100, function, sigma_w)).kept
 
 
-def _remedy(run, follows) -> str | None:
-    """The call of ``apply`` that mends a run; None where theory promises nothing.
-
-    It names the scheme where the activations that ran are not the registered ones that ``apply`` goes by.
-    """
+def _remedies(module, run: list[Layer], *sick: list[Layer]) -> tuple[str, ...]:
+    """Lines for each group of ``sick`` layers of a run; none where theory promises nothing."""
     functions = [layer.activation for layer in run]
     if None in functions or not all(_keeps(f, len(run)) for f in set(functions)):
-        return None
-    if all((follows.get(id(layer.module)) or activations.identity) is layer.activation for layer in run):
-        return "initkit.doctor.apply(model)"
-    return f'initkit.doctor.apply(model, "{scheme_for(functions[0])[0]}")'
+        return ()
+    lines = [line for group in sick for line in applied_to(module, [layer.name for layer in group])]
+    return tuple(dict.fromkeys(lines))
 
 
 def _line(name: str, function) -> str:
     """PyTorch's own call for one tensor. ``function``: the activation that ran after it, if it is known."""
-    tensor = "model" + re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", f".{name}")
+    tensor = _path(name)
     if function is not None and function.name == "relu":
         return f'torch.nn.init.kaiming_normal_({tensor}, nonlinearity="relu")'
     return f"torch.nn.init.xavier_normal_({tensor})"
+
+
+def _path(*parts: str) -> str:
+    """The expression for a module or parameter: model.layers[0].weight."""
+    name = ".".join(part for part in parts if part)
+    return "model" + re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", f".{name}")

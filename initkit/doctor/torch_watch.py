@@ -179,6 +179,7 @@ class Layer:
     activation: activations.Activation | None = None  # what its output goes into, where that is known
     uses: int = 0  # how many calls its output went into
     into: set[str] = field(default_factory=set)  # the names of these functions
+    added: bool = False  # whether it ends a branch that is added to what other layers brought
     grad_var: float = math.nan
     reached: bool = True  # whether the way back comes through it
     bit: int = 0
@@ -235,6 +236,11 @@ def tensors_in(values: Iterable) -> Iterator[torch.Tensor]:
             yield v
         elif isinstance(v, (list, tuple, Mapping)):
             yield from tensors_in(v.values() if isinstance(v, Mapping) else v)
+
+
+def output_of(module: nn.Module, inputs: tuple | dict):
+    """What the module returns for a batch whose parts come by place, or by name."""
+    return module(**inputs) if isinstance(inputs, dict) else module(*inputs)
 
 
 class Watch(TorchFunctionMode):
@@ -358,6 +364,8 @@ class Watch(TorchFunctionMode):
         before = None if function is None else np.array(numbers(args[0]))  # the call may overwrite it
         name = getattr(func, "__name__", "").strip("_")
         joined = self._joined(name, *args[:2]) if name in ADDITIONS | PRODUCTS and len(args) > 1 else None
+        if getattr(func, "__name__", "").strip("_") in ("add", "radd", "iadd"):
+            self._add([t for t in args[:2] if isinstance(t, torch.Tensor)])
         result = func(*args, **kwargs)
         results = list(tensors_in([result]))
         if joined is not None and results and results[0].shape == args[0].shape:
@@ -408,6 +416,14 @@ class Watch(TorchFunctionMode):
             return None
         before = next((one for one in reversed(self.sums) if one.bit & common), None)
         return Sum(before, _mean_square(b), _mean_square(a), math.nan, ends, self._bit(), within)
+
+    def _add(self, terms: list[torch.Tensor]) -> None:
+        """Mark the layer that ends a branch: the later one of those that a term comes from alone."""
+        origins = [self.origins.get(id(t)) for t in terms]
+        if len(terms) == 2 and all(origins) and terms[0].shape == terms[1].shape and origins[0] != origins[1]:
+            alone = [one for o in origins if len(o) == 1 for one in o if one is not None]
+            if alone:
+                max(alone, key=self.layers.index).added = True
 
     def ran(self) -> list[Layer]:
         """The layers in order, without the activation of those whose output went into several calls."""

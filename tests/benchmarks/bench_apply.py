@@ -1,0 +1,386 @@
+"""What ``doctor.apply`` is worth: beside AnyInit on plain nets, and on well-known architectures.
+
+    python tests/benchmarks/bench_apply.py [--seeds 3] [--write] [--only resnet18 …]
+
+Prints two tables in Markdown; with ``--write`` into DOCTOR.md beside this file. Nothing is downloaded: every
+architecture is built from a small configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import importlib.metadata
+import itertools
+import os
+import re
+import statistics
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import torch
+from torch import nn
+
+import initkit as ik
+from initkit.doctor import apply, diagnose
+
+STEPS = 20
+NEAR = 1.05, 0.1  # a loss is worse that is above this factor times the other, plus this
+
+
+# Plain nets beside AnyInit -------------------------------------------------------------------------
+
+
+def mlp(activation):
+    widths = [64, *[100] * 20]
+    layers = [m for n, k in itertools.pairwise(widths) for m in (nn.Linear(n, k), activation())]
+    return nn.Sequential(*layers, nn.Linear(100, 10))
+
+
+def convolutions():
+    layers = [m for k in range(12) for m in (nn.Conv2d(32 if k else 1, 32, 3, padding=1), nn.ReLU())]
+    image = nn.Unflatten(1, (1, 8, 8))
+    return nn.Sequential(image, *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+
+
+class Functional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([m for m in mlp(nn.ReLU) if isinstance(m, nn.Linear)])
+
+    def forward(self, x):
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = torch.relu(layer(x))
+        return last(x)
+
+
+class Block(nn.Module):
+    def __init__(self, width=100):
+        super().__init__()
+        self.a, self.b = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x):
+        return x + self.b(torch.relu(self.a(torch.relu(x))))
+
+
+def residual(blocks=30):
+    return nn.Sequential(nn.Linear(64, 100), *[Block() for _ in range(blocks)], nn.Linear(100, 10))
+
+
+PLAIN = {
+    "20 ReLU layers": lambda: mlp(nn.ReLU),
+    "20 tanh": lambda: mlp(nn.Tanh),
+    "20 GELU": lambda: mlp(nn.GELU),
+    "20 SiLU": lambda: mlp(nn.SiLU),
+    "12 convolutions, ReLU": convolutions,
+    "20 functional ReLU": Functional,
+    "30 residual blocks, no norm": residual,
+}
+
+
+def digits(seed: int, n: int = 128):
+    """n of the course's digits, with mean 0 and variance 1 as they come."""
+    data = ik.datasets.digits()
+    chosen = torch.randperm(len(data.x_train), generator=torch.Generator().manual_seed(seed))[:n]
+    return torch.tensor(data.x_train).float()[chosen], torch.tensor(data.y_train).long()[chosen]
+
+
+def losses(model, loss) -> tuple[float, float]:
+    """The loss of a copy at first, and after STEPS steps of Adam, lr 0.001, on the one batch."""
+    torch.manual_seed(5)
+    model = copy.deepcopy(model)
+    adam = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 1e-3)
+    seen = []
+    for _ in range(STEPS + 1):
+        value = loss(model)
+        seen.append(value.item())
+        adam.zero_grad()
+        value.backward()
+        adam.step()
+    return seen[0], seen[-1]
+
+
+def plain(seeds: int):
+    import anyinit
+
+    ways = {
+        "untouched": lambda model, x: None,
+        "`apply(model)`": lambda model, x: apply(model, rng=0),
+        "`apply(model, batch)`": lambda model, x: apply(model, x, rng=0),
+        "AnyInit analytic": lambda model, x: anyinit.initialize(model, "analytic", x),
+        "AnyInit empirical": lambda model, x: anyinit.initialize(model, "empirical", x),
+    }
+    yield "| net | " + " | ".join(ways) + " |"
+    yield "|---|" + "---|" * len(ways)
+    for name, make in PLAIN.items():
+        cells, after = [], []
+        for way in ways.values():
+            pairs = []
+            for seed in range(seeds):
+                torch.manual_seed(seed)
+                model, (x, y) = make(), digits(seed)
+                way(model, x)
+                pairs.append(losses(model, lambda m, x=x, y=y: nn.functional.cross_entropy(m(x), y)))
+            first, last = (statistics.median(column) for column in zip(*pairs, strict=True))
+            after.append(last)
+            cells.append(f"{first:.3g} → {last:.3g}")
+        best = min(after[3:])
+        cells[2] = f"**{cells[2]}**" if after[2] <= best else f"{cells[2]} (+{after[2] - best:.2g})"
+        yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+# Well-known architectures --------------------------------------------------------------------------
+
+
+def stub_operators() -> None:
+    """Declare torchvision's compiled operators, which a build for another torch lacks; none is called."""
+    spec = importlib.util.find_spec("torchvision")
+    text = (Path(spec.origin).parent / "_meta_registrations.py").read_text(encoding="utf-8")
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in set(re.findall(r'(?:register_meta|register_fake)\("(?:torchvision::)?(\w+)"', text)):
+        with contextlib.suppress(RuntimeError):
+            library.define(f"{name}(Tensor x) -> Tensor")
+    STUBS.append(library)
+
+
+STUBS: list = []  # while they live, the operators are declared
+
+
+def vision(name, side=32, **arguments):
+    def make():
+        import torchvision
+
+        return getattr(torchvision.models, name)(weights=None, num_classes=10, **arguments)
+
+    return make, lambda: torch.randn(4, 3, side, side)
+
+
+def timmed(name, side=64, **arguments):
+    def make():
+        import timm
+
+        return timm.create_model(name, pretrained=False, num_classes=10, **arguments)
+
+    return make, lambda: torch.randn(4, 3, side, side)
+
+
+def hugging(model, config, **arguments):
+    def make():
+        import transformers
+
+        return getattr(transformers, model)(getattr(transformers, config)(**arguments))
+
+    return make, lambda: torch.randint(0, 500, (4, 16))
+
+
+class Denoiser(nn.Module):
+    def __init__(self):
+        super().__init__()
+        from diffusers import UNet2DModel
+
+        self.net = UNet2DModel(
+            sample_size=16,
+            layers_per_block=1,
+            block_out_channels=(32, 64),
+            norm_num_groups=8,
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        )
+
+    def forward(self, x):
+        return self.net(x, torch.arange(len(x))).sample
+
+
+class Reader(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.emb, self.fc = nn.Embedding(500, 64), nn.Linear(128, 10)
+        self.rnn = getattr(nn, kind)(64, 128, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.fc(self.rnn(self.emb(x))[0][:, -1])
+
+
+def tokens():
+    return torch.randint(0, 500, (16, 20))
+
+
+BERT = {"vocab_size": 500, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
+BERT |= {"intermediate_size": 128}
+LLAMA = {**BERT, "num_key_value_heads": 2}
+VIT = {"img_size": 64, "embed_dim": 96, "depth": 4, "num_heads": 3}
+MODELS = {
+    "torchvision resnet18": vision("resnet18"),
+    "torchvision vgg11": vision("vgg11"),
+    "torchvision alexnet": vision("alexnet", 64),
+    "torchvision squeezenet1_1": vision("squeezenet1_1", 64),
+    "torchvision mobilenet_v2": vision("mobilenet_v2"),
+    "torchvision mobilenet_v3_small": vision("mobilenet_v3_small"),
+    "torchvision shufflenet_v2_x0_5": vision("shufflenet_v2_x0_5", 64),
+    "torchvision mnasnet0_5": vision("mnasnet0_5", 64),
+    "torchvision densenet121": vision("densenet121"),
+    "torchvision convnext_tiny": vision("convnext_tiny"),
+    "torchvision regnet_y_400mf": vision("regnet_y_400mf"),
+    "timm vit_tiny_patch16_224": timmed("vit_tiny_patch16_224", **VIT),
+    "timm deit3_small_patch16_224": timmed("deit3_small_patch16_224", **VIT),
+    "timm convnext_atto": timmed("convnext_atto"),
+    "timm efficientnet_b0": timmed("efficientnet_b0"),
+    "timm mixer_s16_224": timmed("mixer_s16_224", img_size=64, embed_dim=96, num_blocks=4),
+    "timm nfnet_l0": timmed("nfnet_l0"),
+    "timm resmlp_12_224": timmed("resmlp_12_224", img_size=64, embed_dim=96, num_blocks=4),
+    "timm ghostnet_100": timmed("ghostnet_100"),
+    "transformers GPT2": hugging(
+        "GPT2LMHeadModel", "GPT2Config", vocab_size=500, n_positions=64, n_embd=64, n_layer=3, n_head=4
+    ),
+    "transformers Bert": hugging("BertForSequenceClassification", "BertConfig", **BERT),
+    "transformers Roberta": hugging("RobertaForSequenceClassification", "RobertaConfig", **BERT),
+    "transformers Llama": hugging("LlamaForCausalLM", "LlamaConfig", **LLAMA),
+    "transformers Qwen2": hugging("Qwen2ForCausalLM", "Qwen2Config", **LLAMA),
+    "transformers OPT": hugging(
+        "OPTForCausalLM", "OPTConfig", vocab_size=500, hidden_size=64, ffn_dim=128, num_hidden_layers=3,
+        num_attention_heads=4, max_position_embeddings=64, word_embed_proj_dim=64,
+    ),
+    "transformers T5 encoder": hugging(
+        "T5EncoderModel", "T5Config", vocab_size=500, d_model=64, d_kv=16, d_ff=128, num_layers=3, num_heads=4
+    ),
+    "diffusers UNet2D": (Denoiser, lambda: torch.randn(2, 3, 16, 16)),
+    "Embedding, LSTM": (lambda: Reader("LSTM"), tokens),
+    "Embedding, GRU": (lambda: Reader("GRU"), tokens),
+}  # fmt: skip
+
+
+def first_tensor(output):
+    if isinstance(output, torch.Tensor):
+        return output
+    values = output.values() if isinstance(output, dict) else output
+    return next(t for t in map(first_tensor, values) if t.is_floating_point())
+
+
+def loss_on(batch):
+    """Cross-entropy to labels drawn at random; for images, the mean square distance to noise."""
+
+    def loss(model):
+        y = first_tensor(model(batch))
+        stream = torch.Generator().manual_seed(9)
+        if y.ndim > 3:
+            return (y - torch.randn(y.shape, generator=stream)).square().mean()
+        y = y.reshape(-1, y.shape[-1])
+        return nn.functional.cross_entropy(y, torch.randint(y.shape[-1], (len(y),), generator=stream))
+
+    return loss
+
+
+def weights(model):
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    return [m.weight for m in model.modules() if isinstance(m, kinds) and m.weight.requires_grad]
+
+
+def scaled(model, factor):
+    with torch.no_grad():
+        for w in weights(model):
+            w.mul_(factor)
+
+
+def symmetric(model):
+    w = max(weights(model)[:-1], key=lambda w: len(w))
+    with torch.no_grad():
+        w[1] = w[0]
+
+
+SICK = {
+    "weights × 0.05": lambda model: scaled(model, 0.05),
+    "weights × 20": lambda model: scaled(model, 20.0),
+    "two units alike": symmetric,
+}
+
+
+def is_worse(new, old) -> bool:
+    factor, slack = NEAR
+    return any(not a <= factor * b + slack for a, b in zip(new, old, strict=True))
+
+
+def architectures(only):
+    columns = ["model", "findings, fresh", "loss, fresh", "`apply(model, batch)`", "loss after it", *SICK]
+    yield "| " + " | ".join(columns) + " |"
+    yield "|---" * len(columns) + "|"
+    count, found, worse, sick, ill = 0, 0, [], 0, 0
+    for name, (make, batch) in MODELS.items():
+        if only and not any(part in name for part in only):
+            continue
+        torch.manual_seed(0)
+        model, x = make(), batch()
+        count += 1
+        report, loss = diagnose(model, x), loss_on(x)
+        before = losses(model, loss)
+        applied = copy.deepcopy(model)
+        verdict = apply(applied, x, rng=0).verdict
+        after = losses(applied, loss)
+        if is_worse(after, before):
+            worse.append(name)
+        found += bool(report.findings)
+        cells = []
+        for spoil in SICK.values():
+            spoilt = copy.deepcopy(model)
+            spoil(spoilt)
+            kinds = {f.kind for f in diagnose(spoilt, x).findings} - {f.kind for f in report.findings}
+            old = losses(spoilt, loss)
+            apply(spoilt, x, rng=0)
+            new = losses(spoilt, loss)
+            ill += 1
+            sick += bool(kinds)
+            if is_worse(new, old):
+                worse.append(f"{name} (sick)")
+            cells.append(f"{'found' if kinds else '–'}, {old[1]:.3g} → {new[1]:.3g}")
+        said = ", ".join(sorted({f.kind for f in report.findings})) or "none"
+        row = f"| {name} | {said} | {before[0]:.3g} → {before[1]:.3g} | {verdict} "
+        yield row + f"| {after[0]:.3g} → {after[1]:.3g} | " + " | ".join(cells) + " |"
+    yield f"\n{count} models; with findings though fresh: {found}; sick ones found: {sick} of {ill};"
+    yield f"worse after `apply`, of {count + ill}: {len(worse)} {', '.join(worse)}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--only", nargs="*", help="architectures whose name has one of these in it")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # a signal that vanishes would take a hundred times as long
+    packages = ("torch", "anyinit", "torchvision", "timm", "transformers", "diffusers")
+    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)
+    lines = [
+        "# What `doctor.apply` is worth",
+        "",
+        f"Loss at first → after {STEPS} steps of Adam (lr 0.001) on one batch, on a CPU with one thread;",
+        f"{versions}.",
+        "",
+        "## Plain nets, beside AnyInit",
+        "",
+        "Width 100 (32 channels), PyTorch's default before, 128 of the course's digits, softmax",
+        f"cross-entropy; median of seeds 0 to {asked.seeds - 1}. In bold where `apply` with the batch ends",
+        "at or below the better of AnyInit's two, else by how much it is above.",
+        "",
+    ]
+    stub_operators()
+    between = [
+        "",
+        "## Well-known architectures",
+        "",
+        "Small configurations, one draw, seed 0, a batch of noise (2 to 16 examples), labels drawn at",
+        "random, or noise to be approached by images. *well*: `apply` found nothing wrong, *worse*: it",
+        "measured worse, and wrote nothing. Sick: the same model spoilt in a way; whether `diagnose` then",
+        "has a kind of finding that it did not have, and the loss after the steps without → with `apply`.",
+        f"Worse is a loss above {NEAR[0]} times the other plus {NEAR[1]}.",
+        "",
+    ]
+    for part in (plain(asked.seeds), between, architectures(asked.only)):
+        for line in part:
+            print(line, flush=True)
+            lines.append(line)
+    if asked.write:
+        (Path(__file__).parent / "DOCTOR.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
