@@ -49,9 +49,12 @@ def _span(names: list[str]) -> str:
 def looked_at(module: nn.Module, watch: Watch) -> Coverage:
     """Which layers were looked at, and which not, and why."""
     seen = {id(layer.module) for layer in watch.layers}
+    used = {id(p) for layer in watch.layers for p in layer.module.parameters()}
     judged, left_out = [], defaultdict(list)
     for name, m in worth_a_look(module).items():
         name = name or type(m).__name__
+        if id(m) not in watch.called and {id(p) for p in m.parameters()} <= used:
+            continue  # another name of a tied layer that ran
         if id(m) in seen:
             judged.append(name)
         elif id(m) not in watch.called:

@@ -15,7 +15,7 @@ from initkit.command import main
 from initkit.doctor import Identification, Match, Report, audit
 from initkit.doctor.audit import wrong_by_itself
 from initkit.doctor.identify import FEWEST, REASONS
-from initkit.doctor.report import KINDS, Finding, said
+from initkit.doctor.report import KINDS, NOTES, Finding, said
 from initkit.doctor.scan import Far, scan
 from initkit.words import LANGUAGES, system_language
 
@@ -186,12 +186,15 @@ def test_every_word_exists(lang, tmp_path):
         assert "{" not in said(Identification("not_fresh", reason=reason), lang)
     fields = dict.fromkeys(["count", "first", "second", "factor", "gain", "median", "match"], "1")
     fields |= {"activation": "relu", "wanted": "1.41", "scheme": "he_normal()", "better": "he_normal()"}
-    fields |= {"share": "60%", "value": "-2", "place": "5, 7", "times": "100"}
+    fields |= {"share": "60%", "value": "-2", "place": "5, 7", "times": "100", "alike": "3"}
+    fields |= dict.fromkeys(["rms", "low", "high", "mean", "std", "last", "blocks", "loss", "guessing"], "1")
+    fields |= dict.fromkeys(["classes", "set", "unset", "one", "other"], "1")
     law, far = Match("normal", {"std": 0.03}, None, 0.5), (Far(5, 7, -2.0),)
     for found in (Identification("too_few"), Identification("fresh_unnamed", law=law, outliers=far)):
         assert "{" not in said(found, lang)
-    for kind in KINDS:
-        assert "{" not in Finding(kind, "w", fields).message(lang)
+    for kind in (*KINDS, *NOTES):
+        why = {"why": "detached"} if kind == "not_learning" else {}
+        assert "{" not in Finding(kind, "w", fields | why).message(lang)
     report = audit(saved(tmp_path, **{"2_weight": SICK["dead_rows"]}), lang=lang)
     assert ("张量" in str(report)) == (lang == "zh")
     assert "he_normal" in report._repr_html_()
