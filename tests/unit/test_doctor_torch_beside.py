@@ -214,7 +214,9 @@ def test_a_stream_that_shrinks_is_found():
     assert kinds(diagnose(Shrinking(norm=False, std=0.1), batch())) == ["stream_vanishes"]
 
 
-@pytest.mark.parametrize("add", [operator.add, operator.iadd, torch.add, torch.Tensor.add_], ids=str)
+@pytest.mark.parametrize(
+    "add", [operator.add, operator.iadd, torch.add, torch.Tensor.add_], ids=["+", "+=", "torch.add", "add_"]
+)
 def test_every_way_to_add_is_seen(add):
     class Adds(Residual):
         def forward(self, x):
