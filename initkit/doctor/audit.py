@@ -353,7 +353,7 @@ def _coverage(rows: list[_Row], others: list[Surveyed]) -> Coverage:
         else:
             left_out[surveyed.role].append(surveyed.name)
     is_open = tuple(row.tensor.name for row in rows if row.tensor.other is not None)
-    return Coverage(tuple(judged), _in_order(left_out), _in_order(unread), is_open)
+    return Coverage(tuple(judged), _in_order(left_out), _in_order(unread), open_layout=is_open)
 
 
 def _in_order(groups: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:

@@ -61,7 +61,7 @@ def looked_at(module: nn.Module, watch: Watch) -> Coverage:
             left_out["never_called"].append(name)
         else:
             left_out["recurrent" if isinstance(m, RECURRENT) else "no_tensor"].append(name)
-    return Coverage(tuple(judged), {k: tuple(v) for k, v in left_out.items()}, {}, "layers")
+    return Coverage(tuple(judged), {k: tuple(v) for k, v in left_out.items()}, {}, of="layers")
 
 
 def beside_chains(
