@@ -195,7 +195,7 @@ def run_link(name: str, lang: str) -> str:
 def linked(source: str, name: str, lang: str) -> str:
     """The links of a cell, those to the site and the other edition; beside these one to run the lesson."""
     twin = other(lang)
-    source = source.replace(f"]({SITE}/{lang}/", "](../")
+    source = re.sub(rf"\[([^]]*)\]\({SITE}/{lang}/([^)]*)\)", r'<a href="../\2">\1</a>', source)
     pattern = rf"\[([^]]*)\]\(\.\./{twin}/(\w+)\.ipynb\)(.*)"
     return re.sub(
         pattern,
