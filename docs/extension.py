@@ -6,7 +6,7 @@ import re
 import nbformat
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
-from pages import WORDS, other, readable, run_url
+from pages import DOCS, WORDS, anchored, other, readable, run_url
 from sphinx.search.zh import SearchChinese
 
 HAN = "㐀-䶿一-鿿"
@@ -23,7 +23,8 @@ def on_config(app, config) -> None:
 def on_source_read(app, docname: str, source: list[str]) -> None:
     if docname.startswith("lessons/"):
         name, lang = docname.removeprefix("lessons/"), app.config.language[:2]
-        source[0] = json.dumps(readable(nbformat.reads(source[0], as_version=4), name, lang))
+        lesson = readable(nbformat.reads(source[0], as_version=4), name, lang)
+        source[0] = json.dumps(anchored(lesson))
 
 
 def on_page(app, docname: str, template: str, context: dict, doctree) -> None:
@@ -32,7 +33,8 @@ def on_page(app, docname: str, template: str, context: dict, doctree) -> None:
     lesson = docname.startswith("lessons/")
     up = "../" * (docname.count("/") + 1)
     context["said"] = {key: said[lang] for key, said in WORDS.items()}
-    context["twin"] = {"lang": other(lang), "url": f"{up}{other(lang)}/{docname if lesson else 'index'}.html"}
+    both = lesson or all((DOCS / f"{docname}{end}").exists() for end in (".md", ".zh.md"))
+    context["twin"] = {"lang": other(lang), "url": f"{up}{other(lang)}/{docname if both else 'index'}.html"}
     if lesson:
         context["run_url"] = run_url(docname.removeprefix("lessons/"), lang)
 

@@ -37,6 +37,8 @@ WORDS = tomllib.loads((DOCS / "words.toml").read_text(encoding="utf-8"))
 # Chinese for what the theme's templates have in English.
 THEME = WORDS.pop("theme")
 SPHINX = {"en": "en", "zh": "zh_CN"}
+# Where lessons that are not read here find the other pages.
+SITE = "https://initkit.github.io/initkit"
 OPENS = re.compile(r"(course|live)\.(?P<name>\w+)(\.still)?\((\"(?P<key>[\d.]+)\")?[^\n]*\)\Z")
 
 
@@ -76,6 +78,14 @@ def readable(notebook, name: str, lang: str):
             show(cell, tags, lang, cells, widget=bool(opened))
         cells.append(cell)
     notebook.cells = cells
+    return notebook
+
+
+def anchored(notebook):
+    """Give each text but the title an id, ``cell-`` and the cell's own: one link for both languages."""
+    for cell in notebook.cells[1:]:
+        if cell.cell_type == "markdown":
+            cell.source = f'<span id="cell-{cell.id}"></span>\n\n{cell.source}'
     return notebook
 
 
@@ -183,8 +193,9 @@ def run_link(name: str, lang: str) -> str:
 
 
 def linked(source: str, name: str, lang: str) -> str:
-    """The links of a cell, those to the other edition; beside these one to run the lesson."""
+    """The links of a cell, those to the site and the other edition; beside these one to run the lesson."""
     twin = other(lang)
+    source = re.sub(rf"\[([^]]*)\]\({SITE}/{lang}/([^)]*)\)", r'<a href="../\2">\1</a>', source)
     pattern = rf"\[([^]]*)\]\(\.\./{twin}/(\w+)\.ipynb\)(.*)"
     return re.sub(
         pattern,

@@ -200,6 +200,26 @@ def test_the_glossary_is_there(site):
         assert "$" not in text  # formulas are set
 
 
+def test_each_answer_of_the_interview_points_at_the_cells_that_show_it(site):
+    """The same cells in both languages, which test_no_link_is_broken finds by their ids."""
+    shown = {}
+    for lang in LANGUAGES:
+        page = page_of(site / lang / "interview.html")
+        assert sum(tag == "summary" and "article" in a["inside"] for tag, a in page.elements) == 20
+        links = [a["href"] for tag, a in page.elements if tag == "a" and "details" in a["inside"]]
+        shown[lang] = [link for link in links if link.startswith("lessons/")]
+        assert all("#cell-" in link for link in shown[lang])
+    assert len(shown["en"]) >= 20
+    assert shown["en"] == shown["zh"]
+
+
+def test_lesson_00_leads_to_the_pages_to_take_along(site):
+    for lang in LANGUAGES:
+        page = page_of(site / lang / "lessons" / f"{LESSONS[0]}.html")
+        links = {a["href"] for tag, a in page.elements if tag == "a" and "article" in a["inside"]}
+        assert {"../cheatsheet.html", "../interview.html"} <= links
+
+
 def test_around_a_chinese_lesson_all_words_are_chinese(site):
     names = {"initkit", "English", "Ctrl", "K", "+", "▶"}
     for path in sorted((site / "zh").rglob("*.html")):
@@ -225,9 +245,10 @@ def test_the_language_switch_stays_on_the_lesson(tab, lang):
         tab.wait_for_url(f"**/{twin}/lessons/05_he.html")
         assert tab.locator("html").get_attribute("lang")[:2] == twin
         tab.go_back()
-    tab.goto(f"/{lang}/index.html")
-    tab.click(f".bd-header-article a[lang={twin}]")
-    tab.wait_for_url(f"**/{twin}/index.html")
+    for page in ("index", "cheatsheet", "interview"):
+        tab.goto(f"/{lang}/{page}.html")
+        tab.click(f".bd-header-article a[lang={twin}]")
+        tab.wait_for_url(f"**/{twin}/{page}.html")
 
 
 @pytest.mark.parametrize(
@@ -242,6 +263,7 @@ WIDTHS = (1366, 820, 390)
 LOOKED_AT = {
     "en": ("index.html", "en/lessons/05_he.html", "en/api/initializers.html"),
     "zh": ("zh/index.html", "zh/lessons/00_start_here.html", "zh/lessons/01_why_initialization.html"),
+    "both": [f"{lang}/{page}.html" for lang in LANGUAGES for page in ("cheatsheet", "interview")],
 }
 
 
@@ -279,4 +301,16 @@ def test_a_page_prints(tab):
     assert len(tab.pdf()) > 50_000
     tab.emulate_media(media="print")
     assert not tab.locator(".door").first.is_visible()
+    tab.emulate_media(media="screen")
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_cheat_sheet_is_one_page_of_a4_and_fills_it(tab, lang):
+    """With room to spare: at nine tenths of the height it is one page still, at half of it no longer."""
+    tab.goto(f"/{lang}/cheatsheet.html")
+    tab.emulate_media(media="print")
+    for size, fits in (("A4", True), ("210mm 267mm", True), ("210mm 148mm", False)):
+        tab.add_style_tag(content=f"@page sheet {{ size: {size}; }}")
+        printed = len(re.findall(rb"/Type\s*/Page\b", tab.pdf(prefer_css_page_size=True)))
+        assert (printed == 1) is fits, size
     tab.emulate_media(media="screen")
