@@ -208,7 +208,7 @@ $(VENV)/node_modules/$(AXE): | $(VENV)/installed
 	@touch $@
 
 $(VENV)/bench: $(VENV)/torch
-	$(PIP) install --constraint constraints.txt --group bench
+	$(UV) --group bench
 	@touch $@
 
 $(VENV)/torch: $(VENV)/installed

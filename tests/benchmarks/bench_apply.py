@@ -229,9 +229,9 @@ MODELS = {
     "timm deit3_small_patch16_224": timmed("deit3_small_patch16_224", **VIT),
     "timm convnext_atto": timmed("convnext_atto"),
     "timm efficientnet_b0": timmed("efficientnet_b0"),
-    "timm mixer_s16_224": timmed("mixer_s16_224", img_size=64, embed_dim=96, num_blocks=4),
+    "timm mixer_s16_224": timmed("mixer_s16_224", img_size=64),
     "timm nfnet_l0": timmed("nfnet_l0"),
-    "timm resmlp_12_224": timmed("resmlp_12_224", img_size=64, embed_dim=96, num_blocks=4),
+    "timm resmlp_12_224": timmed("resmlp_12_224", img_size=64),
     "timm ghostnet_100": timmed("ghostnet_100"),
     "transformers GPT2": hugging(
         "GPT2LMHeadModel", "GPT2Config", vocab_size=500, n_positions=64, n_embd=64, n_layer=3, n_head=4
@@ -286,7 +286,7 @@ def scaled(model, factor):
 
 
 def symmetric(model):
-    w = max(weights(model)[:-1], key=lambda w: len(w))
+    w = max(weights(model)[:-1] or weights(model), key=len)
     with torch.no_grad():
         w[1] = w[0]
 
