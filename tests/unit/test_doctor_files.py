@@ -24,7 +24,7 @@ from memory import peak_memory
 
 from initkit.command import main
 from initkit.doctor import checkpoints, scan
-from initkit.doctor.checkpoints import Unreadable, format_names, keras, opened, protocol, raw
+from initkit.doctor.checkpoints import Unreadable, format_names, keras, opened, pickles, protocol, raw
 from initkit.doctor.checkpoints.protocol import Bytes
 
 W = np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32)
@@ -586,6 +586,13 @@ def test_what_a_pickle_asks_for_is_not_done(protocol, tmp_path, monkeypatch):
 def test_forged_pickles(code, tmp_path):
     (tmp_path / "w.pkl").write_bytes(b"\x80\x04" + code)
     refused(tmp_path / "w.pkl")
+
+
+@pytest.mark.parametrize("name", ["long", "unicode", "dict"])
+def test_types_that_pickles_name_as_python_2_did_harm_nothing(name):
+    """PyTorch writes protocol 2, in which builtins is __builtin__: OmegaConf's settings have a type "long"."""
+    code = f"\x80\x02c__builtin__\n{name}\n.".encode("latin1")
+    assert pickles.told(io.BytesIO(code)).args == (f"builtins.{name}",)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

@@ -23,7 +23,7 @@ _DOERS = {
 _BUILTINS = {
     "object", "set", "frozenset", "list", "dict", "tuple", "int", "float", "complex", "bool", "str", "bytes",
     "slice", "range", "type", "getattr", "Ellipsis", "NotImplemented", "super", "property", "len", "sum",
-    "min", "max", "abs", "round", "sorted", "print",
+    "min", "max", "abs", "round", "sorted", "print", "long", "unicode", "xrange",  # the last three: Python 2's
 }  # fmt: skip
 
 # Functions of PyTorch that take a tensor and give it back.
