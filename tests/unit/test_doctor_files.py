@@ -590,7 +590,7 @@ def test_forged_pickles(code, tmp_path):
 
 @pytest.mark.parametrize("name", ["long", "unicode", "dict"])
 def test_types_that_pickles_name_as_python_2_did_harm_nothing(name):
-    """PyTorch writes protocol 2, in which builtins is __builtin__: OmegaConf's settings have a type "long"."""
+    """PyTorch writes protocol 2, whose builtins are __builtin__'s: OmegaConf's settings name a "long"."""
     code = f"\x80\x02c__builtin__\n{name}\n.".encode("latin1")
     assert pickles.told(io.BytesIO(code)).args == (f"builtins.{name}",)
 
