@@ -31,6 +31,7 @@ from .survey import RECURRENT_KERNEL, Surveyed, is_vector, survey
 from .symmetry import units_alike
 
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
+LEFT, LEARNT = 2048, 10  # entries of a weight that training would show in; how many others show it, at least
 SAME = 2.0  # gains by fan_out that differ by no more are one choice
 MISMATCH = 1.25  # a gain that is off by this factor changes the mean square 87-fold over ten layers
 
@@ -285,14 +286,31 @@ def lone_entries(name: str, shape: Sequence[int], s: Scan, found: Identification
 
 
 def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list[Finding]:
-    """What shows only beside the other weights, or beside the activation function and its gain."""
+    """What shows only beside the other weights, or beside the activation function and its gain.
+
+    Scales are compared where most weights are as they were drawn: what training makes of a scale is no fault.
+    """
     weights = [row.tensor for row in rows if _is_weight(row)]
+    told = [weight for weight in weights if weight.found.verdict != "too_few"]
+    trained = [weight for weight in told if weight.found.verdict == "not_fresh"]
     held = before_activation(row.surveyed for row in rows) if wanted else ()
     findings = []
     by_fan_in, by_fan_out = _GAINS
     medians = (
-        [float(np.median([gain(one) for one in weights])) for gain in _GAINS] if len(weights) > 3 else None
+        [float(np.median([gain(one) for one in weights])) for gain in _GAINS]
+        if len(weights) > 3 and 2 * len(trained) <= len(told)
+        else None
     )
+    if len(trained) >= max(LEARNT, 0.9 * len(told)):
+        findings += [
+            Finding(
+                "fresh_among_trained",
+                weight.name,
+                {"match": str(weight.found), "trained": len(trained), "total": len(told)},
+            )
+            for weight in told
+            if weight.found.verdict != "not_fresh" and math.prod(weight.shape) >= LEFT
+        ]
     for weight in weights:
         readings = [weight] if weight.other is None else [weight, weight.other]
         factor = medians and min(_apart(by_fan_in(one), medians[0]) for one in readings)

@@ -21,7 +21,8 @@ SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2
 
 # Every kind of finding, the gravest first.
 KINDS = (
-    "non_finite", "overflow", "input_scale", "all_zero", "symmetric_rows", "not_learning", "stream_explodes",
+    "non_finite", "overflow", "input_scale", "all_zero", "symmetric_rows", "not_learning",
+    "fresh_among_trained", "stream_explodes",
     "stream_vanishes", "signal_vanishes", "signal_explodes", "layer_gain", "gradient_vanishes",
     "gradient_explodes", "first_loss", "dead_units", "dead_rows", "saturated_outputs",
     "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans", "forget_bias",
@@ -253,22 +254,18 @@ class Report:
         against it. Where it is not "fresh", match and p_value are null. "outliers" lists lone entries as
         [row, column, value] of the tensor read as a matrix. In ``audit`` it has role too, one of "weight",
         "unknown", "bias", "norm_scale", "embedding", "buffer", "optimizer", "ema", "adapter", "quantization"
-        and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason; in
+        and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason, and, where
+        there are such, open_layout, whose tensors have other_layout: the entry of the other reading. In
         ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
         kinds zero_branch, zero_head, icnr and frozen. One of "findings" has kind, tensor and message, and
         code where one line mends it. "signals" has layers, q, grad_var, predicted_q and predicted_grad_var,
         with a number or null a layer. In ``to_json`` a number that is not finite is null.
-        and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason, and, where
-        there are such, open_layout, whose tensors have other_layout: the entry of the other reading. One of
-        "findings" has kind, tensor and message, and code where one line mends it. "signals" has layers, q,
-        grad_var, predicted_q and predicted_grad_var, with a number or null a layer. In ``to_json`` a number
-        that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
-        ``audit``, scale_outlier, lone_outlier, transposed_fans; of ``diagnose``, overflow, input_scale,
-        not_learning, stream_explodes, stream_vanishes, signal_vanishes, signal_explodes, layer_gain,
-        gradient_vanishes, gradient_explodes, first_loss, dead_units, saturated_outputs, forget_bias,
-        identical_layers.
+        ``audit``, fresh_among_trained, scale_outlier, lone_outlier, transposed_fans; of ``diagnose``,
+        overflow, input_scale, not_learning, stream_explodes, stream_vanishes, signal_vanishes,
+        signal_explodes, layer_gain, gradient_vanishes, gradient_explodes, first_loss, dead_units,
+        saturated_outputs, forget_bias, identical_layers.
         """
         said = {
             "schema": SCHEMA,

@@ -188,7 +188,7 @@ def test_every_word_exists(lang, tmp_path):
     fields |= {"activation": "relu", "wanted": "1.41", "scheme": "he_normal()", "better": "he_normal()"}
     fields |= {"share": "60%", "value": "-2", "place": "5, 7", "times": "100", "alike": "3"}
     fields |= dict.fromkeys(["rms", "low", "high", "mean", "std", "last", "blocks", "loss", "guessing"], "1")
-    fields |= dict.fromkeys(["classes", "set", "unset", "one", "other"], "1")
+    fields |= dict.fromkeys(["classes", "set", "unset", "one", "other", "trained", "total"], "1")
     law, far = Match("normal", {"std": 0.03}, None, 0.5), (Far(5, 7, -2.0),)
     for found in (Identification("too_few"), Identification("fresh_unnamed", law=law, outliers=far)):
         assert "{" not in said(found, lang)
@@ -365,6 +365,37 @@ def test_what_is_not_finite_has_no_scale(tmp_path):
     (row,) = (t for t in report.tensors if t.name == "2.weight")
     assert (row.std, row.gain) == (None, None)
     assert [f.kind for f in report.findings] == ["non_finite"]
+
+
+def as_trained(count, scale=1.0):
+    """Weights that a strong direction was added to, as training does."""
+    rng = np.random.default_rng(0)
+    drawn = [ik.he_normal((90, 100), rng=rng) for _ in range(count)]
+    return {
+        f"{k}.weight": scale * (w + 3 * w.std() * ik.orthogonal((90, 100), rng=rng)[:1])
+        for k, w in enumerate(drawn)
+    }
+
+
+@pytest.mark.parametrize(("count", "left", "kinds"), [
+    (12, (90, 100), ["fresh_among_trained"]),
+    (12, (10, 100), []),  # too few entries to be sure
+    (8, (90, 100), []),  # too few others
+])  # fmt: skip
+def test_a_layer_that_training_has_left_out(tmp_path, count, left, kinds):
+    """``forward`` does not use it, say: shipped models have such layers."""
+    np.savez(tmp_path / "net.npz", **as_trained(count), **{"left.weight": ik.torch_default(left, rng=1)})
+    report = audit(tmp_path / "net.npz", lang="en")
+    assert [(f.kind, f.tensor) for f in report.findings] == [(kind, "left.weight") for kind in kinds]
+    if kinds:
+        assert "torch_default()" in report.findings[0].message("en")
+        assert "12 of 13" in report.findings[0].message("en")
+
+
+def test_what_training_makes_of_a_scale_is_no_fault(tmp_path):
+    large = {f"large.{name}": 100 * w for name, w in as_trained(2).items()}
+    np.savez(tmp_path / "net.npz", **as_trained(12), **large)
+    assert audit(tmp_path / "net.npz").findings == ()
 
 
 def test_a_table_of_positions_has_no_fan(tmp_path):

@@ -184,7 +184,10 @@ def test_the_same_tensors_under_a_layers_name_are_found(tmp_path):
     """So that the silence above is the roles' and no other's."""
     for kind in ("optimizer", "buffer", "adapter", "other"):
         tensors = {f"layer{k}.weight": w for k, w in enumerate(BESIDE[kind].values())}
-        assert audited(tmp_path, model("model.") | tensors).findings, kind
+        report = audited(tmp_path, model("model.") | tensors)
+        assert tensors.keys() <= set(report.coverage.judged), kind
+        # Most of what is judged beside masks is no draw: then scales are not compared.
+        assert report.findings or kind == "buffer", kind
 
 
 @pytest.mark.parametrize("name", ["optimizer.state.0.exp_avg", "bn.running_var", "q.lora_A.weight", "b1"])

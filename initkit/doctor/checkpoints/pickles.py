@@ -23,7 +23,8 @@ _DOERS = {
 _BUILTINS = {
     "object", "set", "frozenset", "list", "dict", "tuple", "int", "float", "complex", "bool", "str", "bytes",
     "slice", "range", "type", "getattr", "Ellipsis", "NotImplemented", "super", "property", "len", "sum",
-    "min", "max", "abs", "round", "sorted", "print", "long", "unicode", "xrange",  # the last three: Python 2's
+    "min", "max", "abs", "round", "sorted", "print",
+    "long", "unicode", "xrange",  # Python 2's
 }  # fmt: skip
 
 # Functions of PyTorch that take a tensor and give it back.
