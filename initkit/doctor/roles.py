@@ -231,10 +231,11 @@ SIGNS = (
         "optimizer", "leaf",
         r"^((max_)?exp_avg(_sq|_slow)?(_row|_col)?|momentum_buffer|square_avg|acc_delta)$",
     ),
-    # Lightning: what its Trainer saves beside state_dict; torch.amp.GradScaler.
+    # Lightning: what its Trainer saves beside state_dict; torch.amp.GradScaler; the settings of the run.
     Sign(
         "optimizer", "root",
-        r"^(callbacks|loops|lr_schedulers?|scheduler|(grad_|loss_)?scaler|native_amp_scaling_state)$",
+        r"^(callbacks|loops|lr_schedulers?|scheduler|(grad_|loss_)?scaler|native_amp_scaling_state"
+        r"|config|hparams|hyper_parameters|args)$",
     ),
     # timm: state_dict_ema; LitEma: model_ema; ema_pytorch: ema_model; torch_ema: shadow_params; SWA:
     # Izmailov et al. 2018.
@@ -267,6 +268,8 @@ SIGNS = (
         r"^(running_(mean|var|std)|moving_(mean|variance)|num_batches_tracked|n_averaged)$",
     ),
     Sign("buffer", "path", r"^batch_stats$"),
+    # e3nn: Wigner's 3j symbols, which are orthogonal, as a draw may be.
+    Sign("buffer", "leaf", r"^_w3j_"),
     # Masks: GPT-2's tril of ones; others of 0 and -inf.
     Sign("buffer", "leaf", r"^bias$", shape=_is_mask, finds=()),
     Sign("buffer", "leaf", r"(^|_)(mask|tril|triu)$|^masked_bias$", finds=()),
