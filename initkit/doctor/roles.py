@@ -280,7 +280,7 @@ SIGNS = (
     # of torchaudio and torchlibrosa.
     Sign(
         "buffer", "leaf",
-        r"^(filt|resample_filter|window|fb|mel_(basis|fb)|melW|dct_mat|(forward|inverse)_basis\w*)$",
+        r"^(filt|resample_filter|window|fb|mel_(basis|fb|\d+)|melW|dct_mat|(forward|inverse)_basis\w*)$",
     ),
     Sign("buffer", "leaf", r"^filters?$", shape=_is_depthwise),
     Sign("buffer", "owner", r"^(blur(_?pool)?\d*|sobel\w*)$"),

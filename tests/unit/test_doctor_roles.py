@@ -101,6 +101,7 @@ ALONE = [
     ("callbacks.SomeMetric.confusion", (10, 10), "optimizer"),
     ("loops.fit_loop.state", (3, 3), "optimizer"),
     ("config.shift", (2, 89), "optimizer"),
+    ("mel_128", (128, 201), "buffer"),
     ("net.callbacks.weight", (10, 10), "weight"),
     ("layers.0.q_proj.lora_A.weight", (8, 64), "adapter"),
     ("layers.0.q_proj.lora_B.default.weight", (64, 8), "adapter"),
