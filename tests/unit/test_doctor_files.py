@@ -595,7 +595,7 @@ def test_types_that_pickles_name_as_python_2_did_harm_nothing(name):
     assert pickles.told(io.BytesIO(code)).args == (f"builtins.{name}",)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_torchscript_is_told_what_it_is(tmp_path):
     torch = pytest.importorskip("torch")
     torch.jit.script(torch.nn.Linear(3, 2)).save(str(tmp_path / "w.pt"))
