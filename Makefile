@@ -208,7 +208,7 @@ $(VENV)/node_modules/$(AXE): | $(VENV)/installed
 	@touch $@
 
 $(VENV)/bench: $(VENV)/torch
-	$(UV) --group bench
+	$(UV) --group bench "$(TORCH)"
 	@touch $@
 
 $(VENV)/torch: $(VENV)/installed
