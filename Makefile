@@ -74,7 +74,7 @@ test-site: $(VENV)/site $(VENV)/browser ## run the course in Chromium, no server
 test-door: $(VENV)/installed ## try every way in that README names, each from an empty environment
 	$(PYTEST) -n 2 tests/door $(ARGS)
 
-test-grade: $(VENV)/installed ## grade a class of sixty notebooks (apt-get install bubblewrap: the hostile ones too)
+test-grade: $(VENV)/installed ## grade a class's notebooks (apt-get install bubblewrap: the hostile ones too)
 	$(PYTEST) tests/grading $(ARGS)
 
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does

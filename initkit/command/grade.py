@@ -38,6 +38,9 @@ from .course import lessons
 
 CHECK = re.compile(r"course\.check\(\s*[\"'](\d\d\.\d+)[\"']")
 LARGEST = 64 * 2**20  # bytes of a notebook, and of what its cells write
+BUBBLE = [
+    "bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
+]  # fmt: skip
 ENDS = 3  # how often a notebook may end its process, or run out of time, before the rest is left
 
 
@@ -127,8 +130,9 @@ def table(rows: list[Row]) -> str:
     for row in rows:
         said = [str(row.verdicts.get(name, "")) for name in names]
         cells = [row.file, row.lesson, row.right, len(row.verdicts), *said, "; ".join(row.notes)]
-        # A spreadsheet takes what begins with one of these for a formula.
-        out.writerow([f"'{c}" if str(c)[:1] in "=+-@" and str(c) else c for c in map(printable, cells)])
+        # What a spreadsheet would take for a formula becomes text.
+        formula = ("=", "+", "-", "@")
+        out.writerow([f"'{cell}" if cell.startswith(formula) else cell for cell in map(printable, cells)])
     return file.getvalue()
 
 
@@ -202,7 +206,7 @@ def lesson_of(cells: list[dict[str, Any]]) -> Lesson | None:
     ids = {cell["id"] for cell in cells}
 
     def shared(lesson: Lesson) -> int:
-        return 10 * len(checked & set(lesson.checks.values())) + len(ids & lesson.checks.keys() & lesson.ids)
+        return 10 * len(checked & set(lesson.checks.values())) + len(ids & lesson.checks.keys())
 
     best = max(known_lessons(), key=lambda lesson: (shared(lesson), len(ids & lesson.ids)))
     return best if shared(best) or (len(ids & best.ids) > len(best.ids) / 2 and best.checks) else None
@@ -336,19 +340,15 @@ def environment(folder: str) -> dict[str, str]:
 
 def wall(folder: str) -> list[str]:
     """bubblewrap's sandbox: no network, no other processes, all files but ``folder``'s read-only."""
-    if not walled():
-        return []
-    return ["bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc",
-            "/proc", "--bind", folder, folder, "--chdir", folder]  # fmt: skip
+    return [*BUBBLE, "--bind", folder, folder, "--chdir", folder] if walled() else []
 
 
 @functools.cache
 def walled() -> bool:
     """Whether bubblewrap is here, and may do its work."""
-    if not shutil.which("bwrap"):
-        return False
-    trial = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "true"]
-    return subprocess.run(trial, capture_output=True).returncode == 0
+    return (
+        bool(shutil.which("bwrap")) and subprocess.run([*BUBBLE, "true"], capture_output=True).returncode == 0
+    )
 
 
 def judged(exercise: str, line: dict[str, Any], lang: str) -> Any:

@@ -22,11 +22,10 @@ SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2
 # Every kind of finding, the gravest first.
 KINDS = (
     "non_finite", "overflow", "input_scale", "all_zero", "symmetric_rows", "not_learning",
-    "fresh_among_trained", "stream_explodes",
-    "stream_vanishes", "signal_vanishes", "signal_explodes", "layer_gain", "gradient_vanishes",
-    "gradient_explodes", "first_loss", "dead_units", "dead_rows", "saturated_outputs",
-    "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans", "forget_bias",
-    "identical_layers",
+    "fresh_among_trained", "stream_explodes", "stream_vanishes", "signal_vanishes", "signal_explodes",
+    "layer_gain", "gradient_vanishes", "gradient_explodes", "first_loss", "dead_units", "dead_rows",
+    "saturated_outputs", "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans",
+    "forget_bias", "identical_layers",
 )  # fmt: skip
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
@@ -68,12 +67,13 @@ class Finding:
 
 
 def gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings in the order of ``KINDS``; those of one kind as they came."""
-    return tuple(sorted(findings, key=lambda finding: KINDS.index(finding.kind)))
+    """The findings in the order of ``KINDS``, or notes in theirs; those of one kind as they came."""
+    order = (*KINDS, *NOTES)
+    return tuple(sorted(findings, key=lambda finding: order.index(finding.kind)))
 
 
 def as_told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The gravest first, or notes in their order; what repeats in every block once, as the first says it.
+    """The gravest first; what repeats in every block once, as the first says it.
 
     Such a finding has "alike" in its ``fields``, how many it stands for.
     """
@@ -81,15 +81,14 @@ def as_told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     for finding in findings:
         groups.setdefault((finding.kind, re.sub(r"\d+", "#", finding.tensor)), []).append(finding)
     told: list[Finding] = []
-    for those in groups.values():
-        if len(those) < ALIKE or "#" not in re.sub(r"\d+", "#", those[0].tensor):
+    for (_, place), those in groups.items():
+        if len(those) < ALIKE or "#" not in place:
             told += those
             continue
         first, last = (re.split(" … ", those[k].tensor)[k] for k in (0, -1))
         fields = {**those[0].fields, "alike": len(those)}
         told.append(replace(those[0], tensor=f"{first} … {last}", fields=fields))
-    order = (*KINDS, *NOTES)
-    return tuple(sorted(told, key=lambda finding: order.index(finding.kind)))
+    return gravest_first(told)
 
 
 @dataclass(frozen=True)
@@ -198,18 +197,21 @@ class Coverage:
         groups += [(f"unread.{k}", v) for k, v in self.unread.items()]
         lines = []
         if self.open_layout:
-            some = ", ".join(self.open_layout[:NAMED]) + (", …" if len(self.open_layout) > NAMED else "")
-            lines.append(text("doctor.open_layout", lang, count=len(self.open_layout), names=some))
+            names = self.open_layout
+            lines.append(text("doctor.open_layout", lang, count=len(names), names=_some(names)))
         if not groups and not layers:
             return lines
         total = len(self.judged) + sum(len(names) for _, names in groups)
         said = "looked_at" if layers and groups else "looked_at_all" if layers else "judged"
         lines.append(text(f"doctor.{said}", lang, judged=len(self.judged), total=total))
         for key, names in groups:
-            some = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
             what = text(f"doctor.{key}", lang)
-            lines.append(f"  {text('doctor.group', lang, count=len(names), what=what, names=some)}")
+            lines.append(f"  {text('doctor.group', lang, count=len(names), what=what, names=_some(names))}")
         return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:NAMED], *["…"] * (len(names) > NAMED)])
 
 
 @dataclass(frozen=True)

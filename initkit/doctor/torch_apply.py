@@ -27,6 +27,7 @@ from .torch_watch import (
     NORMS,
     RECURRENT,
     as_it_was,
+    base_name,
     checked,
     conv,
     each_parameter,
@@ -391,8 +392,3 @@ def call_of(name: str, arguments: dict) -> str:
         f"{k}={v.name if isinstance(v, activations.Activation) else repr(v)}" for k, v in arguments.items()
     )
     return f"{name}({', '.join(said)})"
-
-
-def base_name(function: activations.Activation) -> str:
-    """The name without its parameter: "leaky_relu" of "leaky_relu(0.2)"."""
-    return function.name.partition("(")[0]

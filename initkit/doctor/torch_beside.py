@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -42,8 +43,10 @@ def weight_of(layer: Layer) -> str:
     return f"{layer.name}.{key}" if layer.name else key
 
 
-def _span(names: list[str]) -> str:
-    return names[0] if len(set(names)) == 1 else f"{names[0]} … {names[-1]}"
+def span(names: Iterable[str]) -> str:
+    """The first name and the last, as a finding's place."""
+    names = list(names)
+    return names[0] if names[0] == names[-1] else f"{names[0]} … {names[-1]}"
 
 
 def looked_at(module: nn.Module, watch: Watch) -> Coverage:
@@ -80,7 +83,7 @@ def beside_chains(
     findings, notes = _designs(layers, findings)
     frozen = [name for name, _, _, p in each_parameter(module) if not p.requires_grad]
     if frozen:
-        notes.append(Finding("frozen", _span(frozen), {"count": len(frozen)}))
+        notes.append(Finding("frozen", span(frozen), {"count": len(frozen)}))
     if all(np.isfinite(layer.stats[0]) for layer in layers):
         findings += _of_streams(watch.sums)
         findings += _of_inputs(layers)
@@ -143,7 +146,7 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
             "blocks": len(path),
             "factor": f"{change ** (1 / len(path)):.3g}",
         }
-        where = places[most] if one_block else _span(places)
+        where = places[most] if one_block else span(places)
         found = [Finding("stream_explodes" if grows else "stream_vanishes", where, fields)]
     return found
 
@@ -233,7 +236,7 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
         if isinstance(weight, torch.Tensor) and id(weight) in back.zero and seen and not layer.bit & told:
             reasons["zero"].append(weight_of(layer))
     return [
-        Finding("not_learning", _span(names), {"count": len(names), "why": why})
+        Finding("not_learning", span(names), {"count": len(names), "why": why})
         for why, names in reasons.items()
     ]
 
@@ -282,7 +285,7 @@ def _forgetful(module) -> list[Finding]:
         }
         unset = [key for key, mean in means.items() if abs(mean) < FORGETS[1]]
         if unset and (most := max(means.values())) > FORGETS[0]:
-            where = _span([f"{name}.{key}" if name else key for key in unset])
+            where = span([f"{name}.{key}" if name else key for key in unset])
             fields = {"set": f"{most:.2g}", "unset": f"{means[unset[0]]:.2g}", "count": len(unset)}
             found.append(Finding("forget_bias", where, fields))
     return found

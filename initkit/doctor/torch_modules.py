@@ -21,8 +21,8 @@ from .audit import wrong_by_itself
 from .identify import Identification, of_scan
 from .report import KINDS, Finding, Report, Tensor, as_told
 from .scan import scan_array
-from .torch_apply import HE, Applied, applied, base_name, call_of, numpy_of, scheme_for
-from .torch_beside import beside_chains, looked_at, weight_of
+from .torch_apply import HE, Applied, applied, call_of, numpy_of, scheme_for
+from .torch_beside import beside_chains, looked_at, span, weight_of
 from .torch_remedies import applied_to, tried
 from .torch_watch import (
     LINEAR,
@@ -30,6 +30,7 @@ from .torch_watch import (
     Layer,
     Watch,
     as_it_was,
+    base_name,
     checked,
     conv,
     each_parameter,
@@ -131,7 +132,7 @@ def diagnose(
 
 def examined(
     module: nn.Module, batch, loss=None, lang: str = "en", named: bool = True
-) -> tuple[tuple, Report]:
+) -> tuple[tuple | dict, Report]:
     """The module's inputs, and the report of ``diagnose`` with remedies that are still to be tried.
 
     ``named``: whether the table names the initializers, which takes the longest.
@@ -289,15 +290,12 @@ def _inputs(batch) -> tuple[tuple, dict]:
     """The arguments of the module, by place and by name."""
     named = dict(batch) if isinstance(batch, Mapping) else {}
     args = () if named else batch if isinstance(batch, tuple) else (batch,)
-    given = list(named.values()) if named else list(args)
-    first = (
-        next((v for v in given if isinstance(v, torch.Tensor)), None) if named else next(iter(given), None)
-    )
+    given = [v for v in named.values() if isinstance(v, torch.Tensor)] or [*named.values(), *args]
+    first = given[0] if given else batch
     if not isinstance(first, torch.Tensor):
-        kind = type(given[0] if given else batch).__name__
         raise TypeError(
             "batch must be a tensor, a tuple of inputs that begins with one, or a dict of inputs by name, "
-            f"not {kind}"
+            f"not {type(first).__name__}"
         )
     if not first.ndim or not first.numel():
         raise ValueError(f"batch must hold at least one example, not shape {tuple(first.shape)}")
@@ -333,12 +331,13 @@ def _table(module, followed_by: dict, named: bool) -> tuple[tuple[Tensor, ...], 
             of_layer = (m.hidden_size,)
         found = of_scan(s, w.shape, axes, of_layer, flipped) if named else Identification("too_few")
         rows.append(Tensor.of(name, w.shape, (n_in, n_out), s, found))
-        layer = name.rpartition(".")[0]
-        code = (_line(name, followed_by.get(layer)), *applied_to(module, [layer]))
         if s.non_finite or (
             w.ndim > 1 and (is_linear(m) or isinstance(m, (nn.MultiheadAttention, *RECURRENT)))
         ):
-            findings += [replace(finding, code=code) for finding in _wrong(name, m, w, s)]
+            layer = name.rpartition(".")[0]
+            for finding in _wrong(name, m, w, s):
+                code = (_line(name, followed_by.get(layer)), *applied_to(module, [layer]))
+                findings.append(replace(finding, code=code))
     return tuple(rows), findings
 
 
@@ -355,10 +354,7 @@ def _wrong(name: str, m, w: np.ndarray, s) -> Iterator[Finding]:
     for k, part in enumerate(parts if parts.shape[1] > 1 else ()):
         for finding in wrong_by_itself(name, part.shape, scan_array(np.ascontiguousarray(part))):
             if finding.kind in ("symmetric_rows", "dead_rows"):
-                places = {
-                    key: v if key == "count" else v + k * len(part) for key, v in finding.fields.items()
-                }
-                yield replace(finding, fields=places)
+                yield replace(finding, fields=_moved(finding.fields, k * len(part)))
                 return
 
 
@@ -396,13 +392,12 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
         code = []
         if kind == "dead_units":  # the others may get nothing, as the ones before let nothing through
             to_zero = [one.name for one in crowd if (b := one.module.bias) is not None and b.detach().any()]
-            code += ["; ".join(f"torch.nn.init.zeros_({_path(n, 'bias')})" for n in to_zero[:3])] * bool(
-                to_zero
-            )
+            if to_zero:
+                code.append("; ".join(f"torch.nn.init.zeros_({_path(n, 'bias')})" for n in to_zero[:3]))
             code += applied_to(module, to_zero or [crowd[0].name])
-        code += applied_to(module, [layer.name for layer in crowd])
-        code = tuple(dict.fromkeys(code))
-        found.append(Finding(kind, _span(crowd), {"share": f"{most:.0%}", "activation": function.name}, code))
+        code = tuple(dict.fromkeys([*code, *applied_to(module, [layer.name for layer in crowd])]))
+        fields = {"share": f"{most:.0%}", "activation": function.name}
+        found.append(Finding(kind, span(map(weight_of, crowd)), fields, code))
     return found
 
 
@@ -477,9 +472,9 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
         mode = cause.module.mode.partition("_")[0]
         fields = {"why": "recurrent", "factor": fields["factor"], "mode": mode, "layers": len(run)}
     kind = f"{what}_{verdict}"
-    where = weight_of(cause) if one else _span(sorted(passed[begin:], key=layers.index))
+    where = weight_of(cause) if one else span(map(weight_of, sorted(passed[begin:], key=layers.index)))
     off = [layer for _, layer, *_ in _gains_off(run, table)] or run
-    sick = [[cause], [passed[begin + worst + 1 - later]], off] if one else [off]
+    sick = [[cause], [before], off] if one else [off]
     return [Finding(kind, where, fields, _remedies(module, run, *sick, run))]
 
 
@@ -498,7 +493,7 @@ def _of_gains(run, table, module) -> list[Finding]:
         fields = {"gain": f"{gain:.3g}", "activation": name, "wanted": f"{wanted:.3g}"}
         sick = [layer for layer, _, _ in those]
         code = _remedies(module, run, sick)
-        found.append(Finding("scheme_activation_mismatch", _span(sick), fields, code))
+        found.append(Finding("scheme_activation_mismatch", span(map(weight_of, sick)), fields, code))
     return found
 
 
@@ -545,12 +540,6 @@ def _wanted(function) -> tuple[float, float]:
     kinked = base_name(function) in ("relu", "leaky_relu", "selu")
     other = at_one if kinked else 1 / slope
     return min(at_one, other), max(at_one, other)
-
-
-def _span(layers: list[Layer]) -> str:
-    """The names of the first and the last weight."""
-    first, last = weight_of(layers[0]), weight_of(layers[-1])
-    return first if first == last else f"{first} … {last}"
 
 
 def _better(function: activations.Activation | None, depth: int) -> str:

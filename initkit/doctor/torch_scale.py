@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -21,9 +21,11 @@ from .torch_watch import (
     Watch,
     _leaves,
     as_it_was,
+    base_name,
     conv,
     nn,
     output_of,
+    own_loss,
     tensors_in,
     torch,
 )
@@ -182,7 +184,7 @@ def rescale(
         axis = layer.unit_axis % z.ndim
         others = [k for k in range(z.ndim) if k != axis]
         bias = m._parameters.get("bias")
-        kinked = layer.activation is not None and layer.activation.name.partition("(")[0] in KINKED
+        kinked = layer.activation is not None and base_name(layer.activation) in KINKED
         part = 1.0 if head and exact else share if kinked and not head else 0.0
         free = part > 0 and bias is not None and id(bias) in allowed
         mean = part * z.double().mean(others) if free and math.prod(z.shape[k] for k in others) > 1 else None
@@ -223,7 +225,7 @@ def _target(layer: Layer) -> float:
     f = layer.activation
     if f is None:
         return 1.0
-    if f.name.partition("(")[0] in SMOOTH:
+    if base_name(f) in SMOOTH:
         return WIDE
     bounded = np.abs(f.f(np.array([-1e3, 1e3]))).max() < 10
     return SMALL if bounded and abs(f.f(np.zeros(1))[0]) < 1e-9 else 1.0
@@ -267,8 +269,7 @@ def _adam(p, g, m, v, t: int) -> None:
 def _loss(output, loss) -> torch.Tensor:
     if callable(loss):
         return loss(output)
-    own = output.get("loss") if isinstance(output, Mapping) else None
-    if loss is None and isinstance(own, torch.Tensor) and own.numel() == 1:  # a model that was given labels
+    if loss is None and (own := own_loss(output)) is not None:
         return own
     y = next(t for t in tensors_in([output]) if t.is_floating_point())
     if loss is not None:

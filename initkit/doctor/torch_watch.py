@@ -63,6 +63,11 @@ def _with(name: str, parameter) -> activations.Activation | None:
     return _known(name, None if parameter is None else float(parameter))
 
 
+def base_name(function: activations.Activation) -> str:
+    """The name without its parameter: "leaky_relu" of "leaky_relu(0.2)"."""
+    return function.name.partition("(")[0]
+
+
 def _of_module(m: nn.Module) -> activations.Activation | None:
     """The activation that a module computes; ``identity`` for unknown ones, such as Softmax."""
     if type(m).__module__ != nn.ReLU.__module__ or isinstance(m, nn.MultiheadAttention):
@@ -179,7 +184,7 @@ class Layer:
     activation: activations.Activation | None = None  # what its output goes into, where that is known
     uses: int = 0  # how many calls its output went into
     into: set[str] = field(default_factory=set)  # the names of these functions
-    added: bool = False  # whether it ends a branch that is added to what other layers brought
+    added: bool = False  # whether it is the last layer of a branch that is added to a stream
     grad_var: float = math.nan
     reached: bool = True  # whether the way back comes through it
     bit: int = 0
@@ -236,6 +241,12 @@ def tensors_in(values: Iterable) -> Iterator[torch.Tensor]:
             yield v
         elif isinstance(v, (list, tuple, Mapping)):
             yield from tensors_in(v.values() if isinstance(v, Mapping) else v)
+
+
+def own_loss(output) -> torch.Tensor | None:
+    """The loss that a model returns that was given labels, as Hugging Face's do."""
+    own = output.get("loss") if isinstance(output, Mapping) else None
+    return own if isinstance(own, torch.Tensor) and own.numel() == 1 else None
 
 
 def output_of(module: nn.Module, inputs: tuple | dict):
@@ -364,8 +375,6 @@ class Watch(TorchFunctionMode):
         before = None if function is None else np.array(numbers(args[0]))  # the call may overwrite it
         name = getattr(func, "__name__", "").strip("_")
         joined = self._joined(name, *args[:2]) if name in ADDITIONS | PRODUCTS and len(args) > 1 else None
-        if getattr(func, "__name__", "").strip("_") in ("add", "radd", "iadd"):
-            self._add([t for t in args[:2] if isinstance(t, torch.Tensor)])
         result = func(*args, **kwargs)
         results = list(tensors_in([result]))
         if joined is not None and results and results[0].shape == args[0].shape:
@@ -417,14 +426,6 @@ class Watch(TorchFunctionMode):
         before = next((one for one in reversed(self.sums) if one.bit & common), None)
         return Sum(before, _mean_square(b), _mean_square(a), math.nan, ends, self._bit(), within)
 
-    def _add(self, terms: list[torch.Tensor]) -> None:
-        """Mark the layer that ends a branch: the later one of those that a term comes from alone."""
-        origins = [self.origins.get(id(t)) for t in terms]
-        if len(terms) == 2 and all(origins) and terms[0].shape == terms[1].shape and origins[0] != origins[1]:
-            alone = [one for o in origins if len(o) == 1 for one in o if one is not None]
-            if alone:
-                max(alone, key=self.layers.index).added = True
-
     def ran(self) -> list[Layer]:
         """The layers in order, without the activation of those whose output went into several calls."""
         ends, followed = set(self.ends), 0
@@ -434,6 +435,8 @@ class Watch(TorchFunctionMode):
                 end.joins = True
                 if not is_linear(end.module):  # a norm or a scale: the layer before it ends the branch
                     ends |= end.origins - {None}
+        for one in self.sums:
+            max(one.ends, key=self.layers.index).added = True
         for layer in self.layers:
             followed |= layer.past & ~layer.bit
         for layer in self.layers:
@@ -515,9 +518,8 @@ def gradients(module, layers: list[Layer], output, loss, n: int) -> Back | None:
     outputs = [t for t in tensors_in([output]) if t.is_floating_point()]
     y = logits = next(iter(outputs), None)
     start, scale, mean = None, 1.0, None
-    own = output.get("loss") if isinstance(output, Mapping) else None
-    if loss is None and isinstance(own, torch.Tensor) and own.numel() == 1 and own.requires_grad:
-        # A model that was given labels, as Hugging Face's are, returns its loss.
+    own = own_loss(output)
+    if loss is None and own is not None and own.requires_grad:
         y, scale, outputs = own, n, [own]
         logits = output.get("logits")
         mean = own if isinstance(logits, torch.Tensor) and logits.ndim > 1 else None

@@ -188,17 +188,30 @@ def test_every_word_exists(lang, tmp_path):
     fields |= {"activation": "relu", "wanted": "1.41", "scheme": "he_normal()", "better": "he_normal()"}
     fields |= {"share": "60%", "value": "-2", "place": "5, 7", "times": "100", "alike": "3"}
     fields |= dict.fromkeys(["rms", "low", "high", "mean", "std", "last", "blocks", "loss", "guessing"], "1")
-    fields |= dict.fromkeys(["classes", "set", "unset", "one", "other", "trained", "total"], "1")
+    fields |= dict.fromkeys(
+        ["classes", "set", "unset", "one", "other", "mode", "layers", "trained", "total"], "1"
+    )
     law, far = Match("normal", {"std": 0.03}, None, 0.5), (Far(5, 7, -2.0),)
     for found in (Identification("too_few"), Identification("fresh_unnamed", law=law, outliers=far)):
         assert "{" not in said(found, lang)
+    reasons = {"not_learning": ("never_called", "dropped", "detached", "zero")}
+    reasons |= {
+        f"{what}_{how}": ("recurrent", "")
+        for what in ("signal", "gradient")
+        for how in ("vanishes", "explodes")
+    }
     for kind in (*KINDS, *NOTES):
-        why = {"why": "detached"} if kind == "not_learning" else {}
-        assert "{" not in Finding(kind, "w", fields | why).message(lang)
+        for why in reasons.get(kind, ("",)):
+            assert "{" not in Finding(kind, "w", fields | ({"why": why} if why else {})).message(lang)
     report = audit(saved(tmp_path, **{"2_weight": SICK["dead_rows"]}), lang=lang)
     assert ("张量" in str(report)) == (lang == "zh")
     assert "he_normal" in report._repr_html_()
     assert "2.weight" in str(report)
+
+
+def test_every_kind_has_a_plain_name_and_a_place_in_the_schema():
+    assert all(kind.isidentifier() for kind in KINDS)
+    assert set(KINDS) <= set(re.findall(r"[a-z_]+", Report.to_dict.__doc__.partition("Kinds:")[2]))
 
 
 def test_names_cannot_write_html():

@@ -1,4 +1,4 @@
-"""`initkit grade` on a class of sixty: right answers, each usual mistake, and what a teacher dreads."""
+"""`initkit grade` on a class: right answers, each usual mistake, and what a teacher dreads."""
 
 import csv
 import io
