@@ -13,11 +13,12 @@ where nothing runs (GitHub, nbviewer, print), and a test compares it: ``record``
 the new one looks the same. Nothing else is stored: no widget.
 
 Editions: English and Chinese have the same files, cell ids, order, types, and code (the cell tagged
-``parameters`` aside). A Chinese Markdown cell keeps, in ``metadata.initkit``, a hash of the English
-cell that it says and one of itself as it was then: where just one of the two has changed since, the
-pair is out of step, and ``sync`` tags the Chinese cell ``stale`` until the other follows (both changed:
-``sync`` takes the pair as in step) or someone has looked and says that it need not (``--accept``). A cell
-that has no Chinese yet is stale, too, and waits for it.
+``parameters`` aside), which prints and is commented in its reader's language: printed.toml says how.
+A Chinese Markdown cell keeps, in ``metadata.initkit``, a hash of the English cell that it says and one
+of itself as it was then: where just one of the two has changed since, the pair is out of step, and
+``sync`` tags the Chinese cell ``stale`` until the other follows (both changed: ``sync`` takes the pair
+as in step) or someone has looked and says that it need not (``--accept``). A cell that has no Chinese
+yet is stale, too, and waits for it.
 
 Links: a lesson's title is its first heading. README's table, lesson 00's map and the last line of the lesson
 before link to it by this title, which may lack what it has in parentheses.
@@ -28,11 +29,13 @@ from __future__ import annotations
 import argparse
 import base64
 import copy
+import functools
 import hashlib
 import io
 import os
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -138,6 +141,18 @@ def digest(cell) -> str:
     return hashlib.sha256(cell.source.encode()).hexdigest()[:12]
 
 
+@functools.cache
+def printed() -> dict[str, str]:
+    """Pieces of the English edition's code, and what stands in their place in the Chinese one."""
+    return tomllib.loads(Path(__file__).with_name("printed.toml").read_text(encoding="utf-8"))
+
+
+def in_chinese(code: str) -> str:
+    """The Chinese edition's code: pieces of what it prints and notes are exchanged, the longest that fits."""
+    pieces = sorted(printed(), key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, pieces)), lambda found: printed()[found[0]], code)
+
+
 def formulas(cell) -> list[str]:
     return re.findall(r"\$\$.*?\$\$", cell.source, re.DOTALL)
 
@@ -157,7 +172,7 @@ def differences(en, zh) -> list[str]:
         ]:
             found.append(f"{cell.id}: type or tags differ")
         elif cell.cell_type == "code":
-            if cell.source != twin.source and not is_parameters(cell):
+            if in_chinese(cell.source) != twin.source and not is_parameters(cell):
                 found.append(f"{cell.id}: code differs")
         else:
             if formulas(cell) != formulas(twin):
@@ -191,8 +206,8 @@ def sync(en, zh, accepted=lambda cell_id: False) -> list[str]:
             twin.metadata.pop("initkit", None)
             if is_parameters(cell):
                 twin.source = re.sub(r'^LANG = ".*"', 'LANG = "zh"', twin.source, flags=re.MULTILINE)
-            elif twin.source != cell.source:
-                twin.source = cell.source
+            elif twin.source != in_chinese(cell.source):
+                twin.source = in_chinese(cell.source)
                 if not is_static(cell):  # whose picture, like some outputs, speaks a language: record follows
                     twin.outputs, twin.execution_count = cell.outputs, cell.execution_count
         else:

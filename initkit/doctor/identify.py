@@ -18,6 +18,7 @@ from .. import sampling
 from ..arguments import is_number
 from ..fans import fans
 from ..initializers import SCHEMES, truncated_std
+from ..words import text
 from .scan import Far, Lines, Scan, scan_array
 
 # The largest share of fresh tensors that are called not fresh. Every p-value is corrected, by Bonferroni's
@@ -104,6 +105,24 @@ class Identification:
         found = " or ".join(map(str, self.matches)) if self.matches else f"{self.law}, no scheme's scale"
         lone = ", ".join(f"{far.value:.4g} at ({far.row}, {far.column})" for far in self.outliers)
         return f"{found}, but for {lone}" if lone else found
+
+    def message(self, lang: str) -> str:
+        """What is found, in a reader's language (``"en"`` or ``"zh"``); ValueError for another one.
+
+        >>> import initkit as ik
+        >>> identify(ik.normal((64, 64), std=0.05, rng=0)).message("en")
+        "as if drawn by normal(std=0.05027), which is no scheme's scale"
+        """
+        if self.verdict == "not_fresh":
+            return text(f"doctor.not_fresh.{self.reason}", lang)
+        if self.verdict == "too_few":
+            return text("doctor.too_few", lang)
+        if self.verdict == "fresh_unnamed":
+            named = text("doctor.fresh_unnamed", lang, law=self.law)
+        else:
+            named = text("doctor.or", lang).join(map(str, self.matches[:3]))
+            named += " …" if len(self.matches) > 3 else ""
+        return named + (text("doctor.but_for", lang, count=len(self.outliers)) if self.outliers else "")
 
 
 # The laws, each with standard deviation 1 ----------------------------------------------------------

@@ -305,7 +305,7 @@ class Report:
                 both(t, lambda t: "–" if t.fan_in is None else f"{t.fan_in} → {t.fan_out}"),
                 number(t.std),
                 both(t, lambda t: number(t.gain)),
-                both(t, lambda t: said(t.found, self.lang)),
+                both(t, lambda t: t.found.message(self.lang)),
             ]
             for t in self.tensors
             if t.role not in BESIDE
@@ -356,22 +356,6 @@ class Report:
         png, size = plots.signals_by_layer(self.signals, self.predicted, lang=self.lang)._repr_png_()
         data = base64.b64encode(png).decode()
         return f'<img width="{size["width"]}" src="data:image/png;base64,{data}" alt="">'
-
-
-def said(found: Identification, lang: str) -> str:
-    """The identification in a reader's language."""
-    if found.verdict == "not_fresh":
-        return text(f"doctor.not_fresh.{found.reason}", lang)
-    if found.verdict == "too_few":
-        return text("doctor.too_few", lang)
-    if found.verdict == "fresh_unnamed":
-        named = text("doctor.fresh_unnamed", lang, law=found.law)
-    else:
-        named = text("doctor.or", lang).join(map(str, found.matches[:3]))
-        named += " …" if len(found.matches) > 3 else ""
-    if not found.outliers:
-        return named
-    return named + text("doctor.but_for", lang, count=len(found.outliers))
 
 
 def _width(cell: str) -> int:

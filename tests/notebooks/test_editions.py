@@ -1,5 +1,6 @@
 """The two editions in step, the stored outputs as the policy has them, and the tool that keeps both."""
 
+import ast
 import copy
 import re
 from pathlib import Path
@@ -27,6 +28,31 @@ def test_there_are_lessons():
 @pytest.mark.parametrize("name", NAMES)
 def test_editions_are_in_step(name):
     assert tool.differences(*(tool.read(tool.ROOT / lang / name) for lang in ("en", "zh"))) == []
+
+
+def test_what_the_chinese_code_says_is_all_that_differs():
+    """Strings and comments; and every piece that printed.toml exchanges is there."""
+
+    def without_strings(code):
+        tree = ast.parse(code)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                values = [value for value in node.values if isinstance(value, ast.FormattedValue)]
+                node.values = sorted(
+                    values, key=lambda value: ast.dump(value.value)
+                )  # Chinese has its own order
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                node.value = ""
+            elif isinstance(node, ast.FormattedValue):
+                node.format_spec = None  # a Chinese name is not filled up
+        return ast.dump(tree)
+
+    code = [c.source for n in NAMES for c in tool.read(tool.ROOT / "en" / n).cells if c.cell_type == "code"]
+    for source in code:
+        assert without_strings(tool.in_chinese(source)) == without_strings(source)
+    for piece, said in tool.printed().items():
+        assert any(piece in source for source in code), piece
+        assert re.search("[一-鿿。，：]", said), piece
 
 
 def test_lessons_are_linked_by_their_titles():

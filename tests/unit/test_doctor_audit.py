@@ -15,7 +15,7 @@ from initkit.command import main
 from initkit.doctor import Identification, Match, Report, audit
 from initkit.doctor.audit import wrong_by_itself
 from initkit.doctor.identify import FEWEST, REASONS
-from initkit.doctor.report import KINDS, NOTES, Finding, said
+from initkit.doctor.report import KINDS, NOTES, Finding
 from initkit.doctor.scan import Far, scan
 from initkit.words import LANGUAGES, system_language
 
@@ -183,7 +183,7 @@ def test_a_number_that_json_has_no_word_for_is_null(tmp_path):
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_word_exists(lang, tmp_path):
     for reason in (*REASONS, "optimizer", "empty", "sparse", "quantized"):
-        assert "{" not in said(Identification("not_fresh", reason=reason), lang)
+        assert "{" not in Identification("not_fresh", reason=reason).message(lang)
     fields = dict.fromkeys(["count", "first", "second", "factor", "gain", "median", "match"], "1")
     fields |= {"activation": "relu", "wanted": "1.41", "scheme": "he_normal()", "better": "he_normal()"}
     fields |= {"share": "60%", "value": "-2", "place": "5, 7", "times": "100", "alike": "3"}
@@ -193,7 +193,7 @@ def test_every_word_exists(lang, tmp_path):
     )
     law, far = Match("normal", {"std": 0.03}, None, 0.5), (Far(5, 7, -2.0),)
     for found in (Identification("too_few"), Identification("fresh_unnamed", law=law, outliers=far)):
-        assert "{" not in said(found, lang)
+        assert "{" not in found.message(lang)
     reasons = {"not_learning": ("never_called", "dropped", "detached", "zero")}
     reasons |= {
         f"{what}_{how}": ("recurrent", "")

@@ -12,7 +12,6 @@ from initkit.doctor import audit, identify
 from initkit.doctor.bias_evidence import trained_by_bias
 from initkit.doctor.checkpoints import Source
 from initkit.doctor.identify import ALPHA
-from initkit.doctor.report import said
 from initkit.doctor.scan import scan_array
 from initkit.doctor.survey import bias_of
 from initkit.words import LANGUAGES
@@ -75,8 +74,8 @@ def test_the_report_says_so(tmp_path):
     for k, reason in enumerate(("bias", "biases")):
         row = report.tensors[k]
         assert (row.found.verdict, row.found.reason, row.found.matches) == ("not_fresh", reason, ())
-        assert said(row.found, "en") in str(report)
-        assert {"偏置" in said(row.found, lang) for lang in LANGUAGES} == {True, False}
+        assert row.found.message("en") in str(report)
+        assert {"偏置" in row.found.message(lang) for lang in LANGUAGES} == {True, False}
         entry = json.loads(report.to_json())["tensors"][k]
         assert (entry["match"], entry["p_value"], entry["verdict"]) == (None, None, "not_fresh")
 
