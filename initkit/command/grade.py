@@ -36,6 +36,7 @@ import numpy as np
 from ..notebook_files import CHECK, LARGEST, lessons, read
 from ..packages import needed_by
 from ..words import LANGUAGES, system_language, text
+from . import nbgrader
 
 STUDENT = re.compile(r"(?m)^STUDENT *= *([^\n]+)")
 BUBBLE = [
@@ -87,7 +88,13 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "and from your files. Exit status: 0, or 2 where a file is none of the course's or cannot be read.",
     )
     ask.add_argument(
-        "notebooks", nargs="+", metavar="NOTEBOOK", help="students' notebooks, or folders of them"
+        "notebooks", nargs="*", metavar="NOTEBOOK", help="students' notebooks, or folders of them"
+    )
+    ask.add_argument(
+        "--nbgrader",
+        metavar="DIR",
+        type=Path,
+        help="judge none; write the lessons with exercises into DIR/source, as nbgrader takes them",
     )
     ask.add_argument("--csv", action="store_true", help="for a spreadsheet: a column an exercise")
     ask.add_argument(
@@ -101,6 +108,16 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 
 def run(asked: argparse.Namespace) -> int:
+    if asked.nbgrader:
+        try:
+            print(*nbgrader.export(asked.nbgrader, asked.lang), sep="\n")
+        except OSError as error:
+            print(f"initkit grade: {error}", file=sys.stderr)
+            return 2
+        return 0
+    if not asked.notebooks:
+        print(text("grade.none", asked.lang), file=sys.stderr)
+        return 2
     if not walled():
         print(text("grade.open", asked.lang), file=sys.stderr)
     files = list(found(asked.notebooks))

@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 
 import initkit as ik
 from initkit import course
-from initkit.command import cells, grade, main
+from initkit.command import cells, grade, main, nbgrader
 from initkit.command.course import lessons
 
 LESSONS = {lesson.name: lesson for lesson in grade.known_lessons()}
@@ -223,3 +224,63 @@ def test_a_class(tmp_path, capsys, monkeypatch, walled):
     assert ends["05.1"].startswith("✗ the process ended")
     assert ends["05.2"] == str(course.check("05.2", 1.5, lang="en"))
     assert ("bubblewrap" in said.err) is not walled
+
+
+@pytest.mark.parametrize("lang", course.LANGUAGES)
+def test_nbgraders_notebooks_are_as_its_schema_has_them(tmp_path, capsys, lang):
+    """Version 3, with the rules of its validator. nbgrader 0.9.6 took them, and graded three hand-ins."""
+    assert main(["grade", "--nbgrader", str(tmp_path), "--lang", lang]) == 0
+    paths = sorted((tmp_path / "source").rglob("*.ipynb"))
+    assert [str(path) for path in paths] == capsys.readouterr().out.splitlines()
+    assert {path.name[:2] for path in paths} == {name for name, lesson in LESSONS.items() if lesson.checks}
+    for path in paths:
+        assert path.parent.name == path.stem
+        marked = [
+            c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if "nbgrader" in c["metadata"]
+        ]
+        about = [cell["metadata"]["nbgrader"] for cell in marked]
+        assert all(cell["cell_type"] == "code" for cell in marked)
+        assert len({a["grade_id"] for a in about}) == len(about)
+        for cell, a in zip(marked, about, strict=True):
+            assert re.fullmatch(r"[a-zA-Z0-9_\-]+", a["grade_id"])
+            assert (a["schema_version"], a["task"]) == (3, False)
+            assert all(type(a[key]) is bool for key in ("grade", "solution", "locked"))
+            assert ("points" in a) is a["grade"] is ("course.check(" in cell["source"])
+            assert a["solution"] is not a["locked"]
+            assert set(a) <= {"schema_version", "grade", "solution", "locked", "task", "grade_id", "points"}
+        assert (
+            sum(a["grade"] for a in about)
+            == sum(a["solution"] for a in about)
+            == len(LESSONS[path.name[:2]].checks)
+        )
+
+
+def test_nbgraders_test_fails_without_the_solution_and_passes_with_it():
+    notebook = nbgrader.source_notebook(json.loads(PATH["05"].read_text(encoding="utf-8")))
+    assert "SOLVE" not in "".join(cell["source"] for cell in notebook["cells"])
+    cut = "(?s)### BEGIN SOLUTION.*### END SOLUTION"  # what nbgrader puts a line that raises in the place of
+    for student in ("", "Anna"):
+        scope = {"ik": ik, "np": np, "course": course, "LANG": "en", "STUDENT": student}
+        for cell in notebook["cells"]:
+            if about := cell["metadata"].get("nbgrader"):
+                if about["grade"]:
+                    exec(cell["source"], scope)
+                    scope["answer"] = ...
+                    with pytest.raises(AssertionError, match="Not done yet"):
+                        exec(cell["source"], scope)
+                else:
+                    exec(re.sub(cut, "", cell["source"]), scope)
+                    assert not about["solution"] or scope["answer"] is ...
+                    exec(cell["source"], scope)
+
+
+def test_nbgraders_notebooks_go_over_no_file(tmp_path, capsys):
+    there = tmp_path / "source" / "07_doctor" / "07_doctor.ipynb"
+    there.parent.mkdir(parents=True)
+    there.write_text("mine", encoding="utf-8")
+    assert main(["grade", "--nbgrader", str(tmp_path)]) == 2
+    assert "07_doctor.ipynb" in capsys.readouterr().err
+    assert list(tmp_path.rglob("*.ipynb")) == [there]
+    assert there.read_text(encoding="utf-8") == "mine"
+    assert main(["grade"]) == 2
+    assert "initkit grade" in capsys.readouterr().err
