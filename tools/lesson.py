@@ -126,6 +126,11 @@ c_why = { zh = "待写：又错在哪里", en = "WRITE: why that is one" }
 right = { zh = "对。待写：为什么", en = "Right. WRITE: why" }
 root = { zh = "待写：对这个错误说什么", en = "WRITE: what to say to this mistake" }
 other = { zh = "不对。待写：从哪里想起", en = "No. WRITE: where to begin" }
+
+# The hints below a check that is not content, opened one after another; the third is the solution's code.
+["hint.NN.1"]
+nudge = { zh = "待写：往哪里想", en = "WRITE: what to think of" }
+formula = { zh = "待写：公式", en = "WRITE: the formula" }
 """
 
 # Of both notebooks: a cell's id, its tags, and the text, English and Chinese; of code, which both share, one.
@@ -171,7 +176,7 @@ $$q_{l+1} = n\\,\\sigma^2\\,\\langle a_l^2 \\rangle$$""",
 
 $$q_{l+1} = n\\,\\sigma^2\\,\\langle a_l^2 \\rangle$$""",
     ),
-    ("parameters", "parameters", 'LANG = "en"\nSEED = 0\nSOLVE = False'),
+    ("parameters", "parameters", 'LANG = "en"\nSEED = 0\nSOLVE = False\nSTUDENT = ""'),
     ("imports", "", IMPORTS),
     (
         "live-before",

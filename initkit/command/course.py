@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..notebook_files import lessons
 from ..packages import how_to_install
 from ..words import LANGUAGES, system_language, text
 
@@ -82,13 +83,6 @@ def arguments(others: list[str]) -> tuple[str | None, list[str]]:
     if len(words) > 1:
         raise ValueError(f"one folder, not {' and '.join(map(repr, words))}")
     return (words[0] if words else None), options
-
-
-def lessons() -> Path:
-    """The folder that has the lessons: the wheel's, or in a clone the repository's own."""
-    package = Path(__file__).parents[1]
-    packed = package / "notebooks"
-    return packed if packed.is_dir() else package.parent / "notebooks"
 
 
 def copy(source: Path, folder: Path) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ import datetime
 import functools
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -32,12 +33,12 @@ from typing import Any
 
 import numpy as np
 
+from ..notebook_files import CHECK, LARGEST, lessons, read
 from ..packages import needed_by
 from ..words import LANGUAGES, system_language, text
-from .course import lessons
+from . import nbgrader
 
-CHECK = re.compile(r"course\.check\(\s*[\"'](\d\d\.\d+)[\"']")
-LARGEST = 64 * 2**20  # bytes of a notebook, and of what its cells write
+STUDENT = re.compile(r"(?m)^STUDENT *= *([^\n]+)")
 BUBBLE = [
     "bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
 ]  # fmt: skip
@@ -53,12 +54,17 @@ class Cell:
 
 @dataclass
 class Row:
-    """A student's: ``verdicts`` by exercise, and what else there is to say of the notebook."""
+    """A student's: ``verdicts`` by exercise, and what else there is to say of the notebook.
+
+    ``student``: whose numbers count, as the notebook says. ``numbers``: the answers that are one number.
+    """
 
     file: str
     lesson: str = ""
     verdicts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    student: str = ""
+    numbers: dict[str, float] = field(default_factory=dict)
 
     @property
     def right(self) -> int:
@@ -82,7 +88,13 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "and from your files. Exit status: 0, or 2 where a file is none of the course's or cannot be read.",
     )
     ask.add_argument(
-        "notebooks", nargs="+", metavar="NOTEBOOK", help="students' notebooks, or folders of them"
+        "notebooks", nargs="*", metavar="NOTEBOOK", help="students' notebooks, or folders of them"
+    )
+    ask.add_argument(
+        "--nbgrader",
+        metavar="DIR",
+        type=Path,
+        help="judge none; write the lessons with exercises into DIR/source, as nbgrader takes them",
     )
     ask.add_argument("--csv", action="store_true", help="for a spreadsheet: a column an exercise")
     ask.add_argument(
@@ -96,11 +108,22 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 
 def run(asked: argparse.Namespace) -> int:
+    if asked.nbgrader:
+        try:
+            print(*nbgrader.export(asked.nbgrader, asked.lang), sep="\n")
+        except OSError as error:
+            print(f"initkit grade: {error}", file=sys.stderr)
+            return 2
+        return 0
+    if not asked.notebooks:
+        print(text("grade.none", asked.lang), file=sys.stderr)
+        return 2
     if not walled():
         print(text("grade.open", asked.lang), file=sys.stderr)
     files = list(found(asked.notebooks))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         rows = list(pool.map(functools.partial(grade, asked=asked), files))
+    compare(rows, asked.lang)
     print(table(rows) if asked.csv else listing(rows), end="")
     return 0 if all(row.lesson for row in rows) else 2
 
@@ -116,7 +139,8 @@ def listing(rows: list[Row]) -> str:
     """For a terminal: a line a notebook, and one below it for each exercise that is not right."""
     lines = []
     for row in rows:
-        lines.append("  ".join([row.file, row.lesson, f"{row.right}/{len(row.verdicts)}", *row.notes]))
+        begin = [row.file, row.lesson, *filter(None, [row.student]), f"{row.right}/{len(row.verdicts)}"]
+        lines.append("  ".join([*begin, *row.notes]))
         lines += [f"    {name} {said}" for name, said in row.verdicts.items() if said.ok is not True]
     return "".join(f"{printable(line)}\n" for line in lines)
 
@@ -126,10 +150,11 @@ def table(rows: list[Row]) -> str:
     names = sorted({name for row in rows for name in row.verdicts})
     file = io.StringIO()
     out = csv.writer(file, lineterminator="\n")
-    out.writerow(["file", "lesson", "right", "of", *names, "notes"])
+    out.writerow(["file", "lesson", "student", "right", "of", *names, "notes"])
     for row in rows:
         said = [str(row.verdicts.get(name, "")) for name in names]
-        cells = [row.file, row.lesson, row.right, len(row.verdicts), *said, "; ".join(row.notes)]
+        begin = [row.file, row.lesson, row.student, row.right, len(row.verdicts)]
+        cells = [*begin, *said, "; ".join(row.notes)]
         # What a spreadsheet would take for a formula becomes text.
         formula = ("=", "+", "-", "@")
         out.writerow([f"'{cell}" if cell.startswith(formula) else cell for cell in map(printable, cells)])
@@ -155,32 +180,53 @@ def grade(path: Path, asked: argparse.Namespace) -> Row:
     if lesson is None:
         row.notes.append(text("grade.no_lesson", asked.lang))
         return row
-    row.lesson = lesson.name
+    row.lesson, row.student = lesson.name, student_of(cells)
     answers = answers_of(planned(cells, lesson), asked.seconds, asked.memory)
     for exercise in sorted(lesson.checks.values()):
-        verdicts = [judged(exercise, line, asked.lang) for line in answers if line["exercise"] == exercise]
-        if not verdicts:
-            verdicts = [judged(exercise, {"why": "gone"}, asked.lang)]
+        lines = [line for line in answers if line["exercise"] == exercise] or [{"why": "gone"}]
+        found = [judged(exercise, line, asked.lang, row.student) for line in lines]
         # A check that stands twice counts where it is right.
-        row.verdicts[exercise] = max(verdicts, key=lambda v: (v.ok is True, v.ok is False))
+        row.verdicts[exercise], number = max(found, key=lambda f: (f[0].ok is True, f[0].ok is False))
+        if number is not None:
+            row.numbers[exercise] = number
     return row
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The code cells: ``id``, ``source``. Raises ValueError or OSError where it is no notebook."""
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"larger than {LARGEST // 2**20} MB")
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
-        raise ValueError("no notebook")
-    cells = []
-    for cell in notebook["cells"]:
-        if isinstance(cell, dict) and cell.get("cell_type") == "code":
-            source = cell.get("source", "")
-            source = "".join(map(str, source)) if isinstance(source, list) else str(source)
-            tags = cell.get("metadata", {}).get("tags", []) if isinstance(cell.get("metadata"), dict) else []
-            cells.append({"id": str(cell.get("id")), "source": source, "tags": tags})
-    return cells
+def student_of(cells: list[dict[str, Any]]) -> str:
+    """What the notebook sets ``STUDENT`` to, first; nothing is run."""
+    for cell in cells:
+        for match in STUDENT.finditer(cell["source"]):
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                return str(ast.literal_eval(match[1].strip()))[:80]
+    return ""
+
+
+def compare(rows: list[Row], lang: str) -> None:
+    """Say where a wrong number, which no usual mistake gives, is the right one of others in the class.
+
+    To within two thousandths, as who copies may round. It is a hint: two numbers may be the same by chance.
+    """
+    for row in rows:
+        same = [other.file for other in rows if other is not row and alike(other, row)]
+        if row.student and same:
+            row.notes.append(text("grade.same", lang, files=", ".join(same[:3])))
+        for exercise, number in row.numbers.items():
+            if row.verdicts[exercise].key != "other":
+                continue
+            whose = [
+                other.student or other.file
+                for other in rows
+                if exercise in other.numbers
+                and other.verdicts[exercise].ok
+                and math.isclose(number, other.numbers[exercise], rel_tol=2e-3)
+            ]
+            if whose:
+                said = text("grade.copied", lang, exercise=exercise, students=", ".join(whose[:3]))
+                row.notes.append(said)
+
+
+def alike(one: Row, other: Row) -> bool:
+    return (one.lesson, one.student) == (other.lesson, other.student)
 
 
 @functools.cache
@@ -351,21 +397,22 @@ def walled() -> bool:
     )
 
 
-def judged(exercise: str, line: dict[str, Any], lang: str) -> Any:
-    """The lesson's verdict on an answer, which has come as data; or why there is none."""
+def judged(exercise: str, line: dict[str, Any], lang: str, student: str = "") -> tuple[Any, float | None]:
+    """The lesson's verdict on an answer, which has come as data, or why there is none; and its one number."""
+    from ..course import answers
     from ..course.checks import Verdict, verdict
 
     why, answer = line.get("why"), line.get("answer")
     if why in ("time", "end", "gone"):
-        return Verdict(False, text(f"grade.{why}", lang))
+        return Verdict(False, text(f"grade.{why}", lang)), None
     try:
         given = rebuilt(answer)
     except Exception as error:  # forged, or a net that is none
         why = f"{type(error).__name__}: {error}"[:200]
         given = ...
     if given is ... and why:
-        return Verdict(False, text("check.failed", lang, error=str(why)))
-    return verdict(exercise, given, lang=lang)
+        return Verdict(False, text("check.failed", lang, error=str(why))), None
+    return verdict(exercise, given, lang=lang, student=student), answers.number(given)
 
 
 def rebuilt(answer: Any) -> Any:

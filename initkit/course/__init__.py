@@ -6,7 +6,8 @@ from . import lessons  # noqa: F401 - enters every lesson's figures and checks
 from .checks import check
 from .glossaries import glossary
 from .lessons.doctor import patient
+from .own import own
 from .progress import progress, score
 from .quizzes import guess, quiz
 
-__all__ = ["LANGUAGES", "check", "glossary", "guess", "patient", "progress", "quiz", "score", "text"]
+__all__ = ["LANGUAGES", "check", "glossary", "guess", "own", "patient", "progress", "quiz", "score", "text"]

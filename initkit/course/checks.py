@@ -1,11 +1,15 @@
-"""The checks of the exercises: what there is to say to an answer."""
+"""The checks of the exercises: what there is to say to an answer, and the hints for who has none."""
 
 from __future__ import annotations
 
+import functools
 import html
-from dataclasses import dataclass
+import textwrap
+from dataclasses import dataclass, replace
 
-from ..words import text
+from ..notebook_files import CHECK, lessons, read
+from ..words import table, text
+from .own import own
 from .progress import EXERCISES, keep
 from .registry import CHECKS
 
@@ -15,10 +19,16 @@ COLORS = {True: "#00695c", False: "#b00020", None: "#555555"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """``ok``: True, False, or None where there is no answer yet. Shows itself in a notebook and in a quiz."""
+    """``ok``: True, False, or None where there is no answer yet. Shows itself in a notebook and in a quiz.
+
+    ``key``: the name of what is said, "other" for a mistake that has none. ``hints``: each with its heading;
+    a reader opens one after another.
+    """
 
     ok: bool | None
     message: str
+    key: str = ""
+    hints: tuple[tuple[str, str], ...] = ()
 
     def __str__(self):
         return f"{MARKS[self.ok]} {self.message}"
@@ -27,32 +37,64 @@ class Verdict:
 
     def _repr_html_(self):
         style = f"color: {COLORS[self.ok]}; line-height: 1.5"
-        return f'<div role="status" style="{style}">{html.escape(str(self))}</div>'
+        folded = ""
+        for heading, hint in reversed(self.hints):  # each inside the one before
+            said = f'<div style="white-space: pre-wrap">{html.escape(hint)}</div>'
+            folded = f'<details style="margin-left: 1em"><summary>{heading}</summary>{said}{folded}</details>'
+        return f'<div role="status" style="{style}">{html.escape(str(self))}</div>{folded}'
 
 
-def check(name: str, answer, *, lang: str) -> Verdict:
+def check(name: str, answer, *, lang: str, student: str = "") -> Verdict:
     """What there is to say to ``answer`` to exercise ``name``. Raises KeyError for an unknown exercise only.
 
-    An answer of ``...`` is one that has not been given yet. A right one counts in the reader's progress.
+    An answer of ``...`` is one that has not been given yet. A right one counts in the reader's progress. To
+    others there are ``hints``. ``student``: whose numbers count, as in ``own``.
 
     >>> check("02.1", ..., lang="en").ok is None
     True
     """
-    said = verdict(name, answer, lang=lang)
+    said = verdict(name, answer, lang=lang, student=student)
     if said.ok:
         keep(EXERCISES, name, True)
-    return said
+        return said
+    return replace(said, hints=hints(name, lang=lang))
 
 
-def verdict(name: str, answer, *, lang: str) -> Verdict:
-    """``check`` that keeps nothing."""
-    if name not in CHECKS:
-        raise KeyError(f"no exercise is called {name!r}; there are {', '.join(sorted(CHECKS))}")
+def verdict(name: str, answer, *, lang: str, student: str = "") -> Verdict:
+    """``check`` that keeps nothing and gives no hints."""
+    numbers, of_text = vars(own(name, student)), vars(own(name))
     if answer is ... or answer is None:
         return Verdict(None, text("check.untouched", lang))
     try:
-        key, fields = CHECKS[name](answer)
+        key, fields = CHECKS[name](answer, **numbers)
+        if key == "other" and numbers != of_text and CHECKS[name](answer, **of_text)[0] == "right":
+            key = "texts"
     except Exception as error:  # whatever a reader's answer may do
         return Verdict(False, text("check.failed", lang, error=f"{type(error).__name__}: {error}"))
-    message = text(f"check.{key}" if key == "type" else f"check.{name}.{key}", lang, **fields)
-    return Verdict(key == "right", message)
+    said = f"check.{key}" if key in ("type", "texts") else f"check.{name}.{key}"
+    return Verdict(key == "right", text(said, lang, **(numbers | fields)), key)
+
+
+def hints(name: str, *, lang: str) -> tuple[tuple[str, str], ...]:
+    """To an exercise: a nudge, the formula, and the answer, as the lesson's solution has it in code.
+
+    >>> [heading for heading, _ in hints("05.1", lang="en")]
+    ['A hint', 'The formula', 'The answer']
+    """
+    steps = {step: f"hint.{name}.{step}" for step in ("nudge", "formula")}
+    said = {step: text(key, lang) for step, key in steps.items() if key in table()}
+    if name in solutions(name[:2]):
+        said["answer"] = solutions(name[:2])[name]
+    return tuple((text(f"check.{step}", lang), hint) for step, hint in said.items())
+
+
+@functools.cache
+def solutions(lesson: str) -> dict[str, str]:
+    """The code that ``SOLVE`` runs in a lesson, by exercise."""
+    found, code = {}, ""
+    for cell in (cell for path in (lessons() / "en").glob(f"{lesson}_*.ipynb") for cell in read(path)):
+        if "solution" in cell["tags"]:
+            code = textwrap.dedent(cell["source"].partition("\n")[2])
+        elif match := CHECK.search(cell["source"]):
+            found[match[1]] = code
+    return found

@@ -5,12 +5,13 @@ A room enters what it has by the decorators here. ``live`` shows the figures, ``
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..widgets.figure import LiveFigure, playable
 
 FIGURES: dict[str, Callable[..., LiveFigure]] = {}
 CHECKS: dict[str, Callable] = {}
+OWN: dict[str, dict[str, tuple[float, Sequence[float]]]] = {}  # exercise → number → its values
 
 
 def live_figure(make: Callable) -> Callable[..., LiveFigure]:
@@ -21,14 +22,22 @@ def live_figure(make: Callable) -> Callable[..., LiveFigure]:
     return _entered(FIGURES, make.__name__, playable(make))
 
 
-def exercise(name: str) -> Callable:
+def exercise(name: str, **own: tuple[float, Sequence[float]]) -> Callable:
     """Enter a check of the answers to exercise ``name``, "02.1" for one.
 
+    ``own``: the numbers of the task that may differ by student, each as the text has it and as ``own`` may
+    choose it. The check gets them by name, and so do the texts.
+
     The check gets the answer and returns a key and fields: the text to say is ``check.<name>.<key>`` of the
-    words, filled with the fields. The key "right" is the only one that means right; "type", whose fields are
-    ``wanted`` and ``came``, is said by all exercises alike.
+    words, filled with the fields. The key "right" is the only one that means right, "other" a mistake without
+    a name; "type", whose fields are ``wanted`` and ``came``, is said by all exercises alike.
     """
-    return lambda check: _entered(CHECKS, name, check)
+
+    def enter(check: Callable) -> Callable:
+        OWN[name] = own
+        return _entered(CHECKS, name, check)
+
+    return enter
 
 
 def _entered(table: dict, name: str, made: Callable) -> Callable:

@@ -183,6 +183,9 @@ def test_a_lesson_has_its_questions_its_solutions_its_pictures_and_a_way_to_run_
             # Code is cut into tokens; what is compared is without spaces.
             squeezed = "".join(source.removeprefix("if SOLVE:").split())
             assert squeezed in "".join(folded.split())
+    for key in re.findall(r"course\.check\(\"([\d.]+)\"", "\n".join(sources)):
+        for step in ("nudge", "formula"):
+            assert " ".join(words.text(f"hint.{key}.{step}", lang).split()) in folded, (key, step)
     pictures = sum("image/png" in output.get("data", {}) for cell in notebook["cells"]
                    for output in cell.get("outputs", ()))  # fmt: skip
     assert sum(tag == "img" for tag, a in page.elements if "article" in a["inside"]) == pictures > 0

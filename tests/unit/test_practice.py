@@ -2,8 +2,10 @@
 
 import doctest
 import inspect
+import itertools
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import pytest
 import initkit as ik
 import notebooks as tool
 from initkit import course, words
-from initkit.course import checks
+from initkit.course import checks, registry
 from initkit.course.lessons.zero_and_symmetry import first_step_that_moves_hidden_weights
 from initkit.signals import fate
 
@@ -369,7 +371,9 @@ def test_every_exercise_is_tested_with_right_near_and_absurd_answers():
 def test_the_check_says(name, answer, key, monkeypatch):
     once, found = checks.CHECKS[name], []  # some train networks, which are the same in every language
     monkeypatch.setitem(
-        checks.CHECKS, name, lambda a: found[0] if found else found.append(once(a)) or found[0]
+        checks.CHECKS,
+        name,
+        lambda a, **own: found[0] if found else found.append(once(a, **own)) or found[0],
     )
     for lang in course.LANGUAGES:
         verdict = course.check(name, answer, lang=lang)
@@ -477,3 +481,140 @@ def test_another_machines_roundings_do_not_change_what_a_patient_shows(name):
         for w in net.weights:
             w[:] = np.nextafter(w, rng.choice([-np.inf, np.inf], w.shape).astype(w.dtype))
     np.testing.assert_allclose(*shown, rtol=1e-4)
+
+
+# What each usual mistake gives, from a student's own numbers.
+MISTAKES = {
+    "01.1": {
+        "one": lambda m: 1,
+        "root": lambda m: m.kept ** (1 / m.layers),
+        "percent": lambda m: 100 * m.kept**m.layers,
+        "sum": lambda m: m.kept * m.layers,
+        "lost": lambda m: (1 - m.kept) ** m.layers,
+        "inverse": lambda m: m.kept**-m.layers,
+    },
+    "03.2": {
+        "std": lambda m: m.n**-0.5,
+        "variance": lambda m: 1 / m.n,
+        "width": lambda m: 2 * (3 / m.n) ** 0.5,
+        "six": lambda m: (6 / m.n) ** 0.5,
+        "squared": lambda m: 3 / m.n,
+        "other": lambda m: 1,
+    },
+    "04.3": {
+        "dense": lambda m: (3 / m.n) ** 0.5,
+        "share": lambda m: (3 / 4 / m.n) ** 0.5,
+        "third": lambda m: (4 / m.n) ** 0.5,
+        "squared": lambda m: 12 / m.n,
+        "other": lambda m: 1,
+    },
+    "05.1": {
+        "variance": lambda m: 2 / ((1 + m.slope**2) * m.n),
+        "relu": lambda m: (2 / m.n) ** 0.5,
+        "bound": lambda m: (6 / ((1 + m.slope**2) * m.n)) ** 0.5,
+        "sum": lambda m: (2 / ((1 + m.slope) ** 2 * m.n)) ** 0.5,
+        "digits": lambda m: (2 / ((1 + m.slope**2) * m.n)) ** 0.5 + 1e-4,
+        "other": lambda m: 1,
+    },
+    "05.3": {
+        "inverse": lambda m: m.last / m.first,
+        "kept": lambda m: 1,
+        "root": lambda m: (m.first / m.last) ** 0.5,
+        "other": lambda m: 2,
+    },
+    "06.3": {
+        "channels": lambda m: (2 / ((1 + m.slope**2) * m.channels)) ** 0.5,
+        "xavier": lambda m: (9 * m.channels) ** -0.5,
+        "sum": lambda m: (2 / ((1 + m.slope) * 9 * m.channels)) ** 0.5,
+        "variance": lambda m: 2 / ((1 + m.slope**2) * 9 * m.channels),
+        "relu": lambda m: (2 / (9 * m.channels)) ** 0.5,
+        "other": lambda m: 1,
+    },
+}
+CLASS = [f"2026{k:04}" for k in range(200)]
+
+
+def solved(name, numbers):
+    """What the lesson's solution gives for these numbers."""
+    scope = {"np": np, "ik": ik, "mine": numbers}
+    exec(checks.solutions(name[:2])[name], scope)
+    return scope["answer"]
+
+
+def every_choice(name):
+    known = registry.OWN[name]
+    for values in itertools.product(*(choices for _, choices in known.values())):
+        yield SimpleNamespace(**dict(zip(known, values, strict=True)))
+
+
+def test_the_exercises_with_own_numbers_are_these():
+    assert {name for name, known in registry.OWN.items() if known} == set(MISTAKES)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_whatever_the_numbers_the_solution_is_right_and_each_mistake_is_named(name):
+    known = {k.rsplit(".", 1)[1] for k in words.table() if k.startswith(f"check.{name}.")}
+    assert known - {"right", "range"} <= MISTAKES[name].keys() | {"other"}
+    for numbers in every_choice(name):
+        said, _ = checks.CHECKS[name](solved(name, numbers), **vars(numbers))
+        assert said == "right", numbers
+        for key, mistake in MISTAKES[name].items():
+            said, _ = checks.CHECKS[name](mistake(numbers), **vars(numbers))
+            assert said == key, numbers
+
+
+def test_a_class_has_other_numbers_and_other_right_answers():
+    """At least thirty answers an exercise in a class of 200, and no two students who share all numbers."""
+    for name in MISTAKES:
+        numbers = [course.own(name, student) for student in CLASS]
+        assert len({round(solved(name, n), 9) for n in numbers}) >= 30, name
+        for student, n in zip(CLASS, numbers, strict=True):
+            assert course.check(name, solved(name, n), lang="en", student=student).ok
+    assert len({str([course.own(name, student) for name in MISTAKES]) for student in CLASS}) == len(CLASS)
+
+
+def test_without_a_student_the_numbers_are_those_of_the_text():
+    for name in checks.CHECKS:
+        numbers = course.own(name)
+        assert vars(numbers) == {k: of_text for k, (of_text, _) in registry.OWN[name].items()}
+        assert course.own(name, " ") == numbers
+    with pytest.raises(KeyError, match=r"no exercise is called .99\.9"):
+        course.own("99.9", "Li Lei")
+
+
+def test_a_student_is_the_same_however_written():
+    for name in MISTAKES:
+        assert course.own(name, "Li Lei") == course.own(name, "ｌｉ　ｌｅｉ ")
+        assert course.own(name, "李雷") == course.own(name, " 李 雷")
+        assert course.own(name, 2023001) == course.own(name, "2023001")
+
+
+def test_who_answers_with_the_numbers_of_the_text_is_told():
+    for name in MISTAKES:
+        said = {course.check(name, solved(name, course.own(name)), lang="zh", student=s).key for s in CLASS}
+        assert "texts" in said, name
+        right = course.check(name, solved(name, course.own(name)), lang="zh")
+        assert right.ok
+        assert "<details" not in right._repr_html_()
+
+
+@pytest.mark.parametrize("lang", course.LANGUAGES)
+@pytest.mark.parametrize("name", sorted(checks.CHECKS))
+def test_an_answer_that_is_not_right_gets_three_hints_one_inside_the_other(name, lang):
+    (code,) = [
+        cell.source
+        for path in sorted((tool.ROOT / lang).glob(f"{name[:2]}_*.ipynb"))
+        for cell in tool.read(path).cells
+        if cell.id == f"solution-{name[3:]}"
+    ]
+    for answer in (..., "nothing of the kind"):
+        verdict = course.check(name, answer, lang=lang)
+        headings, said = zip(*verdict.hints, strict=True)
+        assert headings == tuple(words.text(f"check.{step}", lang) for step in ("nudge", "formula", "answer"))
+        assert said[:2] == tuple(words.text(f"hint.{name}.{step}", lang) for step in ("nudge", "formula"))
+        assert said[2].split() == code.removeprefix("if SOLVE:").split()
+        shown = verdict._repr_html_()
+        places = [shown.index(f"<summary>{heading}</summary>") for heading in headings]
+        assert places == sorted(places)
+        assert shown.endswith("</details>" * 3)
+        assert str(verdict) == f"{checks.MARKS[verdict.ok]} {verdict.message}"

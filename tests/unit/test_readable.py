@@ -34,7 +34,7 @@ def test_a_quiz_is_its_question_its_choices_and_what_there_is_to_say_folded(lang
     assert "\n" not in cell.source  # Markdown would take it up again after a blank line
 
 
-def test_an_exercise_is_its_task_and_its_solution_folded():
+def test_an_exercise_is_its_task_its_hints_and_its_solution_folded():
     task, answer = read(
         markdown("**1.** Which gain?"),
         CODE("answer = ...", metadata={"tags": ["exercise"]}),
@@ -42,7 +42,10 @@ def test_an_exercise_is_its_task_and_its_solution_folded():
         CODE('course.check("05.2", answer, lang=LANG)'),
     )
     assert task.source == "**1.** Which gain?"
-    assert answer.source.startswith(
+    hint, formula, solution, _ = answer.source.split("</details>")
+    assert hint.startswith('<details class="solution"><summary>A hint</summary><p>')
+    assert "½·E[z⁴]" in formula
+    assert solution.strip().startswith(
         '<details class="solution"><summary>Solution</summary>\n\n```python\na = 2\n'
     )
     assert "answer = [\n    a,\n]\n```" in answer.source

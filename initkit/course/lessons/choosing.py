@@ -122,15 +122,17 @@ def torch_under_relu(answer):
     )
 
 
-@exercise("06.3")
-def leaky_convolution(answer):
+@exercise("06.3", channels=(32, range(16, 128, 4)), slope=(0.2, (0.2, 0.25, 0.3, 0.35, 0.4)))
+def leaky_convolution(answer, channels, slope):
     """√(2/(1.04·288)), to three digits or two: 0.082."""
-    n, a = 288, 0.2
+    n, a = 3 * 3 * channels, slope
     known = {
         "right": 2 / ((1 + a**2) * n),
-        "channels": 2 / ((1 + a**2) * 32),
+        "channels": 2 / ((1 + a**2) * channels),
         "xavier": 1 / n,
         "sum": 2 / ((1 + a) * n),
     }
     roots = {key: value**0.5 for key, value in known.items()}
-    return answers.nearest(answer, roots | {"variance": known["right"], "relu": (2 / n) ** 0.5}, rel=0.009)
+    mistaken = {"variance": known["right"], "relu": (2 / n) ** 0.5}
+    key, fields = answers.nearest(answer, roots | mistaken, rel=0.009)
+    return key, fields | {"n": n, "right": f"{roots['right']:.2g}"}

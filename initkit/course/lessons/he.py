@@ -53,10 +53,10 @@ def he(*, lang: str, seed: int = 0):
     return picture, moved, respond
 
 
-@exercise("05.1")
-def he_std(answer):
+@exercise("05.1", n=(300, range(200, 1000, 20)), slope=(0.2, (0.2, 0.25, 0.3, 0.35, 0.4)))
+def he_std(answer, n, slope):
     """√(2/((1 + 0.2²)·300))."""
-    n, a = 300, 0.2
+    a = slope
     known = {
         "right": (2 / ((1 + a**2) * n)) ** 0.5,
         "variance": 2 / ((1 + a**2) * n),
@@ -64,14 +64,14 @@ def he_std(answer):
         "bound": (6 / ((1 + a**2) * n)) ** 0.5,
     }
     key, fields = answers.nearest(answer, known, rel=0.005)
-    if key == "right" and answers.nearest(answer, known, rel=0.0006)[0] != "right":
-        return "digits", {}  # 0.0800 and 0.0802 are not 0.0801
+    if key == "right" and abs(answers.number(answer) - known["right"]) > 0.51e-4:
+        return "digits", {}  # 0.0800 and 0.0802 are not 0.0801; all that are asked for begin with 0.0
     if key == "other" and "sum" in (
         answers.nearest(answer, {"sum": (2 / (mistaken * n)) ** 0.5}, rel=0.005)[0]
-        for mistaken in (1.2, 1.44)
+        for mistaken in (1 + a, (1 + a) ** 2)
     ):
         return "sum", {}
-    return key, fields
+    return key, fields | {"right": f"{known['right']:.3g}", "of_relu": f"{known['relu']:.3g}"}
 
 
 @exercise("05.2")
@@ -90,9 +90,11 @@ def gain_of_a_square(answer):
     )
 
 
-@exercise("05.3")
-def widening_by_fan_out(answer):
+@exercise("05.3", first=(50, range(30, 70, 5)), last=(800, range(400, 1000, 50)))
+def widening_by_fan_out(answer, first, last):
     """Each layer multiplies by fan_in/fan_out; over the hidden layers 50/800 stays."""
-    return answers.nearest(
-        answer, {"right": 50 / 800, "inverse": 800 / 50, "kept": 1, "root": (50 / 800) ** 0.5}
+    right = first / last
+    key, fields = answers.nearest(
+        answer, {"right": right, "inverse": 1 / right, "kept": 1, "root": right**0.5}
     )
+    return key, fields | {"right": f"{right:.3g}"}

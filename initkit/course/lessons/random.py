@@ -123,12 +123,15 @@ def level_signal(answer):
     return ("scale" if mistaken_for(level * 100**0.5) else key), fields
 
 
-@exercise("03.2")
-def uniform_bound(answer):
+@exercise("03.2", n=(300, range(200, 1000, 20)))
+def uniform_bound(answer, n):
     """√(3/300) = 0.1: the variance of U[−b, b] is b²/3."""
     number = answers.number(answer)
     if number is not None and not 0 < number < np.inf:
         return "range", {}
-    known = {"std": 300**-0.5, "variance": 1 / 300, "width": 0.2, "six": 0.02**0.5, "squared": 0.01}
-    key, fields = answers.nearest(answer, {"right": 0.1, **known})
-    return key, {"variance": f"{300 * number**2 / 3:.3g}"} if key == "other" else fields
+    b = (3 / n) ** 0.5
+    known = {"std": n**-0.5, "variance": 1 / n, "width": 2 * b, "six": 2**0.5 * b, "squared": 3 / n}
+    key, fields = answers.nearest(answer, {"right": b, **known})
+    if key == "other":
+        return key, {"variance": f"{n * number**2 / 3:.3g}"}
+    return key, fields | {"right": f"{b:.3g}"}

@@ -53,15 +53,17 @@ def why_initialization(*, lang: str, seed: int = 0):
     return picture, {"start": start}, respond
 
 
-@exercise("01.1")
-def factor_to_the_depth(answer):
+@exercise("01.1", kept=(0.8, (0.7, 0.75, 0.8)), layers=(40, range(20, 40)))
+def factor_to_the_depth(answer, kept, layers):
     """0.8⁴⁰."""
     # The root is so near to 1 that 5 % of it would be half of all answers.
-    close = answers.nearest(answer, {"one": 1, "root": 0.8 ** (1 / 40)}, rel=0.005)
+    close = answers.nearest(answer, {"one": 1, "root": kept ** (1 / layers)}, rel=0.005)
     if close[0] != "other":
         return close
-    known = {"right": 0.8**40, "percent": 100 * 0.8**40, "sum": 0.8 * 40, "lost": 0.2**40}
-    return answers.nearest(answer, known | {"inverse": 0.8**-40}, rel=0.05)
+    right = kept**layers
+    known = {"right": right, "percent": 100 * right, "sum": kept * layers, "lost": (1 - kept) ** layers}
+    key, fields = answers.nearest(answer, known | {"inverse": 1 / right}, rel=0.05)
+    return key, fields | {"right": f"{right:.2g}"}
 
 
 @exercise("01.2")
