@@ -24,6 +24,8 @@ TESTED := tests/notebooks tests/papers tests/machines tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
+# What the lessons name; flax brings jax.
+FRAMEWORKS ?= "flax==0.12.*" "keras==3.15.*"
 # Looks for what keeps a page from a reader who does not see it, or has no mouse. From npm, for the tests alone.
 AXE := axe-core@4.14.1
 LOCKED := course test browser site binder docs font sweep doctor
@@ -80,8 +82,8 @@ test-grade: $(VENV)/installed ## grade a class's notebooks (apt-get install bubb
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
 	$(PYTEST) tests/binder $(ARGS)
 
-test-torch: $(VENV)/torch ## run the doctor's tests and lesson with PyTorch at hand (make test has to do without)
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) -k doctor tests/unit/test_doctor*.py notebooks/*/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
+test-torch: $(VENV)/torch ## run the doctor's tests and lesson, and the other lessons' cells, with PyTorch at hand (make test has to do without)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) -k "doctor or in_your_framework" tests/unit/test_doctor*.py tests/unit/test_in_your_framework.py notebooks/*/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
 
 test-machines: $(VENV)/installed ## run the tests as four other CPUs would (ARGS="Nehalem Prescott": these)
 	$(BIN)/python tools/machines.py $(ARGS)
@@ -138,8 +140,9 @@ lock: $(VENV)/installed ## write constraints.txt anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group install $(LOCKED:%=--extra %) --universal --python-version 3.11 --upgrade --quiet \
 		--no-annotate --custom-compile-command "make lock" --output-file constraints.txt
 
-frameworks: $(VENV)/torch ## record anew what PyTorch and JAX do, for the parity tests
-	$(PIP) install jax jaxlib
+frameworks: $(VENV)/torch ## try the lessons' cells for PyTorch, Flax and Keras, and record anew what they do
+	$(PIP) install $(FRAMEWORKS)
+	$(PYTEST) tests/unit/test_in_your_framework.py
 	$(BIN)/python tools/record_frameworks.py
 
 font: $(VENV)/installed ## cut the Chinese font anew (needs Debian's fonts-noto-cjk)

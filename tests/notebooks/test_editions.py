@@ -110,10 +110,12 @@ def test_parameters_are_the_declared_ones(path):
 
 
 def test_cells_are_short_and_define_no_machinery(path):
+    """A framework's cell is what one writes in it: a model there is a class, its start a function."""
     for cell in tool.read(path).cells:
         if cell.cell_type == "code":
             assert len(cell.source.splitlines()) <= 12, cell.id
-            assert not re.search(r"^\s*(class|def) ", cell.source, re.MULTILINE), cell.id
+            framework = cell.source.startswith("if course.installed(")
+            assert framework or not re.search(r"^\s*(class|def) ", cell.source, re.MULTILINE), cell.id
 
 
 def test_links_lead_somewhere(path):
