@@ -245,7 +245,7 @@ def test_the_language_switch_stays_on_the_lesson(tab, lang):
         tab.wait_for_url(f"**/{twin}/lessons/05_he.html")
         assert tab.locator("html").get_attribute("lang")[:2] == twin
         tab.go_back()
-    for page in ("index", "cheatsheet", "interview"):
+    for page in ("index", "cheatsheet", "interview", "teaching"):
         tab.goto(f"/{lang}/{page}.html")
         tab.click(f".bd-header-article a[lang={twin}]")
         tab.wait_for_url(f"**/{twin}/{page}.html")
@@ -262,7 +262,7 @@ def test_search_finds(tab, lang, sought):
 WIDTHS = (1366, 820, 390)
 LOOKED_AT = {
     "en": ("index.html", "en/lessons/05_he.html", "en/api/initializers.html"),
-    "zh": ("zh/index.html", "zh/lessons/00_start_here.html", "zh/lessons/01_why_initialization.html"),
+    "zh": ("zh/index.html", "zh/lessons/00_start_here.html", "zh/lessons/01_why_initialization.html", "zh/teaching.html"),
     "both": [f"{lang}/{page}.html" for lang in LANGUAGES for page in ("cheatsheet", "interview")],
 }
 
