@@ -262,7 +262,12 @@ def test_search_finds(tab, lang, sought):
 WIDTHS = (1366, 820, 390)
 LOOKED_AT = {
     "en": ("index.html", "en/lessons/05_he.html", "en/api/initializers.html"),
-    "zh": ("zh/index.html", "zh/lessons/00_start_here.html", "zh/lessons/01_why_initialization.html", "zh/teaching.html"),
+    "zh": (
+        "zh/index.html",
+        "zh/lessons/00_start_here.html",
+        "zh/lessons/01_why_initialization.html",
+        "zh/teaching.html",
+    ),
     "both": [f"{lang}/{page}.html" for lang in LANGUAGES for page in ("cheatsheet", "interview")],
 }
 
