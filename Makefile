@@ -28,6 +28,8 @@ TORCH ?= torch==2.13.0
 FRAMEWORKS ?= "flax==0.12.*" "keras==3.15.*"
 # Looks for what keeps a page from a reader who does not see it, or has no mouse. From npm, for the tests alone.
 AXE := axe-core@4.14.1
+# Shows slides. From npm when they are made, and copied beside them.
+REVEAL := reveal.js@6.0.2
 LOCKED := course test browser site binder docs font sweep doctor
 # JupyterLab, IPython, matplotlib and uv keep things there.
 ifneq ($(shell test -w "$$HOME" && echo writable),writable)
@@ -41,7 +43,7 @@ USED_course := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, in
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-pages site test-site test-door test-grade test-binder test-torch test-machines jolt test-versions bench papers lint docs format diff strip record lesson sync lock frameworks font bundle help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-pages site test-site test-door test-grade test-binder test-torch test-machines jolt test-versions bench papers lint docs slides format diff strip record lesson sync lock frameworks font bundle help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/initkit course notebooks $(EDITION:%=--lang %) $(ARGS)
@@ -58,7 +60,7 @@ test-notebooks: $(VENV)/installed ## run the notebooks with nbval and papermill
 test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chromium
 	$(PYTEST) -n 2 tests/browser $(ARGS)
 
-test-pages: $(VENV)/browser $(VENV)/docs $(VENV)/node_modules/$(AXE) ## read the reading pages in Chromium; axe-core looks at them, too
+test-pages: $(VENV)/browser $(VENV)/docs $(VENV)/$(AXE) $(VENV)/$(REVEAL) ## read the reading pages in Chromium; axe-core looks at them, too
 	$(PYTEST) tests/site/test_pages.py $(ARGS)
 
 site: $(VENV)/site $(VENV)/docs ## build the course as web pages into _site (OFFLINE=a Pyodide distribution: all in _site.zip)
@@ -113,6 +115,9 @@ lint: $(VENV)/installed ## check style, of notebooks too, and types
 
 docs: $(VENV)/docs ## build the reading pages (lessons, design, API) into build/docs
 	$(BIN)/python tools/pages.py build/docs
+
+slides: $(VENV)/docs $(VENV)/$(REVEAL) ## make a lesson's slides in build/slides (LESSON=04, EDITION=zh)
+	$(BIN)/python tools/slides.py --lesson "$(LESSON)" $(EDITION:%=--lang %) --reveal $(VENV)/node_modules/reveal.js
 
 format: $(VENV)/installed ## mend style, of notebooks too
 	$(BIN)/ruff check --fix .
@@ -206,8 +211,8 @@ $(VENV)/browser $(VENV)/site $(VENV)/binder $(VENV)/docs: $(VENV)/%: $(VENV)/ins
 	@$(RELATIVE)
 	@touch $@
 
-$(VENV)/node_modules/$(AXE): | $(VENV)/installed
-	npm install --silent --no-audit --no-fund --prefix $(VENV) $(AXE)
+$(VENV)/$(AXE) $(VENV)/$(REVEAL): | $(VENV)/installed
+	npm install --silent --no-audit --no-fund --prefix $(VENV) $(@F)
 	@touch $@
 
 $(VENV)/bench: $(VENV)/torch

@@ -3,12 +3,15 @@
 Needs a network, or what uv and pip keep of an earlier run. The wheel's way goes on to the end of lesson 01.
 """
 
+import http.server
 import json
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -223,3 +226,73 @@ def test_a_bundle_without_a_network(tmp_path):
     )
     with Course([scripts / "initkit", "course"], tmp_path) as course:
         assert course.has_the_lessons()
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of a JupyterHub as a single-user server asks for when it starts."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hub/api"
+        server.shutdown()
+
+
+def answers(url: str) -> bool:
+    try:
+        return "version" in json.load(urllib.request.urlopen(url, timeout=5))
+    except (OSError, ValueError):
+        return False
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an image is of Linux")
+def test_a_jupyterhub_image(hub, tmp_path):
+    """The Dockerfile's steps without Docker: in an empty environment, from what the image is built of."""
+    source, home = tmp_path / "srv", tmp_path / "home"
+    said = (ROOT / "tools" / "hub" / "Dockerfile").read_text(encoding="utf-8")
+    steps = re.findall(r"(?m)^([A-Z]+) (.*)$", said.replace("/srv/initkit", str(source)))
+    given, ran = dict(steps), [what for kind, what in steps if kind == "RUN"]
+    version = given["FROM"].removeprefix("python:").removesuffix("-slim")
+    assert f"- python={version} " in (ROOT / "environment.yml").read_text(encoding="utf-8")
+    run("git", "-C", ROOT, "archive", "--output", tmp_path / "context.tar", "HEAD")
+    shutil.unpack_archive(tmp_path / "context.tar", source, filter="data")
+    run(*UV, "venv", "--quiet", "--seed", "--python", sys.executable, tmp_path / "env")
+    inside = dict(what.split("=") for kind, what in steps if kind in ("ARG", "ENV") and what[:3] != "UV_")
+    inside |= {"PATH": f"{tmp_path / 'env' / SCRIPTS}:{os.environ['PATH']}", "HOME": str(home)}
+    for step in ran[:2]:
+        run("sh", "-c", step, cwd=source, **{**inside, "HOME": os.environ["HOME"]})  # with the caches
+    assert [step.split()[0] for step in ran[2:]] == ["useradd"]
+    assert Path(inside["JUPYTER_CONFIG_PATH"], "labconfig").is_dir()
+    home.mkdir()
+    url = f"http://127.0.0.1:{free_port()}/user/a/"
+    told = {"API_TOKEN": "door", "API_URL": hub, "USER": "a", "CLIENT_ID": "jupyterhub-user-a"}
+    told |= {"SERVICE_PREFIX": "/user/a/", "SERVICE_URL": url}
+    words = [word for kind in ("ENTRYPOINT", "CMD") for word in json.loads(given[kind])]
+    with open(tmp_path / "log.txt", "wb") as log:
+        server = subprocess.Popen(
+            [*words, "--allow-root"],
+            cwd=home,
+            env=os.environ | inside | {f"JUPYTERHUB_{name}": what for name, what in told.items()},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_for(lambda: answers(f"{url}api"), 90, f"the single-user server (see {tmp_path / 'log.txt'})")
+    finally:
+        server.terminate()
+        server.wait(30)
+    lessons = {path.relative_to(ROOT / "notebooks") for path in (ROOT / "notebooks").glob("*/*.ipynb")}
+    copied = home / "initkit-course"
+    assert {path.relative_to(copied) for path in copied.glob("*/*.ipynb")} == lessons

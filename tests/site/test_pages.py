@@ -15,7 +15,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import nbformat
 import pytest
+import slides
 from playwright.sync_api import sync_playwright
 from reading import FLAGS, chromium
 
@@ -23,6 +25,7 @@ from initkit import words
 from initkit.course import quizzes
 
 ROOT = Path(__file__).parents[2]
+REVEAL = ROOT / ".venv" / "node_modules" / "reveal.js"
 AXE = ROOT / ".venv" / "node_modules" / "axe-core" / "axe.min.js"
 LANGUAGES = words.LANGUAGES
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks" / "en").glob("*.ipynb"))
@@ -248,7 +251,7 @@ def test_the_language_switch_stays_on_the_lesson(tab, lang):
         tab.wait_for_url(f"**/{twin}/lessons/05_he.html")
         assert tab.locator("html").get_attribute("lang")[:2] == twin
         tab.go_back()
-    for page in ("index", "cheatsheet", "interview"):
+    for page in ("index", "cheatsheet", "interview", "teaching"):
         tab.goto(f"/{lang}/{page}.html")
         tab.click(f".bd-header-article a[lang={twin}]")
         tab.wait_for_url(f"**/{twin}/{page}.html")
@@ -265,7 +268,12 @@ def test_search_finds(tab, lang, sought):
 WIDTHS = (1366, 820, 390)
 LOOKED_AT = {
     "en": ("index.html", "en/lessons/05_he.html", "en/api/initializers.html"),
-    "zh": ("zh/index.html", "zh/lessons/00_start_here.html", "zh/lessons/01_why_initialization.html"),
+    "zh": (
+        "zh/index.html",
+        "zh/lessons/00_start_here.html",
+        "zh/lessons/01_why_initialization.html",
+        "zh/teaching.html",
+    ),
     "both": [f"{lang}/{page}.html" for lang in LANGUAGES for page in ("cheatsheet", "interview")],
 }
 
@@ -317,3 +325,31 @@ def test_the_cheat_sheet_is_one_page_of_a4_and_fills_it(tab, lang):
         printed = len(re.findall(rb"/Type\s*/Page\b", tab.pdf(prefer_css_page_size=True)))
         assert (printed == 1) is fits, size
     tab.emulate_media(media="screen")
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_slides_open_from_a_disk_and_fit_in_large_type(tab, tmp_path, lang):
+    """As reveal.js lays them out: nothing over an edge, nothing small, nothing asked of another site."""
+    (path,) = slides.write("06", lang, REVEAL, tmp_path)
+    asked, page = [], tab.context.browser.new_page(viewport={"width": 1366, "height": 900})
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_function("Reveal.isReady()")
+    made = page.evaluate(LAID_OUT)
+    page.close()
+    lesson = nbformat.read(ROOT / "notebooks" / lang / f"{path.stem}.ipynb", as_version=4)
+    assert len(made) == len(slides.slides(lesson, path.stem, lang)) > 30
+    assert [slide for slide in made if slide["over"] or slide["size"] < 26] == []
+    assert [url for url in asked if not url.startswith((tmp_path.as_uri(), "data:"))] == []
+
+
+# The size of type is in the slide's own pixels, of which there are 1280 × 800.
+LAID_OUT = """() => Reveal.getSlides().map((slide) => {
+  const { h, v } = Reveal.getIndices(slide);
+  Reveal.slide(h, v, 99);
+  const edge = document.querySelector(".slides").getBoundingClientRect();
+  const seen = [...slide.querySelectorAll("*")].filter((e) => !e.closest(".notes"));
+  const over = (box) => box.right > edge.right + 1 || box.bottom > edge.bottom + 1;
+  return { says: slide.innerText.slice(0, 60), size: parseFloat(getComputedStyle(slide).fontSize),
+    over: seen.some((e) => over(e.getBoundingClientRect())) };
+})"""

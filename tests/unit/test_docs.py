@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import initkit as ik
+from initkit import words
 
 ROOT = Path(__file__).parents[2]
 LESSONS = {path.name[:2]: path for path in (ROOT / "notebooks" / "en").glob("*.ipynb")}
@@ -55,3 +56,30 @@ def names_on_pages() -> set[str]:
 def test_every_public_name_is_on_the_api_pages(module):
     missing = {f"{module.__name__}.{name}" for name in module.__all__} - names_on_pages()
     assert not missing, "docs/api/*.rst: add .. autofunction:: for each of these"
+
+
+def meetings(lang: str) -> dict[str, str]:
+    """What the teacher's page says of each lesson."""
+    page = (ROOT / "docs" / f"teaching{'' if lang == 'en' else '.zh'}.md").read_text(encoding="utf-8")
+    _, *parts = re.split(r"(?m)^## (\d\d) .*$", page)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+@pytest.mark.parametrize("lesson", [f"{n:02}" for n in range(8)])
+def test_a_meeting_has_90_minutes_mistakes_that_the_course_names_and_rubrics_of_four_steps(lesson):
+    """In both languages the same cells for the same minutes, and the same mistakes, named in comments."""
+    plans = []
+    for lang in words.LANGUAGES:
+        said = meetings(lang)[lesson]
+        minutes = [int(n) for n in re.findall(r"(?m)^\| (\d+) \|", said)]
+        links, named = re.findall(r'href="lessons/(.*?)"', said), re.findall(r"<!-- (.*?) -->", said)
+        assert sum(minutes) == 90
+        assert [len(re.findall(r"(?m)^\d\. ", fold)) for fold in said.split("<details")[1:]] == [4, 4]
+        assert {key.split(".")[1] for key in named} == {lesson}
+        assert set(named) <= words.table().keys()
+        assert not [key for key in named if key.endswith("right")]
+        plans.append((minutes, links, named))
+    (notebook,) = (ROOT / "notebooks" / "en").glob(f"{lesson}_*.ipynb")
+    cells = {cell["id"] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]}
+    assert {f"{notebook.stem}.html#cell-{cell}" for cell in cells} >= set(links)
+    assert plans[0] == plans[1]
