@@ -5,6 +5,8 @@ Where an answer is not what it should be, each returns what a check returns: a k
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from .. import datasets
@@ -22,6 +24,8 @@ def numbers(answer) -> np.ndarray | None:
     try:
         if hasattr(answer, "detach"):  # it may require a gradient, or have a dtype that NumPy lacks
             answer = answer.detach().cpu().double().numpy()
+        elif isinstance(answer, Fraction):
+            answer = float(answer)
         array = np.asarray(answer)
         return array.astype(np.float64) if array.dtype.kind not in "bcUSO" else None
     except (TypeError, ValueError):
@@ -48,7 +52,7 @@ def weights(answer, shape: tuple[int, int]) -> tuple[np.ndarray, None] | tuple[N
     That is one of "type", "transposed", "shape" (with ``shape``), "finite".
     """
     w = numbers(answer)
-    if w is None:
+    if w is None or w.ndim == 0:
         return None, ("type", {"wanted": "array", "came": type(answer).__name__})
     if w.shape != shape:
         return None, ("transposed" if w.shape == shape[::-1] else "shape", {"shape": w.shape})
@@ -58,7 +62,8 @@ def weights(answer, shape: tuple[int, int]) -> tuple[np.ndarray, None] | tuple[N
 def nearest(answer, known: dict[str, float], rel: float = 0.01) -> Said:
     """The key of the first number of ``known`` that the answer is, to within ``rel``.
 
-    "other" where it is none of them, "type" where it is no number.
+    "close" where it is none of them but "right" to within 5 %, rounded too early, say; "other" where it is
+    not even that, "type" where it is no number.
     """
     found = number(answer)
     if found is None:
@@ -66,7 +71,8 @@ def nearest(answer, known: dict[str, float], rel: float = 0.01) -> Said:
     for key, value in known.items():
         if abs(found - value) <= rel * abs(value):
             return key, {}
-    return "other", {}
+    close = "right" in known and abs(found - known["right"]) <= 0.05 * known["right"]
+    return "close" if close else "other", {}
 
 
 def kept(net: MLP, squared: bool) -> Said:

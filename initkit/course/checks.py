@@ -67,11 +67,11 @@ def verdict(name: str, answer, *, lang: str, student: str = "") -> Verdict:
         return Verdict(None, text("check.untouched", lang))
     try:
         key, fields = CHECKS[name](answer, **numbers)
-        if key == "other" and numbers != of_text and CHECKS[name](answer, **of_text)[0] == "right":
+        if key in ("close", "other") and numbers != of_text and CHECKS[name](answer, **of_text)[0] == "right":
             key = "texts"
     except Exception as error:  # whatever a reader's answer may do
         return Verdict(False, text("check.failed", lang, error=f"{type(error).__name__}: {error}"))
-    said = f"check.{key}" if key in ("type", "texts") else f"check.{name}.{key}"
+    said = f"check.{key}" if key in ("close", "type", "texts") else f"check.{name}.{key}"
     return Verdict(key == "right", text(said, lang, **(numbers | fields)), key)
 
 

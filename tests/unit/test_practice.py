@@ -5,6 +5,7 @@ import inspect
 import itertools
 import re
 import sys
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -131,6 +132,9 @@ ANSWERS = {
         (ik.lecun_uniform((50, 200), rng=1), "lecun"),
         (ik.normal((50, 200), std=2 / 250, rng=1), "variance"),
         (ik.he_uniform((50, 200), rng=1), "he"),
+        (ik.uniform((50, 200), -(200**-0.5), 200**-0.5, rng=1), "standard"),
+        (ik.uniform((50, 200), -((6 / 50) ** 0.5), (6 / 50) ** 0.5, rng=1), "fan_out"),
+        (ik.normal((50, 200), std=(6 / 250) ** 0.5, rng=1), "bound"),
         (ik.lecun_uniform((200, 50), rng=1).T, "other"),
         # Two moments are not a law: coins, an arcsine law, a normal one that is cut off at the bound.
         ((2 / 250) ** 0.5 * np.where(RNG.random((50, 200)) < 0.5, -1, 1), "law"),
@@ -161,6 +165,7 @@ ANSWERS = {
         ((3 / 800) ** 0.5, "share"),
         ((4 / 200) ** 0.5, "third"),
         (0.06, "squared"),
+        (0.25, "close"),
         (1, "other"),
         ("b", "type"),
     ],
@@ -187,12 +192,15 @@ ANSWERS = {
         (1.5**0.5, "inverse"),
         (2 / 3, "square"),
         (1.25**-0.5, "centred"),
+        (1.5, "second"),
+        (0.8, "close"),
         (0, "other"),
         ([], "type"),
     ],
     "05.3": [
         (1 / 16, "right"),
         (0.0625, "right"),
+        (Fraction(1, 16), "right"),
         (16, "inverse"),
         (1, "kept"),
         (0.25, "root"),
@@ -224,7 +232,8 @@ ANSWERS = {
         (0.5, "half"),
         (1, "one"),
         (6**-0.5, "std"),
-        (6, "other"),
+        (6, "inverse"),
+        (6.0**-11, "other"),  # of all the layers
         (ik.gain, "type"),
     ],
     "06.3": [
@@ -232,6 +241,7 @@ ANSWERS = {
         (0.082, "right"),
         ((2 / 33.28) ** 0.5, "channels"),
         (288**-0.5, "xavier"),
+        (0.08, "close"),
         ((2 / (1.2 * 288)) ** 0.5, "sum"),
         (2 / (1.04 * 288), "variance"),
         ((2 / 288) ** 0.5, "relu"),
@@ -292,7 +302,7 @@ ANSWERS = {
         (ik.normal((30, 64), 0.1, 1.0, rng=2), "far"),  # whose mean misses 0.1 by more than 0.01, too
         (ik.uniform((64, 30), 0.09, 0.11, rng=0), "transposed"),
         (ik.uniform((30, 63), 0.09, 0.11, rng=0), "shape"),
-        (3, "shape"),
+        (3, "type"),
         (np.full((30, 64), np.nan), "finite"),
         ("0.1", "type"),
         (object(), "type"),
@@ -378,7 +388,8 @@ def test_the_check_says(name, answer, key, monkeypatch):
     for lang in course.LANGUAGES:
         verdict = course.check(name, answer, lang=lang)
         assert verdict.ok is (key == "right")
-        wanted = words.table()["check.type" if key == "type" else f"check.{name}.{key}"][lang]
+        anywhere = key in ("close", "type")
+        wanted = words.table()[f"check.{key}" if anywhere else f"check.{name}.{key}"][lang]
         pattern = re.sub(r"\\{\w+\\}", ".*", re.escape(wanted))
         assert re.fullmatch(pattern, verdict.message)
         assert str(verdict)[0] == ("✓" if verdict.ok else "✗")

@@ -86,6 +86,7 @@ def gain_of_a_square(answer):
             "inverse": second**0.5,
             "square": 1 / second,
             "centred": (second - 1 / 4) ** -0.5,
+            "second": second,
         },
     )
 

@@ -80,13 +80,14 @@ def level_relu(answer):
         q = measure(MLP(WIDTHS, "relu", draw, rng=seed), x).q
         ratios.append(q[10] / q[0])
     low, high = min(ratios), max(ratios)
-    if any(0.1 <= ratio <= 10 for ratio in ratios):
+    count = sum(0.1 <= ratio <= 10 for ratio in ratios)
+    if count:
         key = "right"
     elif 0.015 <= sigma <= 0.025:
         key = "variance"
     else:
         key = "small" if high < 0.1 else "large"
-    return key, {"low": f"{low:.2g}", "high": f"{high:.2g}"}
+    return key, {"count": count, "low": f"{low:.2g}", "high": f"{high:.2g}"}
 
 
 @exercise("01.3")

@@ -62,6 +62,7 @@ def xavier_uniform(answer):
     if abs(w.mean()) > 0.05 * w.std():  # 0 but for a chance of 6e-7
         return "mean", {}
     usual = {"three": 1 / 2, "std": 1 / 3, "lecun": 250 / 400, "he": 250 / 200}
+    usual |= {"standard": 250 / 1200, "fan_out": 250 / 50, "bound": 3}
     for key, value in usual.items():
         if abs(ratio / value - 1) < 0.06:
             return key, {}
