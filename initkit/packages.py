@@ -6,20 +6,23 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from .words import text
+
 DISTRIBUTION = "initkit-course"  # our own name on PyPI, where "initkit" is another project's
 
 
-def how_to_install(*packages: str) -> str:
+def how_to_install(*packages: str, lang: str = "en") -> str:
     """What a reader types to have these packages: every hint to install something says this.
 
-    In a browser nothing can be installed that is not made for it; there, it says where.
+    In a browser nothing can be installed that is not made for it; it says so, in the language ``lang``.
 
     >>> how_to_install("safetensors", "h5py")
     'pip install safetensors h5py'
     """
     said = " ".join(["pip install", *packages])
     # Who comes from the browser has nothing of the course yet.
-    return said if sys.platform != "emscripten" else f"outside the browser, {said} {DISTRIBUTION}"
+    in_a_browser = sys.platform == "emscripten"
+    return text("install.in_a_browser", lang, command=f"{said} {DISTRIBUTION}") if in_a_browser else said
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ from ..packages import needed_by
 from ..words import LANGUAGES, system_language, text
 from .course import lessons
 
-CHECK = re.compile(r"course\.check\(\s*[\"'](\d\d\.\d+)[\"']")
+CHECK = re.compile(r"course\.check\(\s*[\"'](\d\d[a-z]?\.\d+)[\"']")
 LARGEST = 64 * 2**20  # bytes of a notebook, and of what its cells write
 BUBBLE = [
     "bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
@@ -190,7 +190,7 @@ def known_lessons() -> list[Lesson]:
         editions = [read(lessons() / lang / path.name) for lang in LANGUAGES]
         made.append(
             Lesson(
-                path.name[:2],
+                path.name.partition("_")[0],
                 frozenset(cell["id"] for cell in editions[0]),
                 {c["id"]: m[1] for c in editions[0] if (m := CHECK.search(c["source"]))},
                 frozenset(cell["source"].strip() for edition in editions for cell in edition),

@@ -4,9 +4,21 @@ from .. import widgets  # noqa: F401 - first, to say what to install
 from ..words import LANGUAGES, text
 from . import lessons  # noqa: F401 - enters every lesson's figures and checks
 from .checks import check
+from .frameworks import installed
 from .glossaries import glossary
 from .lessons.doctor import patient
 from .progress import progress, score
 from .quizzes import guess, quiz
 
-__all__ = ["LANGUAGES", "check", "glossary", "guess", "patient", "progress", "quiz", "score", "text"]
+__all__ = [
+    "LANGUAGES",
+    "check",
+    "glossary",
+    "guess",
+    "installed",
+    "patient",
+    "progress",
+    "quiz",
+    "score",
+    "text",
+]

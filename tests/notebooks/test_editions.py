@@ -39,12 +39,12 @@ def test_lessons_are_linked_by_their_titles():
 
 def test_every_lesson_has_a_room_and_its_words():
     for name in NAMES:
-        room = Path(lessons.__file__).parent / name[3:].removesuffix(".ipynb")
+        room = Path(lessons.__file__).parent / name.partition("_")[2].removesuffix(".ipynb")
         assert room.with_suffix(".py").exists(), name
         (number,) = re.findall(
-            r"^# Lesson (\d\d):", room.with_suffix(".words.toml").read_text(encoding="utf-8")
+            r"^# Lesson (\w+):", room.with_suffix(".words.toml").read_text(encoding="utf-8")
         )
-        assert number == name[:2]
+        assert number == tool.number_of(name)
 
 
 def test_stored_outputs_follow_the_policy(path):
@@ -84,10 +84,12 @@ def test_parameters_are_the_declared_ones(path):
 
 
 def test_cells_are_short_and_define_no_machinery(path):
+    """A framework's cell is what one writes in it: a model there is a class, its start a function."""
     for cell in tool.read(path).cells:
         if cell.cell_type == "code":
             assert len(cell.source.splitlines()) <= 12, cell.id
-            assert not re.search(r"^\s*(class|def) ", cell.source, re.MULTILINE), cell.id
+            framework = cell.source.startswith("if course.installed(")
+            assert framework or not re.search(r"^\s*(class|def) ", cell.source, re.MULTILINE), cell.id
 
 
 def test_links_lead_somewhere(path):

@@ -10,7 +10,7 @@ import pytest
 import initkit as ik
 
 ROOT = Path(__file__).parents[2]
-LESSONS = {path.name[:2]: path for path in (ROOT / "notebooks" / "en").glob("*.ipynb")}
+LESSONS = {path.name.partition("_")[0]: path for path in (ROOT / "notebooks" / "en").glob("*.ipynb")}
 MODULES = [
     importlib.import_module(f"initkit.{name}")
     for name in ("activations", "datasets", "fans", "initializers", "network", "plots", "sampling", "signals",
@@ -22,7 +22,7 @@ CLAIMS = {
     for module in MODULES
     for thing in vars(module).values()
     if getattr(thing, "__module__", None) == module.__name__
-    for lesson in re.findall(r"[Ll]esson (\d\d)", thing.__doc__ or "")
+    for lesson in re.findall(r"[Ll]esson (\d\d[a-z]?)", thing.__doc__ or "")
 }
 
 

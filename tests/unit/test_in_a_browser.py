@@ -56,6 +56,7 @@ def test_hints_say_that_a_browser_cannot_install(monkeypatch):
     monkeypatch.setattr(sys, "platform", "emscripten")
     said = str(protocol.missing("safetensors"))
     assert said == "needs safetensors: outside the browser, pip install safetensors initkit-course"
+    assert packages.how_to_install("torch", lang="zh").startswith("浏览器里装不了")
 
 
 def test_a_keras_file_without_processes_is_unreadable_and_says_why(monkeypatch, tmp_path):

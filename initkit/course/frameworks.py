@@ -1,0 +1,23 @@
+"""Cells in a framework that not every reader has: PyTorch, Flax or Keras."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from ..packages import how_to_install
+from ..words import text
+
+
+def installed(*packages: str, lang: str) -> bool:
+    """Whether all these packages are there; if not, prints one line on how to install those that are missing.
+
+    What needs them is written under it, so that the cell runs where it can and the lesson runs everywhere.
+    Nothing is imported.
+
+    >>> if installed("numpy", lang="en"):
+    ...     import numpy
+    """
+    if missing := [package for package in packages if find_spec(package) is None]:
+        fields = {"packages": ", ".join(missing), "install": how_to_install(*missing, lang=lang)}
+        print(text("installed.missing", lang, **fields))
+    return not missing
