@@ -288,7 +288,7 @@ def main() -> int:
     name = re.fullmatch(r"(\d\d[a-z]?)_([a-z][a-z0-9_]*)", asked.name)
     if not name or keyword.iskeyword(name[2]):
         parser.error(
-            f"NAME must be two digits (and a letter), _ and a name in small letters, as 09_orthogonal or 09b_more; "
+            f"NAME must be two digits, a letter or none, _ and a name in small letters, as 09_orthogonal; "
             f"not {asked.name!r}"
         )
     number, room = name.groups()

@@ -294,7 +294,8 @@ def _with_end(text: str, lang: str, after: str | None, books) -> str:
         body, end = [text, ""], ""
     if after is None:
         return "\n".join([*body, BACK[lang]])
-    return "\n".join([*body, NEXT[lang] + link(end, after, f"{number_of(after)} · {title(books[after][lang])}")])
+    name = f"{number_of(after)} · {title(books[after][lang])}"
+    return "\n".join([*body, NEXT[lang] + link(end, after, name)])
 
 
 # The commands --------------------------------------------------------------------------------------
