@@ -85,7 +85,8 @@ test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder do
 	$(PYTEST) tests/binder $(ARGS)
 
 test-torch: $(VENV)/torch ## run the doctor's tests and lesson, and the other lessons' cells, with PyTorch at hand (make test has to do without)
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) -k "doctor or in_your_framework" tests/unit/test_doctor*.py tests/unit/test_in_your_framework.py notebooks/*/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) -k "doctor or rescue or in_your_framework" tests/unit/test_doctor*.py \
+		tests/unit/test_in_your_framework.py notebooks/*/06b_rescue.ipynb notebooks/*/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
 
 test-machines: $(VENV)/installed ## run the tests as four other CPUs would (ARGS="Nehalem Prescott": these)
 	$(BIN)/python tools/machines.py $(ARGS)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-CHECK = re.compile(r"course\.check\(\s*[\"'](\d\d\.\d+)[\"']")
+CHECK = re.compile(r"course\.check\(\s*[\"'](\d\d[a-z]?\.\d+)[\"']")
 LARGEST = 64 * 2**20  # bytes of a notebook that is read
 
 

@@ -432,6 +432,49 @@ def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str) -> F
     return figure
 
 
+def update_ratios(nets: Mapping[str, History], *, lang: str) -> Figure:
+    """The update-to-data ratio by layer, of each net's first step, over the line of what is healthy, 10^−3.
+
+    Parameters
+    ----------
+    nets : dict
+        Name → History; one net, or two.
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        A net made no step.
+    """
+    for name, history in nets.items():
+        if not len(history.log_update_ratio):
+            raise ValueError(f"nets: {name!r} made no step, of which there could be a ratio")
+    with DRAWING, matplotlib.rc_context(style(lang)):
+        figure = Figure(lang, height=3.2)
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.075, right=0.985, top=0.8, bottom=0.16)
+        figure.text(0.01, 0.93, text("ratio.title", lang), fontsize=12, va="center", color=MEASURED)
+        axes.axhline(-3, **line(False))
+        entries: dict[str, Any] = {}
+        for k, (name, history) in enumerate(nets.items()):
+            ratios = history.log_update_ratio[0]
+            layers = np.arange(1, len(ratios) + 1)
+            entries[name] = {"marker": "o", **points(k)}
+            axes.plot(layers, ratios, "o", **points(k), clip_on=False)
+        axes.set(xlim=(0.4, len(layers) + 0.6), xlabel=text("signal.layer", lang))
+        axes.set_xticks(layers[:: 1 + len(layers) // 8])
+        axes.yaxis.set_major_locator(MaxNLocator(7, integer=True))
+        axes.grid(axis="y", color=FAINT, lw=0.8)
+        axes.set_axisbelow(True)
+        key(figure, axes, {**entries, text("ratio.healthy", lang): line(False)}, (0.99, 0.93), "center right")
+    return figure
+
+
 def heat_map(rows: Sequence[Mapping[str, Any]], *, lang: str) -> Figure:
     """Accuracies as shades and numbers: a panel a depth, a line a scheme, a column an activation.
 

@@ -290,13 +290,14 @@ def main() -> int:
     parser.add_argument("--en", default="", help="the title in English")
     parser.add_argument("--zh", default="", help="the title in Chinese")
     asked = parser.parse_args()
-    name = re.fullmatch(r"(\d\d)_([a-z][a-z0-9_]*)", asked.name)
+    name = re.fullmatch(r"(\d\d[a-z]?)_([a-z][a-z0-9_]*)", asked.name)
     if not name or keyword.iskeyword(name[2]):
         parser.error(
-            f"NAME must be two digits, _ and a name in small letters, as 09_orthogonal; not {asked.name!r}"
+            f"NAME must be two digits, a letter or none, _ and a name in small letters, as 09_orthogonal; "
+            f"not {asked.name!r}"
         )
     number, room = name.groups()
-    if taken := [lesson for lesson in notebooks.lessons() if lesson.startswith(number)]:
+    if taken := [lesson for lesson in notebooks.lessons() if notebooks.number_of(lesson) == number]:
         parser.error(f"NAME: {taken[0]} has the number {number}")
     from initkit import live, words
 

@@ -57,6 +57,11 @@ def lessons() -> list[str]:
     return sorted({path.name for lang in ("en", "zh") for path in (ROOT / lang).glob("*.ipynb")})
 
 
+def number_of(name: str) -> str:
+    """ "06b" of "06b_rescue.ipynb"."""
+    return name.partition("_")[0]
+
+
 def read(path: Path):
     return nbformat.read(path, as_version=4)
 
@@ -252,7 +257,7 @@ def link(text: str, address: str, title: str) -> str:
 
 def with_row(text: str, number: str, make) -> str:
     """A Markdown table whose row ``number`` is ``make(the row that was there, or "")``."""
-    rows = {m[1]: m[0] for m in re.finditer(r"(?m)^\| (\d\d) \|.*$", text)}
+    rows = {m[1]: m[0] for m in re.finditer(r"(?m)^\| (\d\d[a-z]?) \|.*$", text)}
     if number in rows:
         return text.replace(rows[number], make(rows[number]))
     before = rows[max(other for other in rows if other < number)]
@@ -270,7 +275,7 @@ def mend_links(books: dict[str, dict], readme: str) -> str:
         _rewrite(pair, lambda lang, text, after=after: _with_end(text, lang, after, books))
     pair = {lang: next(c for c in book.cells if c.id == "map") for lang, book in first.items()}
     for name in names:
-        titles, number = {lang: title(book) for lang, book in books[name].items()}, name[:2]
+        titles, number = {lang: title(book) for lang, book in books[name].items()}, number_of(name)
 
         def of_map(lang, text, name=name, titles=titles, number=number):
             def make(row):
@@ -304,7 +309,8 @@ def _with_end(text: str, lang: str, after: str | None, books) -> str:
         body, end = [text, ""], ""
     if after is None:
         return "\n".join([*body, BACK[lang]])
-    return "\n".join([*body, NEXT[lang] + link(end, after, f"{after[:2]} · {title(books[after][lang])}")])
+    name = f"{number_of(after)} · {title(books[after][lang])}"
+    return "\n".join([*body, NEXT[lang] + link(end, after, name)])
 
 
 # The commands --------------------------------------------------------------------------------------

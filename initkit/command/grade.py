@@ -236,7 +236,7 @@ def known_lessons() -> list[Lesson]:
         editions = [read(lessons() / lang / path.name) for lang in LANGUAGES]
         made.append(
             Lesson(
-                path.name[:2],
+                path.name.partition("_")[0],
                 frozenset(cell["id"] for cell in editions[0]),
                 {c["id"]: m[1] for c in editions[0] if (m := CHECK.search(c["source"]))},
                 frozenset(cell["source"].strip() for edition in editions for cell in edition),

@@ -88,11 +88,11 @@ class Progress(widgets.VBox):
         }
         heads = [text(f"progress.{name}", self.lang) for name in ("lesson", *KINDS)]
         rows = []
-        for lesson in sorted({name[:2] for name in questions | CHECKS.keys()}):
+        for lesson in sorted({name.partition(".")[0] for name in questions | CHECKS.keys()}):
             right = [
                 f"{sum(kept[kind].get(name) is True for name in names)}/{len(names)}" if names else ""
                 for kind, every in ((QUESTIONS, questions), (EXERCISES, CHECKS))
-                for names in [[name for name in every if name.startswith(lesson)]]
+                for names in [[name for name in every if name.startswith(f"{lesson}.")]]
             ]
             best = kept[SCORES].get(lesson, "")
             rows.append([lesson, *right, f"{best:.3g}" if isinstance(best, float) else ""])

@@ -11,7 +11,7 @@ import initkit as ik
 from initkit import words
 
 ROOT = Path(__file__).parents[2]
-LESSONS = {path.name[:2]: path for path in (ROOT / "notebooks" / "en").glob("*.ipynb")}
+LESSONS = {path.name.partition("_")[0]: path for path in (ROOT / "notebooks" / "en").glob("*.ipynb")}
 MODULES = [
     importlib.import_module(f"initkit.{name}")
     for name in ("activations", "datasets", "fans", "initializers", "network", "plots", "sampling", "signals",
@@ -23,7 +23,7 @@ CLAIMS = {
     for module in MODULES
     for thing in vars(module).values()
     if getattr(thing, "__module__", None) == module.__name__
-    for lesson in re.findall(r"[Ll]esson (\d\d)", thing.__doc__ or "")
+    for lesson in re.findall(r"[Ll]esson (\d\d[a-z]?)", thing.__doc__ or "")
 }
 
 

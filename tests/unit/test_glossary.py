@@ -21,7 +21,7 @@ EACH = pytest.mark.parametrize("name", TERMS)
 @functools.cache
 def prose(lang: str, lesson: str) -> str:
     """The Markdown of a lesson, without emphasis; none where it is not written yet."""
-    (name,) = [name for name in tool.lessons() if name.startswith(lesson)] or [None]
+    (name,) = [name for name in tool.lessons() if tool.number_of(name) == lesson] or [None]
     path = tool.ROOT / lang / str(name)
     cells = tool.read(path).cells if path.exists() else []
     return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown").replace("*", "")
@@ -32,7 +32,7 @@ def strings(lang: str) -> str:
 
 
 def everything(lang: str) -> str:
-    written = [prose(lang, name[:2]) for name in tool.lessons()]
+    written = [prose(lang, tool.number_of(name)) for name in tool.lessons()]
     return "\n".join([*written, strings(lang), *(term["definition"][lang] for term in TERMS.values())])
 
 
@@ -42,7 +42,7 @@ def test_a_term_is_complete(name):
     assert set(term) >= {"zh", "en", "lesson", "definition"}
     assert set(term) <= {"zh", "en", "lesson", "definition", "avoid", "says", "paired"}
     assert re.fullmatch(r"[a-z_]+", name)
-    assert term["lesson"] in {lesson[:2] for lesson in tool.lessons()}
+    assert term["lesson"] in set(map(tool.number_of, tool.lessons()))
     assert set(term["definition"]) == set(course.LANGUAGES)
     assert set(term.get("avoid", {})) | set(term.get("says", {})) <= set(course.LANGUAGES)
 
@@ -80,7 +80,8 @@ def test_a_term_is_used_in_its_lesson(name, lang):
     said = term.get("says", {}).get(lang, term[lang]).casefold()
     if not (lesson := prose(lang, term["lesson"])):
         pytest.skip(f"lesson {term['lesson']} is not written yet")
-    elsewhere = [text[:2] for text in tool.lessons() if said in prose(lang, text[:2]).casefold()]
+    numbers = map(tool.number_of, tool.lessons())
+    elsewhere = [number for number in numbers if said in prose(lang, number).casefold()]
     assert said in lesson.casefold() or (not elsewhere and said in strings(lang).casefold())
 
 

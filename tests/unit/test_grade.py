@@ -14,7 +14,7 @@ from initkit.command import cells, grade, main, nbgrader
 from initkit.command.course import lessons
 
 LESSONS = {lesson.name: lesson for lesson in grade.known_lessons()}
-PATH = {path.name[:2]: path for path in (lessons() / "en").glob("*.ipynb")}
+PATH = {path.name.partition("_")[0]: path for path in (lessons() / "en").glob("*.ipynb")}
 
 
 def sources(lesson: str, **changed: str) -> list[str]:

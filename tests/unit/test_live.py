@@ -283,7 +283,7 @@ def other_values(control):
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_every_control_of_every_figure_in_every_language(name, lang, caplog, monkeypatch):
     """Each control moves the picture; no glyph is missing, neither as a warning nor in the log."""
-    for module in ("choosing", "why_initialization"):  # long work, of which the beginning will do
+    for module in ("choosing", "rescue", "why_initialization"):  # long work, of which the beginning will do
         monkeypatch.setattr(sys.modules[f"initkit.course.lessons.{module}"], "EPOCHS", 1)
     with warnings.catch_warnings(), caplog.at_level(logging.DEBUG, logger="matplotlib"):
         warnings.simplefilter("error")

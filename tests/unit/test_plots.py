@@ -1,5 +1,6 @@
 """Pictures as figures: what they show, and at which size."""
 
+import dataclasses
 import io
 from dataclasses import replace
 
@@ -160,6 +161,21 @@ def test_signals_by_layer_with_and_without_theory_and_a_way_back(lang):
     forward, backward = figure.axes
     assert forward.lines[0].get_ydata().tolist() == signals.q.tolist()
     assert backward.lines[0].get_ydata().size == 0
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_update_ratios_are_points_over_the_line_at_minus_three(lang):
+    ratios = np.array([[1.0, -2.0, -5.0], [0.0, 0.0, 0.0]])
+    nets = {
+        name: dataclasses.replace(history([1, 1, 1]), log_update_ratio=ratios - k)
+        for k, name in enumerate(("A", "B"))
+    }
+    (axes,) = plots.update_ratios(nets, lang=lang).axes
+    drawn = [line.get_ydata() for line in axes.lines if len(line.get_xdata())]
+    assert [list(y) for y in drawn] == [[-3, -3], [1, -2, -5], [0, -3, -6]]
+    assert axes.lines[0].get_color() == plots.THEORY
+    with pytest.raises(ValueError, match="nets: 'C' made no step"):
+        plots.update_ratios({"C": history([1])}, lang=lang)
 
 
 def test_signals_by_layer_reaches_as_far_as_they_do():

@@ -459,7 +459,7 @@ def test_lessons_and_practice_fit_each_other():
         used = []
         for name in tool.lessons():
             for cell in tool.read(tool.ROOT / "en" / name).cells:
-                used += re.findall(rf'course\.{kind}\("([\d.]+)"', cell.source)
+                used += re.findall(rf'course\.{kind}\("([\w.]+)"', cell.source)
         assert sorted(used) == known
 
 

@@ -49,6 +49,45 @@ def test_one_step_is_gradient_descent():
     assert history.train_loss[1] < history.train_loss[0]
 
 
+def test_update_ratio_of_gradient_descent():
+    """ΔW = lr·∂L/∂W: of the first step and of the second, with the weights as they are by then."""
+    net, twin = (ik.MLP([64, 5, 10], rng=0, dtype=np.float64) for _ in range(2))
+    history = train(net, lr=0.5, epochs=2, batch_size=len(DATA.x_train))
+    assert history.log_update_ratio.shape == (2, 2)
+    for row in history.log_update_ratio:
+        _, grad = signals.softmax_cross_entropy(twin.forward(DATA.x_train), DATA.y_train)
+        gradients = twin.backward(grad / len(grad)).weights
+        for seen, w, g in zip(row, twin.weights, gradients, strict=True):
+            assert seen == pytest.approx(np.log10(0.5 * np.linalg.norm(g) / np.linalg.norm(w)), abs=1e-9)
+        train(twin, lr=0.5, epochs=1, batch_size=len(DATA.x_train))
+
+
+def test_update_ratio_of_the_first_step_of_adam():
+    """Every weight moves by lr."""
+    net = ik.MLP([64, 30, 10], "tanh", rng=0)
+    size = np.array([np.sqrt(np.square(w).mean()) for w in net.weights])
+    ratio = train(net, lr=1e-3, epochs=3, optimizer="adam").log_update_ratio
+    np.testing.assert_allclose(ratio[0], np.log10(1e-3 / size), atol=0.01)
+    assert (ratio[1:] < ratio[0]).all()  # later gradients disagree
+
+
+def test_update_ratio_of_what_is_zero_or_breaks():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flat = train(ik.MLP([64, 5, 10], init="zeros", rng=0), epochs=1).log_update_ratio
+        assert np.isnan(flat).all()  # 0/0: neither weights nor gradients
+        last = ik.MLP([64, 5, 10], rng=0)
+        last.weights[1][:] = 0
+        assert train(last, epochs=1).log_update_ratio[0].tolist() == [-np.inf, np.inf]
+        broken = train(ik.MLP([64, 20, 10], rng=0), lr=1e30, epochs=3)
+    assert broken.status == "diverged"
+    assert broken.log_update_ratio.shape == (1, 2)
+    assert train(epochs=0).log_update_ratio.shape == (0, 2)
+    # Gradients whose squares float32 cannot hold.
+    tiny = ik.MLP([64, *[20] * 60, 10], init="torch_default", rng=0)
+    assert np.isfinite(train(tiny, epochs=1).log_update_ratio).all()
+
+
 def test_same_seed_same_history():
     assert np.array_equal(train().train_loss, train().train_loss)
     assert not np.array_equal(train().train_loss, train(rng=1).train_loss)
