@@ -33,7 +33,7 @@ def test_both_editions_have_the_same_slides(name):
         [
             (
                 s.first,
-                s.code,
+                bool(s.code),
                 bool(s.then),
                 [re.match(SHOWN, text)[0] for text in s.seen if re.match(SHOWN, text)],
             )
