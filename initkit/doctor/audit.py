@@ -21,11 +21,11 @@ from ..fans import fans as fans_of
 from .bias_evidence import trained_by_bias
 from .checkpoints import Source, opened
 from .checkpoints.protocol import OTHERS
-from .identify import EXACT, Identification, of_scan
+from .identify import EXACT, SET, Identification, of_scan
 from .layout import LAYOUTS
 from .order import before_activation
 from .report import Coverage, Finding, Report, Tensor, gravest_first
-from .roles import JUDGED, NORM, natural
+from .roles import JUDGED, NORM, are_of_one_kind, natural
 from .scan import Scan
 from .survey import RECURRENT_KERNEL, Surveyed, is_vector, survey
 from .symmetry import units_alike
@@ -44,6 +44,7 @@ class _Row:
     tensor: Tensor
     findings: tuple[Finding, ...] = ()
     bias_scan: Scan | None = None  # of a bias, until it has been held against the others
+    digest: bytes | None = None  # of the entries, where they were read
 
 
 def audit(
@@ -90,7 +91,8 @@ def audit(
     -----
     Found are entries that are not finite; weights that are all zero; units with equal, collinear or no
     weights; a gain ten times off the median (unless by fan_out it is the others'); fans exchanged; lone
-    entries that no law reaches.
+    entries that no law reaches; fresh weights of layers of one kind that are equal to the last bit. Tied
+    weights, which share their entries in the file, and copies of whole networks are no finding.
 
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
@@ -130,6 +132,7 @@ def audit(
         rows = _told_by_bias(rows)
         others = [one for one in surveyed if one.source.unread in OTHERS]
     findings = [finding for row in rows for finding in row.findings] + _compared(rows, wanted)
+    findings += _identical_layers(rows)
     findings.sort(key=lambda finding: natural(finding.tensor))
     return Report(
         tuple(row.tensor for row in rows),
@@ -176,6 +179,7 @@ def _examined(surveyed: Surveyed) -> _Row:
         replace(row, other=other),
         tuple(f for f in findings if finds is None or f.kind in finds),
         s if surveyed.weight is not None and len(source.shape) < 2 else None,
+        s.digest,
     )
 
 
@@ -335,6 +339,34 @@ def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list
                 }
                 findings.append(Finding("scheme_activation_mismatch", weight.name, fields))
     return findings
+
+
+def _identical_layers(rows: list[_Row]) -> list[Finding]:
+    """One finding: fresh weights of layers of one kind that are equal to the last bit, as drawn by one seed.
+
+    Weights that share their entries in the file are tied, and no finding. Neither are copies of whole parts,
+    target networks say: the names of equal layers differ in a number, or in the layer's own name.
+    """
+    groups: dict[tuple, list[_Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: natural(row.tensor.name)):
+        source, found = row.surveyed.source, row.tensor.found
+        drawn = found.verdict in ("fresh", "fresh_unnamed") and not (
+            found.matches and found.matches[0].scheme in SET
+        )
+        if drawn and row.surveyed.is_judged and row.digest:
+            group = groups[row.digest, source.shape, source.nbytes]
+            if all(source.place is None or one.surveyed.source.place != source.place for one in group):
+                group.append(row)
+    alike = []
+    for group in groups.values():
+        names = [row.tensor.name for row in group]
+        same = [a for a in names if any(a != b and are_of_one_kind(a, b) for b in names)]
+        if same:
+            alike.append(same)
+    if not alike:
+        return []
+    fields = {"count": sum(map(len, alike)), "one": alike[0][0], "other": alike[0][1]}
+    return [Finding("identical_layers", f"{alike[0][0]} … {alike[-1][-1]}", fields)]
 
 
 def _apart(a: float, b: float) -> float:

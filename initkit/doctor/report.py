@@ -263,11 +263,11 @@ class Report:
         code where one line mends it. "signals" has layers, q, grad_var, predicted_q and predicted_grad_var,
         with a number or null a layer. In ``to_json`` a number that is not finite is null.
 
-        Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
-        ``audit``, fresh_among_trained, scale_outlier, lone_outlier, transposed_fans; of ``diagnose``,
-        overflow, input_scale, not_learning, stream_explodes, stream_vanishes, signal_vanishes,
+        Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch,
+        identical_layers; of ``audit``, fresh_among_trained, scale_outlier, lone_outlier, transposed_fans; of
+        ``diagnose``, overflow, input_scale, not_learning, stream_explodes, stream_vanishes, signal_vanishes,
         signal_explodes, layer_gain, gradient_vanishes, gradient_explodes, first_loss, dead_units,
-        saturated_outputs, forget_bias, identical_layers.
+        saturated_outputs, forget_bias.
         """
         said = {
             "schema": SCHEMA,

@@ -86,6 +86,23 @@ def natural(name: str) -> tuple:
     )
 
 
+# Networks that start as copies of others: of DQN, SAC and TD3, of BYOL, MoCo and DINO; federated clients.
+_COPY = r"(?i)(^|_)(target|teacher|student|online|momentum|old|prev|ref|copy|clients?|replicas?|rank)(_|\d|$)"
+
+
+def are_of_one_kind(one: str, other: str) -> bool:
+    """Whether two names are of layers that stand in one network: "h.0.fc.weight" and "h.1.fc.weight".
+
+    They differ in numbers alone, or in the layer's own name, "q_proj" and "k_proj", or in the leaf.
+    """
+    a, b = Path.of(one, ()).parts, Path.of(other, ()).parts
+    if any(_in(_COPY, part) for part in (*a, *b)):
+        return False
+    numbers = [re.sub(r"\d+", "#", part) for part in a], [re.sub(r"\d+", "#", part) for part in b]
+    apart = [k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y]
+    return numbers[0] == numbers[1] or (len(a) == len(b) and len(apart) == 1 and apart[0] >= len(a) - 2)
+
+
 class File:
     """What stands beside a tensor: leaves of the same module, and all paths, by their ends."""
 

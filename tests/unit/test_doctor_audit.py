@@ -1,5 +1,6 @@
 """audit: a checkpoint's table, its findings, its JSON, and the command."""
 
+import copy
 import json
 import os
 import re
@@ -145,6 +146,40 @@ def test_a_lone_entry_is_a_finding(tmp_path):
     assert (finding.kind, finding.tensor) == ("lone_outlier", "2.weight")
     assert "-2 at (5, 7, 1, 2)" in finding.message()
     assert report.to_dict()["tensors"][2]["outliers"] == [[5, 7 * 9 + 5, -2.0]]
+
+
+def test_layers_of_one_seed_are_found(tmp_path):
+    same = ik.he_normal((64, 64), rng=0)
+
+    def found(*names, draw=same):
+        layers = {f"other.{k}.weight": ik.he_normal((64, 64), rng=1 + k) for k in range(4)}
+        findings = audit(_file(tmp_path, layers | dict.fromkeys(names, draw))).findings
+        return [(f.kind, f.tensor, f.fields["count"]) for f in findings]
+
+    assert found("h.0.fc.weight", "h.1.fc.weight", "h.10.fc.weight") == [
+        ("identical_layers", "h.0.fc.weight … h.10.fc.weight", 3)
+    ]
+    assert found("fc1.weight", "fc2.weight") == [("identical_layers", "fc1.weight … fc2.weight", 2)]
+    assert len(found("attn.q_proj.weight", "attn.k_proj.weight")) == 1
+    assert len(found("h.0.fc.weight", "h.1.fc.weight", draw=ik.orthogonal((64, 64), rng=0))) == 1
+    # A tied table, averaged copies, target networks, and what nothing was drawn in or training has moved.
+    assert found("lm_head.weight", "tok_embeddings.weight") == []
+    assert found("model.0.weight", "model_ema.0.weight") == []
+    assert found("q_net.0.weight", "q_net_target.0.weight") == []
+    assert found("encoder_q.fc.weight", "encoder_k.fc.weight") == []
+    assert found("h.0.fc.weight", "h.1.fc.weight", draw=ik.identity((64, 64))) == []
+    trained = same + 0.2 * np.outer(np.ones(64), np.arange(64) / 64)
+    assert found("h.0.fc.weight", "h.1.fc.weight", draw=trained) == []
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_tied_layers_share_their_entries_and_copies_do_not(tied, tmp_path):
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Linear(64, 64)
+    torch.nn.init.normal_(layer.weight, std=0.02, generator=torch.Generator().manual_seed(0))
+    other = layer if tied else copy.deepcopy(layer)
+    torch.save(torch.nn.Sequential(layer, torch.nn.ReLU(), other).state_dict(), tmp_path / "net.pt")
+    assert [f.kind for f in audit(tmp_path / "net.pt").findings] == ["identical_layers"] * (not tied)
 
 
 def test_an_embedding_may_have_a_scale_and_rows_of_its_own(tmp_path):

@@ -115,6 +115,8 @@ class Source:
         Whether the file says that PyTorch wrote it.
     layer : tuple of int
         The shape of one layer: ``shape``, unless it is a stack of experts, or has heads that belong together.
+    place : tuple, optional
+        Where the entries lie, the same for tensors that share them; None where the format does not tell.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Source:
     unread: str | None = None
     of_torch: bool = False
     layer: tuple[int, ...] | None = None
+    place: tuple | None = None
 
     def __post_init__(self):
         if self.layer is None:
