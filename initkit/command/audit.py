@@ -30,6 +30,11 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         help="the axis of units: the first (torch), the last (keras), or as the file tells (default)",
     )
     ask.add_argument(
+        "--against",
+        metavar="OTHER",
+        help="another checkpoint: which tensors are the same, of the same recipe, or of neither",
+    )
+    ask.add_argument(
         "--activation", help="of the hidden layers, such as relu: hold the gains of what sits before it to it"
     )
 
@@ -39,7 +44,13 @@ def run(asked: argparse.Namespace) -> int:
     from ..doctor.audit import audit  # not before the arguments are known to be good: it loads SciPy
 
     try:
-        report = audit(asked.model, activation=asked.activation, lang=asked.lang, layout=asked.layout)
+        report = audit(
+            asked.model,
+            activation=asked.activation,
+            lang=asked.lang,
+            layout=asked.layout,
+            against=asked.against,
+        )
     except ValueError as error:  # what cannot be read, or an activation that is none
         print(f"initkit: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

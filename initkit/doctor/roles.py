@@ -31,7 +31,7 @@ NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
 _EMA = r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$"
 # Parts that only wrap a model: a copy's path has others than the original's.
-_WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
+WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
 _DROPPED = 8  # first parts of an original's path that its copy's may lack
 
 
@@ -151,7 +151,7 @@ def _squeezed(parts: Iterable[str]) -> str:
 def _original(path: Path, file: File) -> bool:
     """Whether the tensor that it is a copy of is in the file: copies without it are a model themselves."""
     rest = list(path.parts[_copied(path) :])
-    while len(rest) > 1 and rest[0] in _WRAPPERS:
+    while len(rest) > 1 and rest[0] in WRAPPERS:
         del rest[0]
     if len(rest) == 1 and rest[0].isdigit():  # a list without names, as in torch_ema
         return path.shape in file.shapes

@@ -1,6 +1,8 @@
 """audit: a checkpoint's table, its findings, its JSON, and the command."""
 
 import copy
+import dataclasses
+import functools
 import json
 import os
 import re
@@ -226,10 +228,12 @@ def test_every_word_exists(lang, tmp_path):
     fields |= dict.fromkeys(
         ["classes", "set", "unset", "one", "other", "mode", "layers", "trained", "total"], "1"
     )
+    fields |= dict.fromkeys(["here", "there", "file", "difference", "same"], "1")
     law, far = Match("normal", {"std": 0.03}, None, 0.5), (Far(5, 7, -2.0),)
     for found in (Identification("too_few"), Identification("fresh_unnamed", law=law, outliers=far)):
         assert "{" not in said(found, lang)
     reasons = {"not_learning": ("never_called", "dropped", "detached", "zero")}
+    reasons["only_in_one"] = ("here", "there")
     reasons |= {
         f"{what}_{how}": ("recurrent", "")
         for what in ("signal", "gradient")
@@ -249,6 +253,77 @@ def test_every_kind_has_a_plain_name_and_a_place_in_the_schema():
     assert set(KINDS) <= set(re.findall(r"[a-z_]+", Report.to_dict.__doc__.partition("Kinds:")[2]))
 
 
+def net(seed, prefix="", **changes):
+    """Twelve layers of five laws and their biases."""
+    rng, layers = np.random.default_rng(seed), {}
+    draws = [
+        ik.he_normal,
+        ik.torch_default,
+        ik.xavier_uniform,
+        ik.orthogonal,
+        functools.partial(ik.normal, std=0.03),
+    ]
+    for k in range(12):
+        layers[f"{prefix}{k}.weight"] = draws[k % 5]((60 + k, 72), rng=rng)
+        layers[f"{prefix}{k}.bias"] = ik.torch_default((60 + k, 72), rng=rng)[:, 0]
+    return layers | changes
+
+
+def against(folder, here, there):
+    np.savez(folder / "here.npz", **here)
+    np.savez(folder / "there.npz", **there)
+    return audit(folder / "here.npz", against=folder / "there.npz")
+
+
+def test_another_seed_is_no_difference(tmp_path):
+    """One fresh tensor in 1,000 is called not fresh, and so many are no other law."""
+    for seed in range(6):
+        report = against(tmp_path, net(seed), net(100 + seed, "module._orig_mod."))
+        assert report.against.verdict == "same_recipe", report
+        assert report.findings == ()
+    assert "another seed" in str(report)
+    assert "随机种子不同" in dataclasses.replace(report, lang="zh")._repr_html_()
+    assert against(tmp_path, net(0), net(0, "module.")).against.verdict == "same"
+
+
+def test_another_recipe_is_told(tmp_path):
+    other = net(1, **{"3.weight": ik.lecun_normal((63, 72), rng=3), "extra": np.ones(3)})
+    other["5.weight"] = 1.3 * other["5.weight"]
+    other["6.weight"] = other["6.weight"].astype(np.float64)
+    other["7.weight"] = other["7.weight"][:-1]
+    del other["8.bias"]
+    report = against(tmp_path, net(0), other)
+    assert [(f.kind, f.tensor) for f in report.findings] == [
+        ("only_in_one", "8.bias"), ("only_in_one", "extra"), ("other_form", "6.weight"),
+        ("other_form", "7.weight"), ("other_law", "3.weight"), ("other_law", "5.weight"),
+    ]  # fmt: skip
+    told = json.loads(report.to_json())["against"]
+    assert (told["file"], told["verdict"], told["only_there"]) == ("there.npz", "other", ["extra"])
+    assert sum(map(len, told.values())) == 25 + len("there.npz") + len("other")
+    assert "67×72 F32, and 66×72 F32 in there.npz" in report.findings[3].message()
+
+
+def test_the_first_tensor_of_a_replica_that_differs(tmp_path):
+    other = net(0)
+    other["10.weight"] = ik.he_normal((70, 72), rng=5)
+    other["2.bias"] = other["2.bias"] + np.float32(0.25)
+    (finding,) = against(tmp_path, net(0), other).findings
+    assert (finding.kind, finding.tensor) == ("replica_differs", "2.bias")
+    assert (finding.fields["count"], finding.fields["same"], finding.fields["difference"]) == (2, 22, "0.25")
+
+
+def test_training_is_another_law(tmp_path):
+    other = net(1)
+    for k in (0, 5, 6, 10):
+        other[f"{k}.weight"] += 0.02 * np.arange(72, dtype=np.float32) / 72
+    report = against(tmp_path, net(0), other)
+    assert {f.kind for f in report.findings} == {"other_law"}
+    assert "not fresh" in report.findings[0].message("en")
+    assert "不是新抽的" in report.findings[0].message("zh")
+    trained = against(tmp_path, other, other | {"0.weight": other["0.weight"] * 2})
+    assert [f.kind for f in trained.findings] == ["replica_differs"]
+
+
 def test_names_cannot_write_html():
     bad = Report((), (Finding("all_zero", "<script>"),))
     assert "<script>" not in bad._repr_html_()
@@ -263,6 +338,11 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "发现 1 个问题" in capsys.readouterr().out
     assert main(["audit", str(path), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["findings"][0]["kind"] == "dead_rows"
+    np.savez(tmp_path / "other.npz", **weights())
+    assert main(["audit", str(tmp_path / "other.npz"), "--against", str(path)]) == 1
+    assert "Against net.npz" in capsys.readouterr().out
+    assert main(["audit", str(path), "--against", str(tmp_path / "gone.npz")]) == 2
+    assert "gone.npz" in capsys.readouterr().err
     assert main(["audit", str(tmp_path / "none.npz")]) == 2
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)
