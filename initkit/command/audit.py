@@ -9,6 +9,7 @@ import sys
 
 from ..doctor.checkpoints import format_names
 from ..doctor.layout import LAYOUTS
+from ..doctor.recipes import RECIPES
 from ..words import LANGUAGES, system_language
 
 
@@ -28,6 +29,11 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         choices=LAYOUTS,
         default="auto",
         help="the axis of units: the first (torch), the last (keras), or as the file tells (default)",
+    )
+    ask.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="of a model that was not trained yet: hold each tensor to what such a model starts from",
     )
     ask.add_argument(
         "--against",
@@ -50,6 +56,7 @@ def run(asked: argparse.Namespace) -> int:
             lang=asked.lang,
             layout=asked.layout,
             against=asked.against,
+            recipe=asked.recipe,
         )
     except ValueError as error:  # what cannot be read, or an activation that is none
         print(f"initkit: {' '.join(str(error).split())}", file=sys.stderr)

@@ -25,7 +25,8 @@ from .checkpoints.protocol import OTHERS, printable
 from .identify import EXACT, SET, Identification, of_scan
 from .layout import LAYOUTS
 from .order import before_activation
-from .report import Coverage, Finding, Report, Tensor, as_told, gravest_first
+from .recipes import Plan
+from .report import Coverage, Finding, Fit, Report, Tensor, as_told, gravest_first
 from .roles import JUDGED, NORM, are_of_one_kind, natural
 from .scan import Scan
 from .survey import RECURRENT_KERNEL, Row, Surveyed, is_vector, survey
@@ -33,6 +34,8 @@ from .symmetry import units_alike
 
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
 LEFT, LEARNT = 2048, 10  # entries of a weight that training would show in; how many others show it, at least
+# What is no finding on a tensor that is as a recipe wants it.
+BY_RECIPE = ("all_zero", "scale_outlier", "transposed_fans", "scheme_activation_mismatch")
 SAME = 2.0  # gains by fan_out that differ by no more are one choice
 MISMATCH = 1.25  # a gain that is off by this factor changes the mean square 87-fold over ten layers
 
@@ -44,6 +47,7 @@ def audit(
     lang: str = "en",
     layout: str = "auto",
     against: str | os.PathLike | None = None,
+    recipe: str | None = None,
 ) -> Report:
     """Report on the checkpoint ``path``: a row a tensor, and what is wrong, the gravest first.
 
@@ -70,6 +74,9 @@ def audit(
         drawn alike with another seed, or by another law or scale. Found are tensors that only one file has,
         other shapes and dtypes, other laws and scales; and, where weights are the same to the last bit, as in
         replicas, the first tensor that is not.
+    recipe : str, optional
+        One of ``recipes.RECIPES``, of a file that was not trained yet: tensors that are not drawn as it wants
+        are findings (``off_recipe``); of those that are, zeros and scales of their own are none.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def audit(
     checkpoints.Unreadable
         A ValueError of one line, for a file that cannot be read.
     ValueError, TypeError
-        For an activation or layout that is none.
+        For an activation, layout or recipe that is none, and a recipe that names no weight of the file.
 
     Notes
     -----
@@ -124,7 +131,7 @@ def audit(
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     comparison, differ = None, []
     with opened(path, others=True) as sources:
-        rows, others = _read(sources, layout)
+        rows, others = _read(sources, layout, recipe)
         if against is not None:
             with opened(against, others=True) as its:
                 there = _read(its, layout)
@@ -132,6 +139,10 @@ def audit(
                 comparison, differ = compared(file, [*rows, *others], [*there[0], *there[1]])
     findings = [finding for row in rows for finding in row.findings] + _compared(rows, wanted)
     findings += [*_identical_layers(rows), *as_told(differ)]
+    meant = {row.tensor.name for row in rows if row.fits}
+    off = [f for f in findings if f.kind == "off_recipe"]
+    findings = [f for f in findings if f not in off and (f.tensor not in meant or f.kind not in BY_RECIPE)]
+    findings += as_told(off)
     findings.sort(key=lambda finding: natural(finding.tensor))
     return Report(
         tuple(row.tensor for row in rows),
@@ -139,17 +150,25 @@ def audit(
         coverage=_coverage(rows, others),
         lang=lang,
         against=comparison,
+        recipe=None if recipe is None else _by_recipe(recipe, rows),
     )
 
 
-def _read(sources: Sequence[Source], layout: str) -> tuple[list[Row], list[Row]]:
+def _by_recipe(recipe: str, rows: list[Row]) -> Fit:
+    """What the recipe says of the tensors that were read."""
+    names = {fits: tuple(row.tensor.name for row in rows if row.fits is fits) for fits in (True, False, None)}
+    return Fit(recipe, names[True], names[False], names[None])
+
+
+def _read(sources: Sequence[Source], layout: str, recipe: str | None = None) -> tuple[list[Row], list[Row]]:
     """The rows of the tensors that are read, and those of the others."""
     surveyed = survey(sources, layout)
-    rows = [_examined(one) for one in surveyed if one.source.unread not in OTHERS]
+    plan = None if recipe is None else Plan(recipe, surveyed)
+    rows = [_examined(one, plan) for one in surveyed if one.source.unread not in OTHERS]
     return _told_by_bias(rows), [Row(one, None) for one in surveyed if one.source.unread in OTHERS]
 
 
-def _examined(surveyed: Surveyed) -> Row:
+def _examined(surveyed: Surveyed, plan: Plan | None) -> Row:
     """Read the entries: what they are a sample of, and what is wrong with them by themselves."""
     source, fans = surveyed.source, (surveyed.fan_in, surveyed.fan_out)
     s = source.scan()
@@ -181,12 +200,19 @@ def _examined(surveyed: Surveyed) -> Row:
         as_well = {f.kind for f in wrong_by_itself(source.name, source.shape, s_turned, True)}
         findings = [f for f in findings if f.kind in as_well | {"lone_outlier"}]
     row = Tensor.of(source.name, source.shape, fans, s, found, surveyed.role)
+    findings = [f for f in findings if finds is None or f.kind in finds]
+    fits = plan and plan.fits(source.name, s)
+    if fits is False:
+        wanted, by = plan.wanted(source.name)
+        fields = {"here": found, "std": f"{row.std or 0:.3g}", "wanted": wanted, "source": by}
+        findings.append(Finding("off_recipe", source.name, {**fields, "recipe": plan.name}))
     return Row(
         surveyed,
         replace(row, other=other),
-        tuple(f for f in findings if finds is None or f.kind in finds),
+        tuple(findings),
         s if surveyed.weight is not None and len(source.shape) < 2 else None,
         s.digest,
+        fits,
     )
 
 

@@ -25,7 +25,8 @@ KINDS = (
     "fresh_among_trained", "stream_explodes", "stream_vanishes", "signal_vanishes", "signal_explodes",
     "layer_gain", "gradient_vanishes", "gradient_explodes", "first_loss", "dead_units", "dead_rows",
     "saturated_outputs", "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans",
-    "forget_bias", "identical_layers", "only_in_one", "other_form", "other_law", "replica_differs",
+    "forget_bias", "identical_layers", "off_recipe", "only_in_one", "other_form", "other_law",
+    "replica_differs",
 )  # fmt: skip
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
@@ -248,6 +249,37 @@ class Comparison:
         return lines
 
 
+@dataclass(frozen=True)
+class Fit:
+    """Of ``audit(recipe=)``: names of tensors that are as the recipe wants, that are not, and of others.
+
+    Attributes
+    ----------
+    recipe : str
+    as_wanted, off, not_named : tuple of str
+    """
+
+    recipe: str
+    as_wanted: tuple[str, ...]
+    off: tuple[str, ...]
+    not_named: tuple[str, ...]
+
+    def to_dict(self) -> dict:
+        """As ``Report.to_dict()["recipe"]``."""
+        lists = {key: list(getattr(self, key)) for key in ("as_wanted", "off", "not_named")}
+        return {"name": self.recipe, **lists}
+
+    def lines(self, lang: str) -> list[str]:
+        """In a reader's language."""
+        named, unnamed = len(self.as_wanted) + len(self.off), len(self.not_named)
+        fields = {"recipe": self.recipe, "count": len(self.as_wanted), "total": named}
+        lines = [text("doctor.recipe", lang, **fields)]
+        if unnamed:
+            names = _some(self.not_named)
+            lines.append(f"  {text('doctor.not_named', lang, count=unnamed, names=names)}")
+        return lines
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join([*names[:NAMED], *["…"] * (len(names) > NAMED)])
 
@@ -276,6 +308,8 @@ class Report:
         Of ``diagnose``: what looks odd and is meant so, such as a branch that starts at zero.
     against : Comparison or None
         Of ``audit(against=)``: how the tensors differ from those of another file.
+    recipe : Fit or None
+        Of ``audit(recipe=)``: which tensors are as the recipe wants.
     """
 
     tensors: tuple[Tensor, ...]
@@ -287,6 +321,7 @@ class Report:
     coverage: Coverage | None = None
     notes: tuple[Finding, ...] = ()
     against: Comparison | None = None
+    recipe: Fit | None = None
 
     def to_dict(self) -> dict:
         """``{"schema": 1, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
@@ -302,16 +337,17 @@ class Report:
         ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
         kinds zero_branch, zero_head, icnr and frozen. "against" has file, the other's name, verdict, one of
         "same", "same_recipe" and "other", and lists of names: same, other_seed, other_law, differs,
-        other_form, only_here, only_there, not_read. One of "findings" has kind, tensor and message, and code
-        where one line mends it. "signals" has layers, q, grad_var, predicted_q and predicted_grad_var, with a
-        number or null a layer. In ``to_json`` a number that is not finite is null.
+        other_form, only_here, only_there, not_read. "recipe" has name and lists of names: as_wanted, off,
+        not_named. One of "findings" has kind, tensor and message, and code where one line mends it.
+        "signals" has layers, q, grad_var, predicted_q and predicted_grad_var, with a number or null a layer.
+        In ``to_json`` a number that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch,
-        identical_layers; of ``audit``, fresh_among_trained, scale_outlier, lone_outlier, transposed_fans, and
-        against another file only_in_one, other_form, other_law, replica_differs; of ``diagnose``, overflow,
-        input_scale, not_learning, stream_explodes, stream_vanishes, signal_vanishes, signal_explodes,
-        layer_gain, gradient_vanishes, gradient_explodes, first_loss, dead_units, saturated_outputs,
-        forget_bias.
+        identical_layers; of ``audit``, fresh_among_trained, scale_outlier, lone_outlier, transposed_fans,
+        against a recipe off_recipe, against another file only_in_one, other_form, other_law,
+        replica_differs; of ``diagnose``, overflow, input_scale, not_learning, stream_explodes,
+        stream_vanishes, signal_vanishes, signal_explodes, layer_gain, gradient_vanishes, gradient_explodes,
+        first_loss, dead_units, saturated_outputs, forget_bias.
         """
         said = {
             "schema": SCHEMA,
@@ -322,6 +358,8 @@ class Report:
             said["notes"] = [note.to_dict(self.lang) for note in self.notes]
         if self.coverage is not None:
             said["coverage"] = self.coverage.to_dict()
+        if self.recipe is not None:
+            said["recipe"] = self.recipe.to_dict()
         if self.against is not None:
             said["against"] = self.against.to_dict()
         if self.signals is not None:
@@ -364,7 +402,8 @@ class Report:
         if notes:
             notes.insert(0, text("doctor.notes", self.lang))
         against = self.against.lines(self.lang) if self.against else []
-        return [*self._found(), *notes, *against, *covered]
+        recipe = self.recipe.lines(self.lang) if self.recipe else []
+        return [*self._found(), *notes, *recipe, *against, *covered]
 
     def _found(self) -> list[str]:
         if not self.findings:

@@ -111,6 +111,7 @@ class Row:
     findings: tuple[Finding, ...] = ()
     bias_scan: Scan | None = None  # of a bias, until it has been held against the others
     digest: bytes | None = None  # of the entries, where they were read
+    fits: bool | None = None  # whether it is as a recipe wants it, that names it
 
 
 def survey(sources: Sequence[Source], layout: str = "auto") -> list[Surveyed]:
