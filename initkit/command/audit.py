@@ -9,6 +9,7 @@ import sys
 
 from ..doctor.checkpoints import format_names
 from ..doctor.layout import LAYOUTS
+from ..doctor.recipes import RECIPES
 from ..words import LANGUAGES, system_language
 
 
@@ -30,6 +31,16 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         help="the axis of units: the first (torch), the last (keras), or as the file tells (default)",
     )
     ask.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="of a model that was not trained yet: hold each tensor to what such a model starts from",
+    )
+    ask.add_argument(
+        "--against",
+        metavar="OTHER",
+        help="another checkpoint: which tensors are the same, of the same recipe, or of neither",
+    )
+    ask.add_argument(
         "--activation", help="of the hidden layers, such as relu: hold the gains of what sits before it to it"
     )
 
@@ -39,7 +50,14 @@ def run(asked: argparse.Namespace) -> int:
     from ..doctor.audit import audit  # not before the arguments are known to be good: it loads SciPy
 
     try:
-        report = audit(asked.model, activation=asked.activation, lang=asked.lang, layout=asked.layout)
+        report = audit(
+            asked.model,
+            activation=asked.activation,
+            lang=asked.lang,
+            layout=asked.layout,
+            against=asked.against,
+            recipe=asked.recipe,
+        )
     except ValueError as error:  # what cannot be read, or an activation that is none
         print(f"initkit: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -9,11 +9,11 @@ import importlib
 
 from .audit import audit
 from .identify import Identification, Match, identify
-from .report import Coverage, Finding, Report, Tensor
+from .report import Comparison, Coverage, Finding, Report, Tensor
 
 __all__ = [
-    "Coverage", "Finding", "Identification", "Match", "Report", "Tensor", "apply", "assert_healthy",
-    "audit", "diagnose", "identify",
+    "Comparison", "Coverage", "Finding", "Identification", "Match", "Report", "Tensor", "apply",
+    "assert_healthy", "audit", "diagnose", "identify",
 ]  # fmt: skip
 
 

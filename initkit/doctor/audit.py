@@ -11,39 +11,33 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from .. import activations
 from ..activations import Activation
 from ..fans import fans as fans_of
+from .against import compared
 from .bias_evidence import trained_by_bias
 from .checkpoints import Source, opened
-from .checkpoints.protocol import OTHERS
-from .identify import EXACT, Identification, of_scan
+from .checkpoints.protocol import OTHERS, printable
+from .identify import EXACT, SET, Identification, of_scan
 from .layout import LAYOUTS
 from .order import before_activation
-from .report import Coverage, Finding, Report, Tensor, gravest_first
-from .roles import JUDGED, NORM, natural
+from .recipes import Plan
+from .report import Coverage, Finding, Fit, Report, Tensor, as_told, gravest_first
+from .roles import JUDGED, NORM, are_of_one_kind, natural
 from .scan import Scan
-from .survey import RECURRENT_KERNEL, Surveyed, is_vector, survey
+from .survey import RECURRENT_KERNEL, Row, Surveyed, is_vector, survey
 from .symmetry import units_alike
 
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
 LEFT, LEARNT = 2048, 10  # entries of a weight that training would show in; how many others show it, at least
+# What is no finding on a tensor that is as a recipe wants it.
+BY_RECIPE = ("all_zero", "scale_outlier", "transposed_fans", "scheme_activation_mismatch")
 SAME = 2.0  # gains by fan_out that differ by no more are one choice
 MISMATCH = 1.25  # a gain that is off by this factor changes the mean square 87-fold over ten layers
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One tensor: what the survey says of it, what its entries say, and what is wrong with it by itself."""
-
-    surveyed: Surveyed
-    tensor: Tensor
-    findings: tuple[Finding, ...] = ()
-    bias_scan: Scan | None = None  # of a bias, until it has been held against the others
 
 
 def audit(
@@ -52,6 +46,8 @@ def audit(
     activation: str | Activation | Callable | None = None,
     lang: str = "en",
     layout: str = "auto",
+    against: str | os.PathLike | None = None,
+    recipe: str | None = None,
 ) -> Report:
     """Report on the checkpoint ``path``: a row a tensor, and what is wrong, the gravest first.
 
@@ -73,6 +69,14 @@ def audit(
         Which axis of a weight counts its units: the first, as in PyTorch, or the last, as in Keras, JAX and
         TensorFlow. "auto": what names, the bias's length, the file's kind and the other weights tell; where
         nothing does, both readings are shown and no finding rests on one.
+    against : str or path-like, optional
+        Another checkpoint, to be compared tensor by tensor (``Report.against``): the same to the last bit,
+        drawn alike with another seed, or by another law or scale. Found are tensors that only one file has,
+        other shapes and dtypes, other laws and scales; and, where weights are the same to the last bit, as in
+        replicas, the first tensor that is not.
+    recipe : str, optional
+        One of ``recipes.RECIPES``, of a file that was not trained yet: tensors that are not drawn as it wants
+        are findings (``off_recipe``); of those that are, zeros and scales of their own are none.
 
     Returns
     -------
@@ -84,13 +88,14 @@ def audit(
     checkpoints.Unreadable
         A ValueError of one line, for a file that cannot be read.
     ValueError, TypeError
-        For an activation or layout that is none.
+        For an activation, layout or recipe that is none, and a recipe that names no weight of the file.
 
     Notes
     -----
     Found are entries that are not finite; weights that are all zero; units with equal, collinear or no
     weights; a gain ten times off the median (unless by fan_out it is the others'); fans exchanged; lone
-    entries that no law reaches.
+    entries that no law reaches; fresh weights of layers of one kind that are equal to the last bit. Tied
+    weights, which share their entries in the file, and copies of whole networks are no finding.
 
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
@@ -124,28 +129,52 @@ def audit(
     wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    comparison, differ = None, []
     with opened(path, others=True) as sources:
-        surveyed = survey(sources, layout)
-        rows = [_examined(one) for one in surveyed if one.source.unread not in OTHERS]
-        rows = _told_by_bias(rows)
-        others = [one for one in surveyed if one.source.unread in OTHERS]
+        rows, others = _read(sources, layout, recipe)
+        if against is not None:
+            with opened(against, others=True) as its:
+                there = _read(its, layout)
+                file = printable(os.path.basename(os.path.normpath(against)))
+                comparison, differ = compared(file, [*rows, *others], [*there[0], *there[1]])
     findings = [finding for row in rows for finding in row.findings] + _compared(rows, wanted)
+    findings += [*_identical_layers(rows), *as_told(differ)]
+    meant = {row.tensor.name for row in rows if row.fits}
+    off = [f for f in findings if f.kind == "off_recipe"]
+    findings = [f for f in findings if f not in off and (f.tensor not in meant or f.kind not in BY_RECIPE)]
+    findings += as_told(off)
     findings.sort(key=lambda finding: natural(finding.tensor))
     return Report(
         tuple(row.tensor for row in rows),
         gravest_first(findings),
         coverage=_coverage(rows, others),
         lang=lang,
+        against=comparison,
+        recipe=None if recipe is None else _by_recipe(recipe, rows),
     )
 
 
-def _examined(surveyed: Surveyed) -> _Row:
+def _by_recipe(recipe: str, rows: list[Row]) -> Fit:
+    """What the recipe says of the tensors that were read."""
+    names = {fits: tuple(row.tensor.name for row in rows if row.fits is fits) for fits in (True, False, None)}
+    return Fit(recipe, names[True], names[False], names[None])
+
+
+def _read(sources: Sequence[Source], layout: str, recipe: str | None = None) -> tuple[list[Row], list[Row]]:
+    """The rows of the tensors that are read, and those of the others."""
+    surveyed = survey(sources, layout)
+    plan = None if recipe is None else Plan(recipe, surveyed)
+    rows = [_examined(one, plan) for one in surveyed if one.source.unread not in OTHERS]
+    return _told_by_bias(rows), [Row(one, None) for one in surveyed if one.source.unread in OTHERS]
+
+
+def _examined(surveyed: Surveyed, plan: Plan | None) -> Row:
     """Read the entries: what they are a sample of, and what is wrong with them by themselves."""
     source, fans = surveyed.source, (surveyed.fan_in, surveyed.fan_out)
     s = source.scan()
     if s is None:
         found = Identification("not_fresh", reason="empty" if 0 in source.shape else source.unread)
-        return _Row(surveyed, Tensor.of(source.name, source.shape, fans, s, found, surveyed.role))
+        return Row(surveyed, Tensor.of(source.name, source.shape, fans, s, found, surveyed.role))
     if surveyed.role == "optimizer":
         found = Identification("not_fresh", reason="optimizer")
     else:
@@ -171,11 +200,19 @@ def _examined(surveyed: Surveyed) -> _Row:
         as_well = {f.kind for f in wrong_by_itself(source.name, source.shape, s_turned, True)}
         findings = [f for f in findings if f.kind in as_well | {"lone_outlier"}]
     row = Tensor.of(source.name, source.shape, fans, s, found, surveyed.role)
-    return _Row(
+    findings = [f for f in findings if finds is None or f.kind in finds]
+    fits = plan and plan.fits(source.name, s)
+    if fits is False:
+        wanted, by = plan.wanted(source.name)
+        fields = {"here": found, "std": f"{row.std or 0:.3g}", "wanted": wanted, "source": by}
+        findings.append(Finding("off_recipe", source.name, {**fields, "recipe": plan.name}))
+    return Row(
         surveyed,
         replace(row, other=other),
-        tuple(f for f in findings if finds is None or f.kind in finds),
+        tuple(findings),
         s if surveyed.weight is not None and len(source.shape) < 2 else None,
+        s.digest,
+        fits,
     )
 
 
@@ -188,7 +225,7 @@ def _identified(s: Scan, source: Source, layer_fans: Sequence[float]) -> Identif
     return found
 
 
-def _told_by_bias(rows: list[_Row]) -> list[_Row]:
+def _told_by_bias(rows: list[Row]) -> list[Row]:
     """Call biases that cannot be fresh draws "not_fresh", and with them the drawn weights beside them."""
     ordered = sorted(rows, key=lambda row: natural(row.tensor.name))
     biases = {
@@ -197,7 +234,7 @@ def _told_by_bias(rows: list[_Row]) -> list[_Row]:
         if row.bias_scan is not None
     }
 
-    def passes(row: _Row) -> bool:  # as a draw: where a scheme is recognized exactly, nothing was trained
+    def passes(row: Row) -> bool:  # as a draw: where a scheme is recognized exactly, nothing was trained
         found = row.tensor.found
         return found.verdict != "not_fresh" and not (found.matches and found.matches[0].scheme in EXACT)
 
@@ -211,7 +248,7 @@ def _told_by_bias(rows: list[_Row]) -> list[_Row]:
 
     trained = trained_by_bias(biases, read_weights)
 
-    def told(row: _Row) -> _Row:
+    def told(row: Row) -> Row:
         if not passes(row):
             return row
         if row.tensor.name in trained:
@@ -285,7 +322,7 @@ def lone_entries(name: str, shape: Sequence[int], s: Scan, found: Identification
         yield Finding("lone_outlier", name, fields)
 
 
-def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list[Finding]:
+def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[Finding]:
     """What shows only beside the other weights, or beside the activation function and its gain.
 
     Scales are compared where most weights are as they were drawn: what training makes of a scale is no fault.
@@ -337,6 +374,34 @@ def _compared(rows: list[_Row], wanted: tuple[Activation, float] | None) -> list
     return findings
 
 
+def _identical_layers(rows: list[Row]) -> list[Finding]:
+    """One finding: fresh weights of layers of one kind that are equal to the last bit, as drawn by one seed.
+
+    Weights that share their entries in the file are tied, and no finding. Neither are copies of whole parts,
+    target networks say: the names of equal layers differ in a number, or in the layer's own name.
+    """
+    groups: dict[tuple, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: natural(row.tensor.name)):
+        source, found = row.surveyed.source, row.tensor.found
+        drawn = found.verdict in ("fresh", "fresh_unnamed") and not (
+            found.matches and found.matches[0].scheme in SET
+        )
+        if drawn and row.surveyed.is_judged and row.digest:
+            group = groups[row.digest, source.shape, source.nbytes]
+            if all(source.place is None or one.surveyed.source.place != source.place for one in group):
+                group.append(row)
+    alike = []
+    for group in groups.values():
+        names = [row.tensor.name for row in group]
+        same = [a for a in names if any(a != b and are_of_one_kind(a, b) for b in names)]
+        if same:
+            alike.append(same)
+    if not alike:
+        return []
+    fields = {"count": sum(map(len, alike)), "one": alike[0][0], "other": alike[0][1]}
+    return [Finding("identical_layers", f"{alike[0][0]} … {alike[-1][-1]}", fields)]
+
+
 def _apart(a: float, b: float) -> float:
     """By which factor two positive numbers differ, at least 1."""
     return max(a / b, b / a)
@@ -349,7 +414,7 @@ _GAINS = (
 )
 
 
-def _is_weight(row: _Row) -> bool:
+def _is_weight(row: Row) -> bool:
     """Whether it is a layer's weight, with a gain that can be held against others.
 
     Of equal entries the gain says nothing: what they pass on is the sum of the inputs, not one of squares.
@@ -358,10 +423,10 @@ def _is_weight(row: _Row) -> bool:
     return row.surveyed.is_judged and bool(row.tensor.std) and bool(gain) and math.isfinite(gain)
 
 
-def _coverage(rows: list[_Row], others: list[Surveyed]) -> Coverage:
+def _coverage(rows: list[Row], others: list[Row]) -> Coverage:
     """What was judged as a layer's weight; what was left out, by role, or not read, by reason."""
     judged, left_out, unread = [], defaultdict(list), defaultdict(list)
-    for surveyed in [row.surveyed for row in rows] + others:
+    for surveyed in (row.surveyed for row in [*rows, *others]):
         why = "empty" if 0 in surveyed.shape else surveyed.source.unread
         # Integers that nobody takes for a weight, position_ids say, are left out for their role.
         if why and (why not in OTHERS or surveyed.role in (*JUDGED, "quantization")):

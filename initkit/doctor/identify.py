@@ -405,6 +405,7 @@ _USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 1.0)  # a std, or a bound, as people wri
 
 # Recognized by every entry, not by a law: if one of these is named, no entry has been trained.
 EXACT = {"zeros", "ones", "constant", "identity", "dirac", "delta_orthogonal", "orthogonal"}
+SET = EXACT - {"delta_orthogonal", "orthogonal"}  # in these nothing is drawn
 
 
 # GPT-2's projections back into the residual stream: 0.02/√(2·layers).

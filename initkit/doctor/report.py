@@ -25,7 +25,8 @@ KINDS = (
     "fresh_among_trained", "stream_explodes", "stream_vanishes", "signal_vanishes", "signal_explodes",
     "layer_gain", "gradient_vanishes", "gradient_explodes", "first_loss", "dead_units", "dead_rows",
     "saturated_outputs", "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans",
-    "forget_bias", "identical_layers",
+    "forget_bias", "identical_layers", "off_recipe", "only_in_one", "other_form", "other_law",
+    "replica_differs",
 )  # fmt: skip
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
@@ -56,9 +57,10 @@ class Finding:
     def message(self, lang: str = "en") -> str:
         """What is wrong, in a reader's language."""
         why = f".{self.fields['why']}" if "why" in self.fields else ""
-        said = text(f"doctor.{self.kind}{why}", lang, **self.fields)
+        fields = {k: said(v, lang) if isinstance(v, Identification) else v for k, v in self.fields.items()}
+        told = text(f"doctor.{self.kind}{why}", lang, **fields)
         alike = self.fields.get("alike")
-        return said + text("doctor.alike", lang, count=alike) if alike else said
+        return told + text("doctor.alike", lang, count=alike) if alike else told
 
     def to_dict(self, lang: str = "en") -> dict:
         """Kind, tensor and message, and code where there is some; see ``Report.to_dict``."""
@@ -210,6 +212,74 @@ class Coverage:
         return lines
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Of ``audit(against=)``: how the tensors differ from those of another file.
+
+    Attributes
+    ----------
+    file : str
+        The other's name.
+    verdict : {"same", "same_recipe", "other"}
+        Whether all is the same to the last bit, or drawn by one recipe with another seed.
+    names : dict
+        Names of tensors: "same" to the last bit, of all entries that were looked at; "other_seed": drawn
+        alike, as far as their entries tell; of an "other_law" or scale; "differs", where neither is a draw;
+        of "other_form", shape or dtype; "only_here", "only_there"; "not_read".
+    """
+
+    file: str
+    verdict: str
+    names: dict[str, tuple[str, ...]]
+
+    def to_dict(self) -> dict:
+        """As ``Report.to_dict()["against"]``."""
+        return {
+            "file": self.file,
+            "verdict": self.verdict,
+            **{key: list(names) for key, names in self.names.items()},
+        }
+
+    def lines(self, lang: str) -> list[str]:
+        """In a reader's language."""
+        lines = [text(f"doctor.against.is_{self.verdict}", lang, file=self.file)]
+        for key, names in self.names.items():
+            what = text(f"doctor.against.{key}", lang)
+            lines.append(f"  {text('doctor.group', lang, count=len(names), what=what, names=_some(names))}")
+        return lines
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Of ``audit(recipe=)``: names of tensors that are as the recipe wants, that are not, and of others.
+
+    Attributes
+    ----------
+    recipe : str
+    as_wanted, off, not_named : tuple of str
+    """
+
+    recipe: str
+    as_wanted: tuple[str, ...]
+    off: tuple[str, ...]
+    not_named: tuple[str, ...]
+
+    def to_dict(self) -> dict:
+        """As ``Report.to_dict()["recipe"]``."""
+        lists = {key: list(getattr(self, key)) for key in ("as_wanted", "off", "not_named")}
+        return {"name": self.recipe, **lists}
+
+    def lines(self, lang: str) -> list[str]:
+        """In a reader's language."""
+        named, unnamed = len(self.as_wanted) + len(self.off), len(self.not_named)
+        fields = {"recipe": self.recipe, "count": len(self.as_wanted), "total": named}
+        lines = [text("doctor.recipe", lang, **fields)]
+        if unnamed:
+            names = _some(self.not_named)
+            lines.append(f"  {text('doctor.not_named', lang, count=unnamed, names=names)}")
+        return lines
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join([*names[:NAMED], *["…"] * (len(names) > NAMED)])
 
@@ -236,6 +306,10 @@ class Report:
         Which tensors, or in ``diagnose`` which layers, were judged, and which not.
     notes : tuple of Finding
         Of ``diagnose``: what looks odd and is meant so, such as a branch that starts at zero.
+    against : Comparison or None
+        Of ``audit(against=)``: how the tensors differ from those of another file.
+    recipe : Fit or None
+        Of ``audit(recipe=)``: which tensors are as the recipe wants.
     """
 
     tensors: tuple[Tensor, ...]
@@ -246,6 +320,8 @@ class Report:
     lang: str = "en"
     coverage: Coverage | None = None
     notes: tuple[Finding, ...] = ()
+    against: Comparison | None = None
+    recipe: Fit | None = None
 
     def to_dict(self) -> dict:
         """``{"schema": 1, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
@@ -259,15 +335,19 @@ class Report:
         and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason, and, where
         there are such, open_layout, whose tensors have other_layout: the entry of the other reading. In
         ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
-        kinds zero_branch, zero_head, icnr and frozen. One of "findings" has kind, tensor and message, and
-        code where one line mends it. "signals" has layers, q, grad_var, predicted_q and predicted_grad_var,
-        with a number or null a layer. In ``to_json`` a number that is not finite is null.
+        kinds zero_branch, zero_head, icnr and frozen. "against" has file, the other's name, verdict, one of
+        "same", "same_recipe" and "other", and lists of names: same, other_seed, other_law, differs,
+        other_form, only_here, only_there, not_read. "recipe" has name and lists of names: as_wanted, off,
+        not_named. One of "findings" has kind, tensor and message, and code where one line mends it.
+        "signals" has layers, q, grad_var, predicted_q and predicted_grad_var, with a number or null a layer.
+        In ``to_json`` a number that is not finite is null.
 
-        Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch; of
-        ``audit``, fresh_among_trained, scale_outlier, lone_outlier, transposed_fans; of ``diagnose``,
-        overflow, input_scale, not_learning, stream_explodes, stream_vanishes, signal_vanishes,
-        signal_explodes, layer_gain, gradient_vanishes, gradient_explodes, first_loss, dead_units,
-        saturated_outputs, forget_bias, identical_layers.
+        Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch,
+        identical_layers; of ``audit``, fresh_among_trained, scale_outlier, lone_outlier, transposed_fans,
+        against a recipe off_recipe, against another file only_in_one, other_form, other_law,
+        replica_differs; of ``diagnose``, overflow, input_scale, not_learning, stream_explodes,
+        stream_vanishes, signal_vanishes, signal_explodes, layer_gain, gradient_vanishes, gradient_explodes,
+        first_loss, dead_units, saturated_outputs, forget_bias.
         """
         said = {
             "schema": SCHEMA,
@@ -278,6 +358,10 @@ class Report:
             said["notes"] = [note.to_dict(self.lang) for note in self.notes]
         if self.coverage is not None:
             said["coverage"] = self.coverage.to_dict()
+        if self.recipe is not None:
+            said["recipe"] = self.recipe.to_dict()
+        if self.against is not None:
+            said["against"] = self.against.to_dict()
         if self.signals is not None:
             arrays = {"q": self.signals.q, "grad_var": self.signals.grad_var}
             if self.predicted is not None:
@@ -317,7 +401,9 @@ class Report:
         notes = [f"  · {note.tensor}: {note.message(self.lang)}" for note in self.notes]
         if notes:
             notes.insert(0, text("doctor.notes", self.lang))
-        return [*self._found(), *notes, *covered]
+        against = self.against.lines(self.lang) if self.against else []
+        recipe = self.recipe.lines(self.lang) if self.recipe else []
+        return [*self._found(), *notes, *recipe, *against, *covered]
 
     def _found(self) -> list[str]:
         if not self.findings:

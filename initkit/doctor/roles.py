@@ -31,7 +31,7 @@ NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
 _EMA = r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$"
 # Parts that only wrap a model: a copy's path has others than the original's.
-_WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
+WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
 _DROPPED = 8  # first parts of an original's path that its copy's may lack
 
 
@@ -86,6 +86,23 @@ def natural(name: str) -> tuple:
     )
 
 
+# Networks that start as copies of others: of DQN, SAC and TD3, of BYOL, MoCo and DINO; federated clients.
+_COPY = r"(?i)(^|_)(target|teacher|student|online|momentum|old|prev|ref|copy|clients?|replicas?|rank)(_|\d|$)"
+
+
+def are_of_one_kind(one: str, other: str) -> bool:
+    """Whether two names are of layers that stand in one network: "h.0.fc.weight" and "h.1.fc.weight".
+
+    They differ in numbers alone, or in the layer's own name, "q_proj" and "k_proj", or in the leaf.
+    """
+    a, b = Path.of(one, ()).parts, Path.of(other, ()).parts
+    if any(_in(_COPY, part) for part in (*a, *b)):
+        return False
+    numbers = [re.sub(r"\d+", "#", part) for part in a], [re.sub(r"\d+", "#", part) for part in b]
+    apart = [k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y]
+    return numbers[0] == numbers[1] or (len(a) == len(b) and len(apart) == 1 and apart[0] >= len(a) - 2)
+
+
 class File:
     """What stands beside a tensor: leaves of the same module, and all paths, by their ends."""
 
@@ -134,7 +151,7 @@ def _squeezed(parts: Iterable[str]) -> str:
 def _original(path: Path, file: File) -> bool:
     """Whether the tensor that it is a copy of is in the file: copies without it are a model themselves."""
     rest = list(path.parts[_copied(path) :])
-    while len(rest) > 1 and rest[0] in _WRAPPERS:
+    while len(rest) > 1 and rest[0] in WRAPPERS:
         del rest[0]
     if len(rest) == 1 and rest[0].isdigit():  # a list without names, as in torch_ema
         return path.shape in file.shapes

@@ -7,6 +7,7 @@ last axis (Keras, JAX), all others by the last. It arrives in blocks, none of wh
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -131,6 +132,7 @@ class Scan:
         self.mean = self.centred = self.squares = 0.0
         self.low, self.high = math.inf, -math.inf
         self.neighbours = [Neighbours(0.0, 0)] * 3
+        self._hash = hashlib.sha1(usedforsecurity=False)
         self.far: list[Far] = []
         self._many_far = False
         self._beside_far = [0.0] * 3  # what the far entries add to ``neighbours``
@@ -158,6 +160,7 @@ class Scan:
             rng = np.random.default_rng(1)
             self._factors = [rng.standard_normal((PRODUCTS, n)) for n in self.shape[::-1]]
             self.products = [np.zeros((PRODUCTS, n)) for n in self.shape]
+        self._hash.update(np.ascontiguousarray(block))
         # The sample is sorted later, in float64: NumPy 2.4.6 sorts float16 wrongly on CPUs with AVX512_ICL.
         w = np.asarray(block, np.float64)
         finite = np.isfinite(w)
@@ -268,6 +271,11 @@ class Scan:
         self.centred += float(deviations @ deviations) + apart * apart * self.n * (flat.size / n)
         self.mean += apart * (flat.size / n)
         self.n = n
+
+    @property
+    def digest(self) -> bytes:
+        """A hash of the entries that were read, as they lie in the file: equal where all bits of all are."""
+        return self._hash.digest()
 
     @property
     def whole(self) -> bool:

@@ -11,7 +11,9 @@ from ..fans import fans
 from .checkpoints import Source
 from .identify import hidden_sizes
 from .layout import laid_out
+from .report import Finding, Tensor
 from .roles import CALLED_WEIGHT, JUDGED, signs
+from .scan import Scan
 
 # PyTorch's RNN, LSTM and GRU draw all of these by the hidden size.
 RECURRENT = re.compile(r"\b(weight|bias)_[ih]h")
@@ -95,6 +97,21 @@ class Surveyed:
     def is_judged(self) -> bool:
         """Whether it is judged as a layer's weight: it is called so, or nothing says what else it is."""
         return self.role in JUDGED and not self.is_vector and not self.is_scale
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor: what the survey says of it, what its entries say, and what is wrong with it by itself.
+
+    Of one that is not read, as it is of no floating-point numbers, ``tensor`` is None.
+    """
+
+    surveyed: Surveyed
+    tensor: Tensor | None
+    findings: tuple[Finding, ...] = ()
+    bias_scan: Scan | None = None  # of a bias, until it has been held against the others
+    digest: bytes | None = None  # of the entries, where they were read
+    fits: bool | None = None  # whether it is as a recipe wants it, that names it
 
 
 def survey(sources: Sequence[Source], layout: str = "auto") -> list[Surveyed]:

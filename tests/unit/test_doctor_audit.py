@@ -1,5 +1,8 @@
 """audit: a checkpoint's table, its findings, its JSON, and the command."""
 
+import copy
+import dataclasses
+import functools
 import json
 import os
 import re
@@ -147,6 +150,40 @@ def test_a_lone_entry_is_a_finding(tmp_path):
     assert report.to_dict()["tensors"][2]["outliers"] == [[5, 7 * 9 + 5, -2.0]]
 
 
+def test_layers_of_one_seed_are_found(tmp_path):
+    same = ik.he_normal((64, 64), rng=0)
+
+    def found(*names, draw=same):
+        layers = {f"other.{k}.weight": ik.he_normal((64, 64), rng=1 + k) for k in range(4)}
+        findings = audit(_file(tmp_path, layers | dict.fromkeys(names, draw))).findings
+        return [(f.kind, f.tensor, f.fields["count"]) for f in findings]
+
+    assert found("h.0.fc.weight", "h.1.fc.weight", "h.10.fc.weight") == [
+        ("identical_layers", "h.0.fc.weight … h.10.fc.weight", 3)
+    ]
+    assert found("fc1.weight", "fc2.weight") == [("identical_layers", "fc1.weight … fc2.weight", 2)]
+    assert len(found("attn.q_proj.weight", "attn.k_proj.weight")) == 1
+    assert len(found("h.0.fc.weight", "h.1.fc.weight", draw=ik.orthogonal((64, 64), rng=0))) == 1
+    # A tied table, averaged copies, target networks, and what nothing was drawn in or training has moved.
+    assert found("lm_head.weight", "tok_embeddings.weight") == []
+    assert found("model.0.weight", "model_ema.0.weight") == []
+    assert found("q_net.0.weight", "q_net_target.0.weight") == []
+    assert found("encoder_q.fc.weight", "encoder_k.fc.weight") == []
+    assert found("h.0.fc.weight", "h.1.fc.weight", draw=ik.identity((64, 64))) == []
+    trained = same + 0.2 * np.outer(np.ones(64), np.arange(64) / 64)
+    assert found("h.0.fc.weight", "h.1.fc.weight", draw=trained) == []
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_tied_layers_share_their_entries_and_copies_do_not(tied, tmp_path):
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Linear(64, 64)
+    torch.nn.init.normal_(layer.weight, std=0.02, generator=torch.Generator().manual_seed(0))
+    other = layer if tied else copy.deepcopy(layer)
+    torch.save(torch.nn.Sequential(layer, torch.nn.ReLU(), other).state_dict(), tmp_path / "net.pt")
+    assert [f.kind for f in audit(tmp_path / "net.pt").findings] == ["identical_layers"] * (not tied)
+
+
 def test_an_embedding_may_have_a_scale_and_rows_of_its_own(tmp_path):
     table = ik.normal((500, 64), std=1.0, rng=0)
     table[0] = 0  # padding
@@ -191,10 +228,12 @@ def test_every_word_exists(lang, tmp_path):
     fields |= dict.fromkeys(
         ["classes", "set", "unset", "one", "other", "mode", "layers", "trained", "total"], "1"
     )
+    fields |= dict.fromkeys(["here", "there", "file", "difference", "same", "recipe", "source"], "1")
     law, far = Match("normal", {"std": 0.03}, None, 0.5), (Far(5, 7, -2.0),)
     for found in (Identification("too_few"), Identification("fresh_unnamed", law=law, outliers=far)):
         assert "{" not in found.message(lang)
     reasons = {"not_learning": ("never_called", "dropped", "detached", "zero")}
+    reasons["only_in_one"] = ("here", "there")
     reasons |= {
         f"{what}_{how}": ("recurrent", "")
         for what in ("signal", "gradient")
@@ -214,6 +253,77 @@ def test_every_kind_has_a_plain_name_and_a_place_in_the_schema():
     assert set(KINDS) <= set(re.findall(r"[a-z_]+", Report.to_dict.__doc__.partition("Kinds:")[2]))
 
 
+def net(seed, prefix="", **changes):
+    """Twelve layers of five laws and their biases."""
+    rng, layers = np.random.default_rng(seed), {}
+    draws = [
+        ik.he_normal,
+        ik.torch_default,
+        ik.xavier_uniform,
+        ik.orthogonal,
+        functools.partial(ik.normal, std=0.03),
+    ]
+    for k in range(12):
+        layers[f"{prefix}{k}.weight"] = draws[k % 5]((60 + k, 72), rng=rng)
+        layers[f"{prefix}{k}.bias"] = ik.torch_default((60 + k, 72), rng=rng)[:, 0]
+    return layers | changes
+
+
+def against(folder, here, there):
+    np.savez(folder / "here.npz", **here)
+    np.savez(folder / "there.npz", **there)
+    return audit(folder / "here.npz", against=folder / "there.npz")
+
+
+def test_another_seed_is_no_difference(tmp_path):
+    """One fresh tensor in 1,000 is called not fresh, and so many are no other law."""
+    for seed in range(3):
+        report = against(tmp_path, net(seed), net(100 + seed, "module._orig_mod."))
+        assert report.against.verdict == "same_recipe", report
+        assert report.findings == ()
+    assert "another seed" in str(report)
+    assert "随机种子不同" in dataclasses.replace(report, lang="zh")._repr_html_()
+    assert against(tmp_path, net(0), net(0, "module.")).against.verdict == "same"
+
+
+def test_another_recipe_is_told(tmp_path):
+    other = net(1, **{"3.weight": ik.lecun_normal((63, 72), rng=3), "extra": np.ones(3)})
+    other["5.weight"] = 1.3 * other["5.weight"]
+    other["6.weight"] = other["6.weight"].astype(np.float64)
+    other["7.weight"] = other["7.weight"][:-1]
+    del other["8.bias"]
+    report = against(tmp_path, net(0), other)
+    assert [(f.kind, f.tensor) for f in report.findings] == [
+        ("only_in_one", "8.bias"), ("only_in_one", "extra"), ("other_form", "6.weight"),
+        ("other_form", "7.weight"), ("other_law", "3.weight"), ("other_law", "5.weight"),
+    ]  # fmt: skip
+    told = json.loads(report.to_json())["against"]
+    assert (told["file"], told["verdict"], told["only_there"]) == ("there.npz", "other", ["extra"])
+    assert sum(map(len, told.values())) == 25 + len("there.npz") + len("other")
+    assert "67×72 F32, and 66×72 F32 in there.npz" in report.findings[3].message()
+
+
+def test_the_first_tensor_of_a_replica_that_differs(tmp_path):
+    other = net(0)
+    other["10.weight"] = ik.he_normal((70, 72), rng=5)
+    other["2.bias"] = other["2.bias"] + np.float32(0.25)
+    (finding,) = against(tmp_path, net(0), other).findings
+    assert (finding.kind, finding.tensor) == ("replica_differs", "2.bias")
+    assert (finding.fields["count"], finding.fields["same"], finding.fields["difference"]) == (2, 22, "0.25")
+
+
+def test_training_is_another_law(tmp_path):
+    other = net(1)
+    for k in (0, 5, 6, 10):
+        other[f"{k}.weight"] += 0.02 * np.arange(72, dtype=np.float32) / 72
+    report = against(tmp_path, net(0), other)
+    assert {f.kind for f in report.findings} == {"other_law"}
+    assert "not fresh" in report.findings[0].message("en")
+    assert "不是新抽的" in report.findings[0].message("zh")
+    trained = against(tmp_path, other, other | {"0.weight": other["0.weight"] * 2})
+    assert [f.kind for f in trained.findings] == ["replica_differs"]
+
+
 def test_names_cannot_write_html():
     bad = Report((), (Finding("all_zero", "<script>"),))
     assert "<script>" not in bad._repr_html_()
@@ -228,6 +338,11 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "发现 1 个问题" in capsys.readouterr().out
     assert main(["audit", str(path), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["findings"][0]["kind"] == "dead_rows"
+    np.savez(tmp_path / "other.npz", **weights())
+    assert main(["audit", str(tmp_path / "other.npz"), "--against", str(path)]) == 1
+    assert "Against net.npz" in capsys.readouterr().out
+    assert main(["audit", str(path), "--against", str(tmp_path / "gone.npz")]) == 2
+    assert "gone.npz" in capsys.readouterr().err
     assert main(["audit", str(tmp_path / "none.npz")]) == 2
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)
@@ -307,7 +422,9 @@ def test_pytorchs_defaults_are_named_layer_by_layer(suffix, tmp_path):
 
             save_file(model.state_dict(), path)
         report = audit(path)
-        assert report.findings == ()
+        # nn.TransformerEncoder copies the one layer that it is given.
+        kinds = ["identical_layers"] if name == "transformer" else []
+        assert [f.kind for f in report.findings] == kinds
         assert len(report.tensors) == sum(t.is_floating_point() for t in model.state_dict().values())
         for tensor in report.tensors:
             if "norm" in tensor.name or (name == "convnet" and tensor.name.startswith("1.")):

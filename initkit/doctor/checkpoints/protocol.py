@@ -108,6 +108,8 @@ class Source:
         Whether its last axis counts the units, as in Keras; else the first does, as in PyTorch.
     nbytes : int
         How many bytes the entries take, as the file declares.
+    epsilon : float
+        To which relative precision the entries were rounded.
     unread : str or None
         Why the entries cannot be read: "sparse" or "quantized"; "empty" where the file has none; "integer"
         (booleans too) or "dtype" (any other) where they are no floating-point numbers; None where they can.
@@ -115,6 +117,8 @@ class Source:
         Whether the file says that PyTorch wrote it.
     layer : tuple of int
         The shape of one layer: ``shape``, unless it is a stack of experts, or has heads that belong together.
+    place : tuple, optional
+        Where the entries lie, the same for tensors that share them; None where the format does not tell.
     """
 
     name: str
@@ -122,10 +126,11 @@ class Source:
     units_last: bool
     nbytes: int
     _blocks: Blocks | None = field(repr=False)  # the entries, for a matrix of this shape; None: not read
-    _epsilon: float = 0.0  # to which relative precision the entries were rounded
+    epsilon: float = 0.0
     unread: str | None = None
     of_torch: bool = False
     layer: tuple[int, ...] | None = None
+    place: tuple | None = None
 
     def __post_init__(self):
         if self.layer is None:
@@ -155,7 +160,22 @@ class Source:
             return None
         rows, columns = matrix_shape(self.layer, self.units_last)
         shape = self.experts * rows, columns
-        return scan(self._readable(shape), shape, self.layer[-1] if len(self.layer) > 2 else 1, self._epsilon)
+        return scan(self._readable(shape), shape, self.layer[-1] if len(self.layer) > 2 else 1, self.epsilon)
+
+    def furthest_from(self, other: Source) -> float | None:
+        """The largest |difference| of an entry to that of ``other``, a tensor of the same shape.
+
+        It is infinite where one of the two is no number; None where the files hold them in different orders.
+        """
+        shape, found = matrix_shape(self.shape), 0.0
+        for mine, its in zip(self._readable(shape), other._readable(shape), strict=False):
+            if mine.entries.shape != its.entries.shape or mine[1:] != its[1:]:
+                return None
+            x, y = (block.entries.astype(np.float64) for block in (mine, its))
+            with np.errstate(invalid="ignore", over="ignore"):
+                apart = np.where((x == y) | (np.isnan(x) & np.isnan(y)), 0.0, np.abs(x - y))
+            found = max(found, float(np.nan_to_num(apart, nan=np.inf, posinf=np.inf).max()))
+        return found
 
     def _readable(self, shape) -> Iterator[Block]:
         with one_line(f"{self.name} cannot be read"):

@@ -143,7 +143,8 @@ def tensor(
             data.close()
 
     units_last = units_last and len(shape) > 1
-    return Source(name, tuple(shape), units_last, size * item, blocks, numbers.epsilon)
+    place = id(data), at, strides
+    return Source(name, tuple(shape), units_last, size * item, blocks, numbers.epsilon, place=place)
 
 
 def c_strides(shape: Sequence[int]) -> tuple[int, ...]:
