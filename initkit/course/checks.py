@@ -83,8 +83,9 @@ def hints(name: str, *, lang: str) -> tuple[tuple[str, str], ...]:
     """
     steps = {step: f"hint.{name}.{step}" for step in ("nudge", "formula")}
     said = {step: text(key, lang) for step, key in steps.items() if key in table()}
-    if name in solutions(name[:2]):
-        said["answer"] = solutions(name[:2])[name]
+    lesson = name.partition(".")[0]
+    if name in solutions(lesson):
+        said["answer"] = solutions(lesson)[name]
     return tuple((text(f"check.{step}", lang), hint) for step, hint in said.items())
 
 
