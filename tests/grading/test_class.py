@@ -13,7 +13,7 @@ from initkit import course
 from initkit.command import grade, main
 from initkit.command.course import lessons
 
-PATH = {path.name[:2]: path for path in (lessons() / "en").glob("*.ipynb")}
+PATH = {path.name.partition("_")[0]: path for path in (lessons() / "en").glob("*.ipynb")}
 # Lesson, exercise, code that gives the answer, and whether it is right.
 USUAL = [
     ("01", 1, "answer = 0.8**40", True),

@@ -612,11 +612,12 @@ def test_who_answers_with_the_numbers_of_the_text_is_told():
 @pytest.mark.parametrize("lang", course.LANGUAGES)
 @pytest.mark.parametrize("name", sorted(checks.CHECKS))
 def test_an_answer_that_is_not_right_gets_three_hints_one_inside_the_other(name, lang):
+    lesson, number = name.split(".")
     (code,) = [
         cell.source
-        for path in sorted((tool.ROOT / lang).glob(f"{name.partition(chr(46))[0]}_*.ipynb"))
+        for path in sorted((tool.ROOT / lang).glob(f"{lesson}_*.ipynb"))
         for cell in tool.read(path).cells
-        if cell.id == f"solution-{name[3:]}"
+        if cell.id == f"solution-{number}"
     ]
     for answer in (..., "nothing of the kind"):
         verdict = course.check(name, answer, lang=lang)
