@@ -24,8 +24,8 @@ KINDS = (
     "non_finite", "overflow", "input_scale", "all_zero", "symmetric_rows", "not_learning",
     "fresh_among_trained", "stream_explodes", "stream_vanishes", "signal_vanishes", "signal_explodes",
     "layer_gain", "gradient_vanishes", "gradient_explodes", "first_loss", "dead_units", "dead_rows",
-    "saturated_outputs", "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans",
-    "forget_bias", "identical_layers",
+    "weight_scale", "saturated_outputs", "scheme_activation_mismatch", "scale_outlier", "lone_outlier",
+    "transposed_fans", "forget_bias", "identical_layers",
 )  # fmt: skip
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
@@ -267,7 +267,7 @@ class Report:
         ``audit``, fresh_among_trained, scale_outlier, lone_outlier, transposed_fans; of ``diagnose``,
         overflow, input_scale, not_learning, stream_explodes, stream_vanishes, signal_vanishes,
         signal_explodes, layer_gain, gradient_vanishes, gradient_explodes, first_loss, dead_units,
-        saturated_outputs, forget_bias, identical_layers.
+        weight_scale, saturated_outputs, forget_bias, identical_layers.
         """
         said = {
             "schema": SCHEMA,
