@@ -24,9 +24,9 @@ KINDS = (
     "non_finite", "overflow", "input_scale", "all_zero", "symmetric_rows", "not_learning",
     "fresh_among_trained", "stream_explodes", "stream_vanishes", "signal_vanishes", "signal_explodes",
     "layer_gain", "gradient_vanishes", "gradient_explodes", "first_loss", "dead_units", "dead_rows",
-    "saturated_outputs", "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans",
-    "forget_bias", "identical_layers", "off_recipe", "only_in_one", "other_form", "other_law",
-    "replica_differs",
+    "weight_scale", "saturated_outputs", "scheme_activation_mismatch", "scale_outlier", "lone_outlier",
+    "transposed_fans", "forget_bias", "identical_layers", "off_recipe", "only_in_one", "other_form",
+    "other_law", "replica_differs",
 )  # fmt: skip
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
@@ -347,7 +347,7 @@ class Report:
         against a recipe off_recipe, against another file only_in_one, other_form, other_law,
         replica_differs; of ``diagnose``, overflow, input_scale, not_learning, stream_explodes,
         stream_vanishes, signal_vanishes, signal_explodes, layer_gain, gradient_vanishes, gradient_explodes,
-        first_loss, dead_units, saturated_outputs, forget_bias.
+        first_loss, dead_units, weight_scale, saturated_outputs, forget_bias.
         """
         said = {
             "schema": SCHEMA,

@@ -12,8 +12,10 @@ import numpy as np
 from ..signals import KEPT
 from .identify import EXACT
 from .report import Coverage, Finding, Tensor
+from .torch_remedies import applied_to
 from .torch_watch import (
     NORMS,
+    PRODUCTS,
     RECURRENT,
     Back,
     Layer,
@@ -21,6 +23,7 @@ from .torch_watch import (
     Watch,
     each_parameter,
     is_linear,
+    is_multiplied,
     nn,
     numbers,
     torch,
@@ -32,6 +35,11 @@ LARGE, SMALL = 10.0, 1e-3  # root mean squares between which a network's input s
 # answers by a factor of e³, a network has q = 6 and more there.
 SURE = 3.0
 ALONE = 100.0  # a layer's root mean square gain, or its reciprocal, beyond which no scheme starts a layer
+# Gains between which schemes start a layer, by fan_in or by fan_out. He's has √2 by one of them; N(0, 0.02²),
+# which looks at no fan, has 0.08 at a width of 16: hence a standard deviation, too, below which one is small.
+LARGEST, SMALLEST, FINE = 2.5, 0.08, 0.005
+# Findings that tell what a weight's scale does to the signal.
+TOLD = {"layer_gain", *(f"{what}_{how}" for what in ("signal", "stream") for how in ("vanishes", "explodes"))}
 FORGETS = 0.5, 0.25  # the mean forget bias: of a layer that was set, at least; of one that was not, at most
 
 
@@ -90,6 +98,8 @@ def beside_chains(
         findings += _of_first_loss(layers, back)
         if not any(finding.kind.startswith("signal_") for finding in findings):
             findings += _of_lone_gains(layers)
+        if not any(finding.kind in TOLD for finding in findings):
+            findings += _of_scales(module, layers, tensors)
     findings += _not_learning(module, watch, back, zero)
     findings += _identical(module, back, tensors)
     findings += _forgetful(module)
@@ -194,6 +204,48 @@ def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
         gain = math.sqrt(q / before)
         if not 1 / ALONE <= gain <= ALONE:
             found.append(Finding("layer_gain", weight_of(layer), {"factor": f"{gain:.2g}"}))
+    return found
+
+
+def scale_of_none(row: Tensor) -> str | None:
+    """Whether a weight is "large" or "small" as no scheme draws it; None where some does."""
+    if not row.gain or not row.std or not math.isfinite(row.gain):
+        return None
+    gains = row.gain, row.gain * math.sqrt(row.fan_out / row.fan_in)
+    if min(gains) > LARGEST:
+        return "large"
+    return "small" if max(gains) < SMALLEST and row.std < FINE else None
+
+
+def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> list[Finding]:
+    """Weights that nobody draws so large, or so small, where no signal shows it: one finding for each.
+
+    A norm, or a saturated softmax, hides a weight's scale s from the signal. But where the loss does not hang
+    on s, the gradient goes as 1/s, and one step of SGD changes the weight by 1/s² of its size, one of Adam by
+    1/s (van Laarhoven 2017; Arora, Li & Lyu 2019). The last layer, the last of a branch, and one whose output
+    is multiplied, as SIREN's by ω₀, may start small; a weight that has been trained may be of any size.
+    """
+    rows, by_weight = {row.name: row for row in tensors}, {weight_of(layer): layer for layer in layers}
+    off = defaultdict(list)
+    for name, m, _, p in each_parameter(module):
+        row = rows.get(name)
+        if row is None or not is_multiplied(m, p) or not p.requires_grad:
+            continue
+        how, layer = scale_of_none(row), by_weight.get(name)
+        if how == "small" and layer and (layer.last or layer.joins or layer.into & PRODUCTS):
+            continue
+        if how:
+            off[how].append(row)
+    found = []
+    for how, those in off.items():
+        drawn = [row for row in those if row.found.verdict != "not_fresh"]
+        if 2 * len(drawn) < len(those):
+            continue
+        gain = float(np.median([row.gain for row in drawn]))
+        steps = {"gain": gain, "sgd": gain**-2, "adam": 1 / gain}
+        fields = {"why": how, "count": len(drawn)} | {k: f"{v:.2g}" for k, v in steps.items()}
+        code = applied_to(module, [row.name.rpartition(".")[0] for row in drawn])
+        found.append(Finding("weight_scale", span(row.name for row in drawn), fields, code))
     return found
 
 

@@ -22,7 +22,7 @@ from .identify import Identification, of_scan
 from .report import KINDS, Finding, Report, Tensor, as_told
 from .scan import scan_array
 from .torch_apply import HE, Applied, applied, call_of, numpy_of, scheme_for
-from .torch_beside import beside_chains, looked_at, span, weight_of
+from .torch_beside import beside_chains, looked_at, scale_of_none, span, weight_of
 from .torch_remedies import applied_to, tried
 from .torch_watch import (
     LINEAR,
@@ -36,6 +36,8 @@ from .torch_watch import (
     each_parameter,
     gradients,
     is_linear,
+    is_multiplied,
+    is_rescaled,
     is_transposed,
     nn,
     numbers,
@@ -329,8 +331,12 @@ def _table(module, followed_by: dict, named: bool) -> tuple[tuple[Tensor, ...], 
             of_layer = (fans(m.weight.shape).fan_in,)
         if isinstance(m, RECURRENT):
             of_layer = (m.hidden_size,)
-        found = of_scan(s, w.shape, axes, of_layer, flipped) if named else Identification("too_few")
-        rows.append(Tensor.of(name, w.shape, (n_in, n_out), s, found))
+        row = Tensor.of(name, w.shape, (n_in, n_out), s, Identification("too_few"))
+        if named or (
+            is_multiplied(m, p) and scale_of_none(row)
+        ):  # of these it is asked whether they are trained
+            row = replace(row, found=of_scan(s, w.shape, axes, of_layer, flipped))
+        rows.append(row)
         if s.non_finite or (
             w.ndim > 1 and (is_linear(m) or isinstance(m, (nn.MultiheadAttention, *RECURRENT)))
         ):
@@ -517,14 +523,13 @@ def _gains_off(run, table) -> Iterator[tuple]:
             or not tensor.gain
             or not tensor.std  # equal entries pass on the sum of the inputs, not one of squares
             or isinstance(layer.module, conv._ConvTransposeNd)
-            # Weight standardization and the like: the weight that is stored is not the one that is used.
-            or not (
-                is_transposed(layer.module) or type(layer.module).forward.__module__.startswith("torch.nn.")
-            )
+            or is_rescaled(layer.module)
         ):
             continue
         low, high = _wanted(function)
-        if high and not low / OFF <= tensor.gain <= high * OFF:
+        # By its fan_out a gain keeps the gradient, and either is as good (He et al. 2015, §2.2).
+        gains = tensor.gain, tensor.gain * math.sqrt(tensor.fan_out / tensor.fan_in)
+        if high and not any(low / OFF <= gain <= high * OFF for gain in gains):
             yield function, layer, tensor.gain, low if tensor.gain < low else high
 
 

@@ -150,6 +150,17 @@ def is_transposed(m: nn.Module) -> bool:
     return type(m).__name__ == "Conv1D" and getattr(getattr(m, "weight", None), "ndim", 0) == 2
 
 
+def is_rescaled(m: nn.Module) -> bool:
+    """Whether a layer may multiply by another weight than is stored, as with weight standardization."""
+    return not (is_transposed(m) or type(m).forward.__module__.startswith("torch.nn."))
+
+
+def is_multiplied(m: nn.Module, p: nn.Parameter) -> bool:
+    """Whether the parameter is a weight that ``m`` multiplies its input by, as it is stored."""
+    kinds = (nn.MultiheadAttention, *RECURRENT)
+    return p.ndim > 1 and (is_linear(m) or isinstance(m, kinds)) and not is_rescaled(m)
+
+
 def worth_a_look(module: nn.Module) -> dict[str, nn.Module]:
     """By name: the modules with parameters of their own and none below, but for activations such as PReLU."""
     found, inside = {}, set()

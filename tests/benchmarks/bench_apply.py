@@ -2,8 +2,9 @@
 
     python tests/benchmarks/bench_apply.py [--seeds 3] [--write] [--only resnet18 …]
 
-Prints two tables in Markdown; with ``--write`` into DOCTOR.md beside this file. Nothing is downloaded: every
-architecture is built from a small configuration.
+Prints two tables in Markdown; with ``--write`` into DOCTOR.md beside this file. ``--only`` measures these
+architectures alone, and takes all the rest from there. Nothing is downloaded: every architecture is built
+from a small configuration.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import initkit as ik
 from initkit.doctor import apply, diagnose
 
 STEPS = 20
+PAGE = Path(__file__).parent / "DOCTOR.md"
 NEAR = 1.05, 0.1  # a loss is worse that is above this factor times the other, plus this
 
 
@@ -275,27 +277,74 @@ def loss_on(batch):
 
 
 def weights(model):
+    """The weights of Linear, Conv and recurrent layers, and of Hugging Face's Conv1D."""
+    kinds = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase)
+    layers = [m for m in model.modules() if isinstance(m, kinds) or type(m).__name__ == "Conv1D"]
+    named = ((name, w) for m in layers for name, w in m.named_parameters(recurse=False))
+    return [w for name, w in named if name.startswith("weight") and w.requires_grad]
+
+
+def scaled(factor):
+    def spoil(model, x):
+        with torch.no_grad():
+            for w in weights(model):
+                w.mul_(factor)
+        return x
+
+    return spoil
+
+
+def symmetric(model, x):
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return [m.weight for m in model.modules() if isinstance(m, kinds) and m.weight.requires_grad]
-
-
-def scaled(model, factor):
-    with torch.no_grad():
-        for w in weights(model):
-            w.mul_(factor)
-
-
-def symmetric(model):
-    w = max(weights(model)[:-1] or weights(model), key=len)
+    linear = [m.weight for m in model.modules() if isinstance(m, kinds)]
+    conv1d = [m.weight.t() for m in model.modules() if type(m).__name__ == "Conv1D"]
+    w = max(conv1d or linear[:-1] or weights(model)[:-1], key=len)
     with torch.no_grad():
         w[1] = w[0]
+    return x
 
 
+def dead(model, x):
+    """The bias -9 in every layer whose output goes into a module that lets only positive numbers through."""
+    made, found, handles = [], [], []
+    for m in model.modules():
+        if re.search("ReLU|GELU|SiLU", type(m).__name__):
+            seen = lambda m, given: found.extend(one for y, one in made if y is given[0])  # noqa: E731
+            handles.append(m.register_forward_pre_hook(seen))
+        elif getattr(m, "bias", None) is not None and not list(m.children()):
+            handles.append(m.register_forward_hook(lambda m, given, y: made.append((y, m))))
+    with torch.no_grad():
+        model(x)
+        for m in found:
+            m.bias.fill_(-9.0)
+    for handle in handles:
+        handle.remove()
+    return x if found else None
+
+
+def detached(model, x):
+    """One layer's output leads back no further. Of recurrent nets none, as theirs are tuples."""
+    layers = [
+        m for m in model.modules() if isinstance(m, nn.Linear) or type(m).__name__ in ("Conv1D", "Conv2d")
+    ]
+    if len(layers) < 2:
+        return None
+    layers[len(layers) // 2].register_forward_hook(lambda m, given, y: y.detach())
+    return x
+
+
+def pixels(model, x):
+    return 127.5 * (1 + x.clamp(-2, 2) / 2) if x.is_floating_point() else None
+
+
+# By name: what changes a model, and returns the batch that it then sees, or None where it cannot be done.
 SICK = {
-    "weights × 0.05": lambda model: scaled(model, 0.05),
-    "weights × 20": lambda model: scaled(model, 20.0),
+    "weights × 0.05": scaled(0.05),
+    "weights × 20": scaled(20.0),
     "two units alike": symmetric,
 }
+FOUND = {"units dead by bias": dead, "a layer detached": detached, "input of 0…255": pixels}  # diagnosed only
+COLUMNS = ["model", "layers", "findings, fresh", "loss, fresh", "`apply(model, batch)`", "loss after it"]
 
 
 def is_worse(new, old) -> bool:
@@ -303,43 +352,81 @@ def is_worse(new, old) -> bool:
     return any(not a <= factor * b + slack for a, b in zip(new, old, strict=True))
 
 
-def architectures(only):
-    columns = ["model", "findings, fresh", "loss, fresh", "`apply(model, batch)`", "loss after it", *SICK]
-    yield "| " + " | ".join(columns) + " |"
-    yield "|---" * len(columns) + "|"
-    count, found, worse, sick, ill = 0, 0, [], 0, 0
-    for name, (make, batch) in MODELS.items():
-        if only and not any(part in name for part in only):
+def by_kind(findings) -> str:
+    """The kinds of findings, each with the number of places that it stands for."""
+    counts: dict[str, int] = {}
+    for f in findings:
+        counts[f.kind] = counts.get(f.kind, 0) + f.fields.get("alike", 1)
+    return ", ".join(f"{kind} ({n})" for kind, n in sorted(counts.items())) or "none"
+
+
+def arrow(pair, than=None) -> str:
+    """A loss at first and after the steps, and whether it is worse."""
+    return f"{pair[0]:.3g} → {pair[1]:.3g}" + (" (worse)" if than and is_worse(pair, than) else "")
+
+
+def architecture(name: str) -> str:
+    """A row of the table."""
+    make, batch = MODELS[name]
+    torch.manual_seed(0)
+    model, x = make(), batch()
+    report, loss = diagnose(model, x), loss_on(x)
+    fresh, before = {f.kind for f in report.findings}, losses(model, loss)
+    applied = copy.deepcopy(model)
+    verdict = apply(applied, x, rng=0).verdict
+    cells = [name, str(len(report.coverage.judged)), by_kind(report.findings), arrow(before), verdict]
+    cells.append(arrow(losses(applied, loss), before))
+    for spoil in (*SICK.values(), *FOUND.values()):
+        spoilt = copy.deepcopy(model)
+        seen = spoil(spoilt, x)
+        if seen is None:
+            cells.append("")
             continue
-        torch.manual_seed(0)
-        model, x = make(), batch()
-        count += 1
-        report, loss = diagnose(model, x), loss_on(x)
-        before = losses(model, loss)
-        applied = copy.deepcopy(model)
-        verdict = apply(applied, x, rng=0).verdict
-        after = losses(applied, loss)
-        if is_worse(after, before):
-            worse.append(name)
-        found += bool(report.findings)
-        cells = []
-        for spoil in SICK.values():
-            spoilt = copy.deepcopy(model)
-            spoil(spoilt)
-            kinds = {f.kind for f in diagnose(spoilt, x).findings} - {f.kind for f in report.findings}
+        cell = "found" if {f.kind for f in diagnose(spoilt, seen).findings} - fresh else "–"
+        if spoil in SICK.values():
             old = losses(spoilt, loss)
             apply(spoilt, x, rng=0)
             new = losses(spoilt, loss)
-            ill += 1
-            sick += bool(kinds)
-            if is_worse(new, old):
-                worse.append(f"{name} (sick)")
-            cells.append(f"{'found' if kinds else '–'}, {old[1]:.3g} → {new[1]:.3g}")
-        said = ", ".join(sorted({f.kind for f in report.findings})) or "none"
-        row = f"| {name} | {said} | {before[0]:.3g} → {before[1]:.3g} | {verdict} "
-        yield row + f"| {after[0]:.3g} → {after[1]:.3g} | " + " | ".join(cells) + " |"
-    yield f"\n{count} models; with findings though fresh: {found}; sick ones found: {sick} of {ill};"
-    yield f"worse after `apply`, of {count + ill}: {len(worse)} {', '.join(worse)}"
+            cell += f", {old[1]:.3g} → {new[1]:.3g}" + (" (worse)" if is_worse(new, old) else "")
+        cells.append(cell)
+    return "| " + " | ".join(cells) + " |"
+
+
+def architectures(only, rows: dict[str, str]):
+    """The table, of the rows that are there, and of those asked for, which are measured anew."""
+    columns = [*COLUMNS, *SICK, *FOUND]
+    yield "| " + " | ".join(columns) + " |"
+    yield "|---" * len(columns) + "|"
+    for name in MODELS:
+        if only is None or any(part in name for part in only):
+            rows[name] = architecture(name)
+        if name in rows:
+            yield rows[name]
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows.values()]
+    layers, said = sum(int(row[1]) for row in cells), [row[2] for row in cells]
+    places = sum(map(int, re.findall(r"\((\d+)\)", " ".join(said))))
+    sick = [cell for row in cells for cell in row[len(COLUMNS) :] if cell]
+    tried = [cell for row in cells for cell in row[5 : len(COLUMNS) + len(SICK)]]
+    found, worse = sum("found" in cell for cell in sick), sum("(worse)" in cell for cell in tried)
+    yield ""
+    ill = sum(one != "none" for one in said)
+    yield f"{len(rows)} of {len(MODELS)} models, {layers} layers. Findings though fresh: {places}, in {ill}."
+    yield f"Sick ones found: {found} of {len(sick)}. Worse after `apply`: {worse} of {len(tried)}."
+
+
+def table_rows() -> dict[str, str]:
+    """The rows of architectures that stand in DOCTOR.md, by name."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.exists() else []
+    rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("|")}
+    length = len(COLUMNS) + len(SICK) + len(FOUND) + 2
+    return {name: row for name, row in rows.items() if name in MODELS and len(row.split("|")) == length}
+
+
+def plain_lines() -> list[str]:
+    """The table of plain nets that stands in DOCTOR.md."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.exists() else []
+    first = next((k for k, line in enumerate(lines) if line.startswith("| net |")), len(lines))
+    return list(itertools.takewhile(bool, lines[first:]))
 
 
 if __name__ == "__main__":
@@ -372,15 +459,17 @@ if __name__ == "__main__":
         "## Well-known architectures",
         "",
         "Small configurations, one draw, seed 0, a batch of noise (2 to 16 examples), labels drawn at",
-        "random, or noise to be approached by images. *well*: `apply` found nothing wrong, *worse*: it",
-        "measured worse, and wrote nothing. Sick: the same model spoilt in a way; whether `diagnose` then",
-        "has a kind of finding that it did not have, and the loss after the steps without → with `apply`.",
-        f"Worse is a loss above {NEAR[0]} times the other plus {NEAR[1]}.",
+        "random, or noise to be approached by images. Findings by kind, and in how many places; *well*:",
+        "`apply` found nothing wrong, *worse*: it measured worse, and wrote nothing. Sick: the same model",
+        "spoilt in a way, where it can be; whether `diagnose`, without a loss, then has a kind of finding",
+        "that it did not have, and the loss after the steps without → with `apply`. (worse): a loss above",
+        f"{NEAR[0]} times the other plus {NEAR[1]}, at first or after the steps.",
         "",
     ]
-    for part in (plain(asked.seeds), between, architectures(asked.only)):
+    nets = plain(asked.seeds) if asked.only is None else plain_lines()
+    for part in (nets, between, architectures(asked.only, table_rows())):
         for line in part:
             print(line, flush=True)
             lines.append(line)
     if asked.write:
-        (Path(__file__).parent / "DOCTOR.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -226,14 +226,17 @@ def test_every_word_exists(lang, tmp_path):
     fields |= {"share": "60%", "value": "-2", "place": "5, 7", "times": "100", "alike": "3"}
     fields |= dict.fromkeys(["rms", "low", "high", "mean", "std", "last", "blocks", "loss", "guessing"], "1")
     fields |= dict.fromkeys(
-        ["classes", "set", "unset", "one", "other", "mode", "layers", "trained", "total"], "1"
+        ["classes", "set", "unset", "one", "other", "mode", "layers", "trained", "total", "sgd", "adam"], "1"
     )
     fields |= dict.fromkeys(["here", "there", "file", "difference", "same", "recipe", "source"], "1")
     law, far = Match("normal", {"std": 0.03}, None, 0.5), (Far(5, 7, -2.0),)
     for found in (Identification("too_few"), Identification("fresh_unnamed", law=law, outliers=far)):
         assert "{" not in found.message(lang)
-    reasons = {"not_learning": ("never_called", "dropped", "detached", "zero")}
-    reasons["only_in_one"] = ("here", "there")
+    reasons = {
+        "not_learning": ("never_called", "dropped", "detached", "zero"),
+        "only_in_one": ("here", "there"),
+        "weight_scale": ("large", "small"),
+    }
     reasons |= {
         f"{what}_{how}": ("recurrent", "")
         for what in ("signal", "gradient")

@@ -237,6 +237,128 @@ def test_a_layer_that_alone_multiplies_is_found_where_no_chain_shows_it():
         assert (wanted, "blocks.3.up.weight") in found
 
 
+class Attention(nn.Module):
+    """As timm writes it: query, key and value in one layer, and the projection that ends the branch."""
+
+    def __init__(self, width, heads=3):
+        super().__init__()
+        self.heads, self.qkv, self.proj = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, h):
+        n, t, width = h.shape
+        q, k, v = self.qkv(h).reshape(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        h = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.proj(h.transpose(1, 2).reshape(n, t, width))
+
+
+class ViT(nn.Module):
+    """A vision transformer with timm's start: N(0, 0.02²), a class token, positions that are added."""
+
+    def __init__(self, width=48, blocks=3):
+        super().__init__()
+        self.patches = nn.Conv2d(3, width, 8, 8)
+        self.token = nn.Parameter(1e-6 * torch.randn(1, 1, width))
+        self.positions = nn.Parameter(0.02 * torch.randn(1, 17, width))
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(
+                [
+                    nn.Sequential(nn.LayerNorm(width), Attention(width), nn.Dropout(0.0)),
+                    nn.Sequential(
+                        nn.LayerNorm(width),
+                        nn.Linear(width, 4 * width),
+                        nn.GELU(),
+                        nn.Linear(4 * width, width),
+                    ),
+                ]
+            )
+            for _ in range(blocks)
+        )
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 10)
+        for m in self.modules():
+            if isinstance(m, nn.Linear):
+                nn.init.trunc_normal_(m.weight, std=0.02)
+                nn.init.zeros_(m.bias)
+
+    def forward(self, x):
+        h = self.patches(x).flatten(2).transpose(1, 2)
+        h = torch.cat([self.token.expand(len(h), -1, -1), h], 1) + self.positions
+        for attention, mlp in self.blocks:
+            h = h + attention(h)
+            h = h + mlp(h)
+        return self.head(self.norm(h)[:, 0])
+
+
+def normed_convolutions():
+    layers = [m for _ in range(4) for m in (nn.Conv2d(32, 32, 3), nn.BatchNorm2d(32), nn.ReLU())]
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+    return nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), *layers, *head)
+
+
+def weights_times(model, factor):
+    with torch.no_grad():
+        for m in model.modules():
+            if isinstance(m, (nn.Linear, nn.Conv2d, nn.LSTM)):
+                for name, p in m.named_parameters(recurse=False):
+                    p.mul_(factor if name.startswith("weight") else 1)
+    return model
+
+
+@pytest.mark.parametrize("make", [ViT, normed_convolutions])
+@pytest.mark.parametrize("factor", [1, 0.05, 20])
+def test_a_scale_that_norms_hide_from_the_signal_is_found(make, factor):
+    report = diagnose(weights_times(make(), factor), batch(4, 3, 32, 32))
+    if factor == 1:
+        assert not report.findings
+        return
+    told = {f.kind for f in report.findings}
+    assert told & {"weight_scale", "layer_gain", "stream_explodes"}
+    if make is normed_convolutions:
+        (finding,) = report.findings
+        assert finding.kind == "weight_scale"
+        assert finding.fields["why"] == ("large" if factor > 1 else "small")
+        assert finding.code  # a line that was tried
+
+
+def test_what_the_finding_on_scales_says_of_steps_is_so():
+    model = nn.Sequential(
+        nn.Linear(20, 64, bias=False), nn.BatchNorm1d(64, eps=1e-12), nn.ReLU(), nn.Linear(64, 10)
+    )
+    sizes = []
+    for factor in (1.0, 20.0):
+        model[0].weight.data.mul_(factor)
+        (g,) = torch.autograd.grad(nn.functional.cross_entropy(model(batch()), LABELS), [model[0].weight])
+        sizes.append(float(g.norm() / model[0].weight.detach().norm()))
+    assert sizes[0] / sizes[1] == pytest.approx(20.0**2, rel=1e-3)
+    (finding,) = diagnose(model, batch()).findings
+    gain = math.sqrt(20) * float(model[0].weight.detach().square().mean().sqrt())
+    assert (finding.kind, finding.tensor) == ("weight_scale", "0.weight")
+    assert float(finding.fields["sgd"]) == pytest.approx(gain**-2, rel=0.05)
+    assert float(finding.fields["adam"]) == pytest.approx(1 / gain, rel=0.05)
+
+
+def test_scales_that_are_meant_or_learnt_are_no_finding():
+    class Sine(nn.Module):  # SIREN's hidden layers are drawn small, and multiplied by 30
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(256, 256) for _ in range(3))
+            for layer in self.layers:
+                nn.init.uniform_(layer.weight, -math.sqrt(6 / 256) / 30, math.sqrt(6 / 256) / 30)
+
+        def forward(self, x):
+            return functools.reduce(lambda h, layer: torch.sin(30 * layer(h)), self.layers, x)
+
+    assert not diagnose(Sine(), batch(64, 256)).findings
+    learnt = normed_convolutions()
+    for m in learnt.modules():
+        if isinstance(m, nn.Conv2d):
+            m.weight.data.mul_(1 + 2 * torch.rand(m.weight.shape[0], 1, 1, 1)).mul_(
+                20
+            )  # rows differ as no draw's
+    assert not diagnose(learnt, batch(4, 3, 32, 32)).findings
+    frozen = weights_times(normed_convolutions(), 20).requires_grad_(False)
+    assert not diagnose(frozen, batch(4, 3, 32, 32)).findings
+
+
 # Inputs and the first loss -----------------------------------------------------------------------------
 
 

@@ -232,7 +232,9 @@ def test_nbgraders_notebooks_are_as_its_schema_has_them(tmp_path, capsys, lang):
     assert main(["grade", "--nbgrader", str(tmp_path), "--lang", lang]) == 0
     paths = sorted((tmp_path / "source").rglob("*.ipynb"))
     assert [str(path) for path in paths] == capsys.readouterr().out.splitlines()
-    assert {path.name.partition("_")[0] for path in paths} == {name for name, lesson in LESSONS.items() if lesson.checks}
+    assert {path.name.partition("_")[0] for path in paths} == {
+        name for name, lesson in LESSONS.items() if lesson.checks
+    }
     for path in paths:
         assert path.parent.name == path.stem
         marked = [
