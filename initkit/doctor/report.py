@@ -57,7 +57,7 @@ class Finding:
     def message(self, lang: str = "en") -> str:
         """What is wrong, in a reader's language."""
         why = f".{self.fields['why']}" if "why" in self.fields else ""
-        fields = {k: said(v, lang) if isinstance(v, Identification) else v for k, v in self.fields.items()}
+        fields = {k: v.message(lang) if isinstance(v, Identification) else v for k, v in self.fields.items()}
         told = text(f"doctor.{self.kind}{why}", lang, **fields)
         alike = self.fields.get("alike")
         return told + text("doctor.alike", lang, count=alike) if alike else told
