@@ -41,7 +41,7 @@ THEME = WORDS.pop("theme")
 SPHINX = {"en": "en", "zh": "zh_CN"}
 # Where lessons that are not read here find the other pages.
 SITE = "https://initkit.github.io/initkit"
-OPENS = re.compile(r"(course|live)\.(?P<name>\w+)(\.still)?\((\"(?P<key>[\d.]+)\")?[^\n]*\)\Z")
+OPENS = re.compile(r"(course|live)\.(?P<name>\w+)(\.still)?\((\"(?P<key>[\da-z.]+)\")?[^\n]*\)\Z")
 
 
 def other(lang: str) -> str:

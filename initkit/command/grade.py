@@ -211,7 +211,7 @@ def compare(rows: list[Row], lang: str) -> None:
         if row.student and same:
             row.notes.append(text("grade.same", lang, files=", ".join(same[:3])))
         for exercise, number in row.numbers.items():
-            if row.verdicts[exercise].key != "other":
+            if row.verdicts[exercise].key not in ("close", "other"):
                 continue
             whose = [
                 other.student or other.file

@@ -110,8 +110,8 @@ class Identification:
         """What is found, in a reader's language (``"en"`` or ``"zh"``); ValueError for another one.
 
         >>> import initkit as ik
-        >>> identify(ik.normal((64, 64), std=0.05, rng=0)).message("en")
-        "as if drawn by normal(std=0.05027), which is no scheme's scale"
+        >>> identify(ik.normal((64, 64), std=0.07, rng=0)).message("en")
+        "as if drawn by normal(std=0.07011), which is no scheme's scale"
         """
         if self.verdict == "not_fresh":
             return text(f"doctor.not_fresh.{self.reason}", lang)
