@@ -29,9 +29,9 @@ class Workbench(plots.TrainingAndSignals):
         super().build()
         self.found = self.moves(self.figure.add_artist(plots.Words(0.04, 0.035, plots.MEASURED, 11)))
 
-    def update(self, signals, history, loss):
+    def update(self, signals, history, loss, lr):
         super().update("net", signals, history, {})
-        seen = {"loss": f"{loss:.2f}", "saturated": f"{100 * signals.saturated[9]:.0f} %"}
+        seen = {"lr": f"{lr:g}", "loss": f"{loss:.2f}", "saturated": f"{100 * signals.saturated[9]:.0f} %"}
         ratios = history.log_update_ratio[:1].ravel()  # none before the first step
         if ratios.size:
             low, high = (f"{ratio:.1f}".replace("-", "−") for ratio in (ratios.min(), ratios.max()))
@@ -56,7 +56,7 @@ def rescue(*, lang: str, seed: int = 0):
         signals = measure(net, data.x_train[:200], data.y_train[:200])
         loss = softmax_cross_entropy(net.output(data.x_train), data.y_train)[0].mean()
         for history in iterate(net, data, lr=lr, epochs=EPOCHS, rng=seed):
-            picture.update(signals, history, loss)
+            picture.update(signals, history, loss, lr)
             yield
 
     draws = {name: text(f"rescue.{name}", lang) for name in DRAWS}
