@@ -35,9 +35,9 @@ class History:
         "diverged" where the loss was no longer finite.
     log_update_ratio : ndarray
         The update-to-data ratio of every layer's weights, ``log₁₀(|ΔW| / |W|)``, (epochs, layers): row e is
-        the first step after entry e. |·| is the root of the mean square, and ΔW what the optimizer changes W
-        by in this one step, lr·∂L/∂W for "sgd". Healthy is about −3, a thousandth of W a step: at −5 a layer
-        hardly learns, at −1 it is torn apart. −inf where nothing moves, inf where W was all zeros.
+        the first step after entry e. ``|·|`` is the root of the mean square, and ΔW what the optimizer
+        changes W by in this one step, lr·∂L/∂W for "sgd". Healthy is about −3, a thousandth of W a step: at
+        −5 a layer hardly learns, at −1 it is torn apart. −inf where nothing moves, inf where W was all zeros.
 
     References
     ----------
