@@ -262,10 +262,11 @@ def notebook_of(deck: list[Slide]):
 
 
 def write(lesson: str, lang: str, reveal: Path, out: Path) -> list[Path]:
-    """Decks of the lessons whose names begin so, with what reveal.js is made of beside them."""
-    found = sorted((ROOT / "notebooks" / lang).glob(f"{lesson}*.ipynb"))
+    """Decks of the lessons with that number, with what reveal.js is made of beside them."""
+    found = sorted((ROOT / "notebooks" / lang).glob(f"{lesson}_*.ipynb"))
     if not found or not lesson:
-        known = ", ".join(path.stem[:2] for path in sorted((ROOT / "notebooks" / lang).glob("*.ipynb")))
+        paths = sorted((ROOT / "notebooks" / lang).glob("*.ipynb"))
+        known = ", ".join(path.stem.partition("_")[0] for path in paths)
         raise SystemExit(f"make slides LESSON=…: {lesson!r} is none of {known}")
     for name in (*REVEAL, "../LICENSE"):
         (out / "reveal").mkdir(parents=True, exist_ok=True)
