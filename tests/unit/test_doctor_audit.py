@@ -342,7 +342,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert main(["audit", str(path), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["findings"][0]["kind"] == "dead_rows"
     np.savez(tmp_path / "other.npz", **weights())
-    assert main(["audit", str(tmp_path / "other.npz"), "--against", str(path)]) == 1
+    assert main(["audit", str(tmp_path / "other.npz"), "--against", str(path), "--lang", "en"]) == 1
     assert "Against net.npz" in capsys.readouterr().out
     assert main(["audit", str(path), "--against", str(tmp_path / "gone.npz")]) == 2
     assert "gone.npz" in capsys.readouterr().err
