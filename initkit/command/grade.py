@@ -207,7 +207,8 @@ def compare(rows: list[Row], lang: str) -> None:
     To within two thousandths, as who copies may round. It is a hint: two numbers may be the same by chance.
     """
     for row in rows:
-        same = [other.file for other in rows if other is not row and alike(other, row)]
+        key = row.lesson, row.student
+        same = [one.file for one in rows if one is not row and (one.lesson, one.student) == key]
         if row.student and same:
             row.notes.append(text("grade.same", lang, files=", ".join(same[:3])))
         for exercise, number in row.numbers.items():
@@ -223,10 +224,6 @@ def compare(rows: list[Row], lang: str) -> None:
             if whose:
                 said = text("grade.copied", lang, exercise=exercise, students=", ".join(whose[:3]))
                 row.notes.append(said)
-
-
-def alike(one: Row, other: Row) -> bool:
-    return (one.lesson, one.student) == (other.lesson, other.student)
 
 
 @functools.cache

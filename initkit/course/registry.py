@@ -30,7 +30,7 @@ def exercise(name: str, **own: tuple[float, Sequence[float]]) -> Callable:
 
     The check gets the answer and returns a key and fields: the text to say is ``check.<name>.<key>`` of the
     words, filled with the fields. The key "right" is the only one that means right, "other" a mistake without
-    a name; "type", whose fields are ``wanted`` and ``came``, is said by all exercises alike.
+    a name; "close" and "type", whose fields are ``wanted`` and ``came``, are said by all exercises alike.
     """
 
     def enter(check: Callable) -> Callable:

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 import scipy
 
 from .checkpoints.raw import NUMBERS
-from .identify import ALPHA, EXACT
-from .report import Comparison, Finding, Tensor
-from .roles import WRAPPERS, Path, natural
+from .identify import ALPHA, EXACT, FEW, SPREAD
+from .report import Comparison, Finding, Tensor, span
+from .roles import Path, natural, unwrapped
 from .survey import Row
 
-SPREAD = 5.0  # standard errors by which the logarithms of two standard deviations of one law differ, at most
-FEW = 16  # entries below which scales are not compared
+ORDER = ("same", "other_seed", "other_law", "differs", "other_form", "only_here", "only_there", "not_read")
 UNDRAWN = ("optimizer", "ema", "buffer", "quantization")  # roles of what no recipe draws
 _DTYPES = {numbers.epsilon: name for name, numbers in NUMBERS.items()}
 
@@ -47,10 +46,8 @@ def compared(file: str, here: Sequence[Row], there: Sequence[Row]) -> tuple[Comp
             (same if a.digest == b.digest else apart).append((a, b))
     for why in ("only_here", "only_there"):
         if names := told[why]:
-            place = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
-            findings.append(
-                Finding("only_in_one", place, {"count": len(names), "file": file, "why": why[5:]})
-            )
+            fields = {"count": len(names), "file": file, "why": why.removeprefix("only_")}
+            findings.append(Finding("only_in_one", span(names), fields))
     told["same"] = [a.surveyed.name for a, _ in same]
     laws = [_laws(a, b) for a, b in apart]
     # One fresh tensor in 1/ALPHA is called not fresh: as many as that explains are no other law.
@@ -72,28 +69,16 @@ def compared(file: str, here: Sequence[Row], there: Sequence[Row]) -> tuple[Comp
         fields = {"count": len(apart), "file": file, "same": len(same), "std": f"{a.tensor.std or 0:.3g}"}
         fields["difference"] = "?" if difference is None else f"{difference:.3g}"
         findings.append(Finding("replica_differs", a.surveyed.name, fields))
-    order = (
-        "same",
-        "other_seed",
-        "other_law",
-        "differs",
-        "other_form",
-        "only_here",
-        "only_there",
-        "not_read",
-    )
     plain = not findings and not told["differs"]
     verdict = "other" if not plain else "same_recipe" if apart else "same"
-    return Comparison(file, verdict, {key: tuple(told[key]) for key in order if told[key]}), findings
+    return Comparison(file, verdict, {key: tuple(told[key]) for key in ORDER if told[key]}), findings
 
 
 def _by_name(rows: Sequence[Row]) -> dict[str, Row]:
     """The rows by their names without wrappers; by their names where two would have one."""
     groups = defaultdict(list)
     for row in rows:
-        parts = [part for part in Path.of(row.surveyed.name, ()).parts if part != "_orig_mod"]
-        while len(parts) > 1 and parts[0] in WRAPPERS:
-            del parts[0]
+        parts = unwrapped(part for part in Path.of(row.surveyed.name, ()).parts if part != "_orig_mod")
         groups[".".join(parts)].append(row)
     return {
         key if len(those) == 1 else row.surveyed.name: row for key, those in groups.items() for row in those
@@ -107,16 +92,14 @@ def _form(row: Row) -> str:
 
 
 def _is_drawn(row: Row) -> bool:
-    found = row.tensor.found
-    drawn = found.verdict in ("fresh", "fresh_unnamed")
-    return drawn and not (found.matches and found.matches[0].scheme in EXACT)
+    """Whether the entries are a draw, by themselves; identity and the like are the same in every file."""
+    return row.tensor.found.verdict in ("fresh", "fresh_unnamed") and row.tensor.found.scheme not in EXACT
 
 
 def _laws(one: Row, other: Row) -> str:
     """Of two tensors with different entries: "other_seed", "other_law", "doubtful", or "differs".
 
-    The variance of ln s, s the standard deviation of n entries of kurtosis κ, is (κ − 1)/(4n), and κ ≤ 3 in
-    all laws that schemes draw by.
+    Where one alone is a fresh draw, chance may have called the other not fresh: "doubtful".
     """
     a, b = one.tensor, other.tensor
     verdicts = {a.found.verdict, b.found.verdict}

@@ -26,7 +26,7 @@ from .identify import EXACT, SET, Identification, of_scan
 from .layout import LAYOUTS
 from .order import before_activation
 from .recipes import Plan
-from .report import Coverage, Finding, Fit, Report, Tensor, as_told, gravest_first
+from .report import Coverage, Finding, Fit, Report, Tensor, as_told, gravest_first, identical_layers
 from .roles import JUDGED, NORM, are_of_one_kind, natural
 from .scan import Scan
 from .survey import RECURRENT_KERNEL, Row, Surveyed, is_vector, survey
@@ -138,11 +138,11 @@ def audit(
                 file = printable(os.path.basename(os.path.normpath(against)))
                 comparison, differ = compared(file, [*rows, *others], [*there[0], *there[1]])
     findings = [finding for row in rows for finding in row.findings] + _compared(rows, wanted)
-    findings += [*_identical_layers(rows), *as_told(differ)]
+    findings += _identical_layers(rows)
     meant = {row.tensor.name for row in rows if row.fits}
     off = [f for f in findings if f.kind == "off_recipe"]
-    findings = [f for f in findings if f not in off and (f.tensor not in meant or f.kind not in BY_RECIPE)]
-    findings += as_told(off)
+    left = [f for f in findings if f.kind != "off_recipe" and not (f.tensor in meant and f.kind in BY_RECIPE)]
+    findings = [*left, *as_told(off), *as_told(differ)]
     findings.sort(key=lambda finding: natural(finding.tensor))
     return Report(
         tuple(row.tensor for row in rows),
@@ -235,8 +235,7 @@ def _told_by_bias(rows: list[Row]) -> list[Row]:
     }
 
     def passes(row: Row) -> bool:  # as a draw: where a scheme is recognized exactly, nothing was trained
-        found = row.tensor.found
-        return found.verdict != "not_fresh" and not (found.matches and found.matches[0].scheme in EXACT)
+        return row.tensor.found.verdict != "not_fresh" and row.tensor.found.scheme not in EXACT
 
     if not any(passes(row) and (row.surveyed.weight or row.tensor.name in biases) for row in rows):
         return rows
@@ -383,9 +382,7 @@ def _identical_layers(rows: list[Row]) -> list[Finding]:
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: natural(row.tensor.name)):
         source, found = row.surveyed.source, row.tensor.found
-        drawn = found.verdict in ("fresh", "fresh_unnamed") and not (
-            found.matches and found.matches[0].scheme in SET
-        )
+        drawn = found.verdict in ("fresh", "fresh_unnamed") and found.scheme not in SET
         if drawn and row.surveyed.is_judged and row.digest:
             group = groups[row.digest, source.shape, source.nbytes]
             if all(source.place is None or one.surveyed.source.place != source.place for one in group):
@@ -396,10 +393,7 @@ def _identical_layers(rows: list[Row]) -> list[Finding]:
         same = [a for a in names if any(a != b and are_of_one_kind(a, b) for b in names)]
         if same:
             alike.append(same)
-    if not alike:
-        return []
-    fields = {"count": sum(map(len, alike)), "one": alike[0][0], "other": alike[0][1]}
-    return [Finding("identical_layers", f"{alike[0][0]} … {alike[-1][-1]}", fields)]
+    return identical_layers(alike)
 
 
 def _apart(a: float, b: float) -> float:

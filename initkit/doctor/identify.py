@@ -106,6 +106,11 @@ class Identification:
         lone = ", ".join(f"{far.value:.4g} at ({far.row}, {far.column})" for far in self.outliers)
         return f"{found}, but for {lone}" if lone else found
 
+    @property
+    def scheme(self) -> str | None:
+        """The name of the scheme that fits best, if any does."""
+        return self.matches[0].scheme if self.matches else None
+
     def message(self, lang: str) -> str:
         """What is found, in a reader's language (``"en"`` or ``"zh"``); ValueError for another one.
 
@@ -406,6 +411,11 @@ _USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 1.0)  # a std, or a bound, as people wri
 # Recognized by every entry, not by a law: if one of these is named, no entry has been trained.
 EXACT = {"zeros", "ones", "constant", "identity", "dirac", "delta_orthogonal", "orthogonal"}
 SET = EXACT - {"delta_orthogonal", "orthogonal"}  # in these nothing is drawn
+
+# ln s, s the standard deviation of n entries, strays by 1/√(2n), as κ ≤ 3 in all laws that schemes draw by.
+# It may be SPREAD/√n off a law's, 7 standard errors, and as far from another ln s, 5 of their difference's.
+SPREAD = 5.0
+FEW = 16  # entries below which scales are not compared
 
 
 # GPT-2's projections back into the residual stream: 0.02/√(2·layers).

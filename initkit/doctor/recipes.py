@@ -13,13 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .identify import ALPHA, FEWEST, NORMAL, TRUNCATED, UNIFORM, Law, p_value
+from .identify import ALPHA, FEW, FEWEST, NORMAL, SPREAD, TRUNCATED, UNIFORM, Law, p_value
 from .roles import natural
 from .scan import Scan
 from .survey import Surveyed
-
-SPREAD = 5.0  # standard errors that ln(root mean square) strays by, at most, where few entries are
-FEW = 16  # entries below which only the bound of a law is looked at
 
 
 @dataclass(frozen=True)

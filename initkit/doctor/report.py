@@ -68,6 +68,20 @@ class Finding:
         return found if self.code is None else {**found, "code": self.code}
 
 
+def span(names: Iterable[str]) -> str:
+    """The first name and the last, as a finding's place."""
+    names = list(names)
+    return names[0] if names[0] == names[-1] else f"{names[0]} … {names[-1]}"
+
+
+def identical_layers(alike: Sequence[Sequence[str]]) -> list[Finding]:
+    """One finding for groups of weights that are equal to the last bit; none where there is no group."""
+    if not alike:
+        return []
+    fields = {"count": sum(map(len, alike)), "one": alike[0][0], "other": alike[0][1]}
+    return [Finding("identical_layers", f"{alike[0][0]} … {alike[-1][-1]}", fields)]
+
+
 def gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings in the order of ``KINDS``, or notes in theirs; those of one kind as they came."""
     order = (*KINDS, *NOTES)
@@ -206,10 +220,7 @@ class Coverage:
         total = len(self.judged) + sum(len(names) for _, names in groups)
         said = "looked_at" if layers and groups else "looked_at_all" if layers else "judged"
         lines.append(text(f"doctor.{said}", lang, judged=len(self.judged), total=total))
-        for key, names in groups:
-            what = text(f"doctor.{key}", lang)
-            lines.append(f"  {text('doctor.group', lang, count=len(names), what=what, names=_some(names))}")
-        return lines
+        return lines + [_group(key, names, lang) for key, names in groups]
 
 
 @dataclass(frozen=True)
@@ -242,11 +253,8 @@ class Comparison:
 
     def lines(self, lang: str) -> list[str]:
         """In a reader's language."""
-        lines = [text(f"doctor.against.is_{self.verdict}", lang, file=self.file)]
-        for key, names in self.names.items():
-            what = text(f"doctor.against.{key}", lang)
-            lines.append(f"  {text('doctor.group', lang, count=len(names), what=what, names=_some(names))}")
-        return lines
+        first = text(f"doctor.against.is_{self.verdict}", lang, file=self.file)
+        return [first, *(_group(f"against.{key}", names, lang) for key, names in self.names.items())]
 
 
 @dataclass(frozen=True)
@@ -278,6 +286,12 @@ class Fit:
             names = _some(self.not_named)
             lines.append(f"  {text('doctor.not_named', lang, count=unnamed, names=names)}")
         return lines
+
+
+def _group(key: str, names: Sequence[str], lang: str) -> str:
+    """A line of a list: how many, what they are, and the first names."""
+    what = text(f"doctor.{key}", lang)
+    return f"  {text('doctor.group', lang, count=len(names), what=what, names=_some(names))}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
 _EMA = r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$"
 # Parts that only wrap a model: a copy's path has others than the original's.
-WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
+_WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
 _DROPPED = 8  # first parts of an original's path that its copy's may lack
 
 
@@ -143,6 +143,14 @@ def _copied(path: Path) -> int:
     return next(places, 0)
 
 
+def unwrapped(parts: Iterable[str]) -> list[str]:
+    """The parts without those in front that only wrap a model."""
+    rest = list(parts)
+    while len(rest) > 1 and rest[0] in _WRAPPERS:
+        del rest[0]
+    return rest
+
+
 def _squeezed(parts: Iterable[str]) -> str:
     """Letters and digits alone: latent diffusion's LitEma leaves the dots out of its names."""
     return re.sub(r"[\W_]", "", "".join(parts))
@@ -150,9 +158,7 @@ def _squeezed(parts: Iterable[str]) -> str:
 
 def _original(path: Path, file: File) -> bool:
     """Whether the tensor that it is a copy of is in the file: copies without it are a model themselves."""
-    rest = list(path.parts[_copied(path) :])
-    while len(rest) > 1 and rest[0] in WRAPPERS:
-        del rest[0]
+    rest = unwrapped(path.parts[_copied(path) :])
     if len(rest) == 1 and rest[0].isdigit():  # a list without names, as in torch_ema
         return path.shape in file.shapes
     return (_squeezed(rest), path.shape) in file.ends

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
 from ..signals import KEPT
 from .identify import EXACT
-from .report import Coverage, Finding, Tensor
+from .report import Coverage, Finding, Tensor, identical_layers, span
 from .torch_remedies import applied_to
 from .torch_watch import (
     NORMS,
@@ -23,7 +22,8 @@ from .torch_watch import (
     Watch,
     each_parameter,
     is_linear,
-    is_multiplied,
+    is_matrix,
+    is_rescaled,
     nn,
     numbers,
     torch,
@@ -49,12 +49,6 @@ def weight_of(layer: Layer) -> str:
         return layer.key
     key = "out_proj.weight" if isinstance(layer.module, nn.MultiheadAttention) else "weight"
     return f"{layer.name}.{key}" if layer.name else key
-
-
-def span(names: Iterable[str]) -> str:
-    """The first name and the last, as a finding's place."""
-    names = list(names)
-    return names[0] if names[0] == names[-1] else f"{names[0]} … {names[-1]}"
 
 
 def looked_at(module: nn.Module, watch: Watch) -> Coverage:
@@ -229,7 +223,7 @@ def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ..
     off = defaultdict(list)
     for name, m, _, p in each_parameter(module):
         row = rows.get(name)
-        if row is None or not is_multiplied(m, p) or not p.requires_grad:
+        if row is None or not is_matrix(m, p) or is_rescaled(m) or not p.requires_grad:
             continue
         how, layer = scale_of_none(row), by_weight.get(name)
         if how == "small" and layer and (layer.last or layer.joins or layer.into & PRODUCTS):
@@ -315,10 +309,7 @@ def _identical(module, back: Back | None, tensors: tuple[Tensor, ...]) -> list[F
         drawn = first[0].numel() > 1 and first.count_nonzero() * 2 > first.numel()
         if same and drawn and not bool((first == first[:1]).all()):
             alike.append((those[0][0], *same))
-    if not alike:
-        return []
-    fields = {"count": sum(map(len, alike)), "one": alike[0][0], "other": alike[0][1]}
-    return [Finding("identical_layers", f"{alike[0][0]} … {alike[-1][-1]}", fields)]
+    return identical_layers(alike)
 
 
 def _forgetful(module) -> list[Finding]:

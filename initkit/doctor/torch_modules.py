@@ -36,7 +36,7 @@ from .torch_watch import (
     each_parameter,
     gradients,
     is_linear,
-    is_multiplied,
+    is_matrix,
     is_rescaled,
     is_transposed,
     nn,
@@ -332,14 +332,11 @@ def _table(module, followed_by: dict, named: bool) -> tuple[tuple[Tensor, ...], 
         if isinstance(m, RECURRENT):
             of_layer = (m.hidden_size,)
         row = Tensor.of(name, w.shape, (n_in, n_out), s, Identification("too_few"))
-        if named or (
-            is_multiplied(m, p) and scale_of_none(row)
-        ):  # of these it is asked whether they are trained
+        # Of weights of no scheme's scale, too, it is asked whether they are trained.
+        if named or (is_matrix(m, p) and not is_rescaled(m) and scale_of_none(row)):
             row = replace(row, found=of_scan(s, w.shape, axes, of_layer, flipped))
         rows.append(row)
-        if s.non_finite or (
-            w.ndim > 1 and (is_linear(m) or isinstance(m, (nn.MultiheadAttention, *RECURRENT)))
-        ):
+        if s.non_finite or is_matrix(m, p):
             layer = name.rpartition(".")[0]
             for finding in _wrong(name, m, w, s):
                 code = (_line(name, followed_by.get(layer)), *applied_to(module, [layer]))

@@ -155,10 +155,9 @@ def is_rescaled(m: nn.Module) -> bool:
     return not (is_transposed(m) or type(m).forward.__module__.startswith("torch.nn."))
 
 
-def is_multiplied(m: nn.Module, p: nn.Parameter) -> bool:
-    """Whether the parameter is a weight that ``m`` multiplies its input by, as it is stored."""
-    kinds = (nn.MultiheadAttention, *RECURRENT)
-    return p.ndim > 1 and (is_linear(m) or isinstance(m, kinds)) and not is_rescaled(m)
+def is_matrix(m: nn.Module, p: nn.Parameter) -> bool:
+    """Whether the parameter is a weight that ``m`` multiplies its input by, as stored or rescaled."""
+    return p.ndim > 1 and (is_linear(m) or isinstance(m, (nn.MultiheadAttention, *RECURRENT)))
 
 
 def worth_a_look(module: nn.Module) -> dict[str, nn.Module]:
