@@ -43,7 +43,7 @@ USED_course := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, in
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-pages site test-site test-door test-grade test-binder test-torch test-machines jolt test-versions bench papers lint docs slides format diff strip record lesson sync lock frameworks font bundle help clean
+.PHONY: lab test test-lib test-notebooks test-browser test-pages site test-site test-door test-grade test-binder test-torch test-machines jolt numbers test-versions bench papers lint docs slides format diff strip record lesson sync lock frameworks font bundle help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/initkit course notebooks $(EDITION:%=--lang %) $(ARGS)
@@ -93,6 +93,9 @@ test-machines: $(VENV)/installed ## run the tests as four other CPUs would (ARGS
 
 jolt: $(VENV)/installed ## does anything printed or claimed hang on the last bit? (ARGS="--seed 7 --only 05")
 	$(BIN)/python tools/jolt.py $(ARGS)
+
+numbers: $(VENV)/torch ## measure anew what the lessons say of many seeds and machines (an hour)
+	$(BIN)/python tools/prose.py measure
 
 test-versions: $(VENV)/installed ## try other Pythons and dependencies (ARGS="--python 3.11 --resolution lowest-direct")
 	@pip="$(PIP)" && UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/python tools/versions.py $(ARGS)
