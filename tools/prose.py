@@ -4,16 +4,16 @@
     python tools/prose.py measure     measure anew what numbers.toml says of many seeds, as on three machines
                                       (an hour), into tests/notebooks/measured.toml
 
-What counts, in Markdown cells outside code and displayed formulas: per cents, decimals, powers of ten, 45–80.
-(Other whole numbers are mostly sizes.) A number is backed by the lesson's code if it is a setting or a threshold
-there; by what a compared cell prints; else by a line of tests/notebooks/numbers.toml, which quotes the prose
-around it, in as few words as are said of nothing else:
+What counts, in Markdown cells outside code and displayed formulas: per cents, decimals, powers of ten,
+45–80. (Other whole numbers are mostly sizes; an exercise sets its own.) A number is backed by the lesson's
+code, where it is a setting or a threshold; by what a compared cell prints; else by a line of
+tests/notebooks/numbers.toml, which quotes the prose around it, in as few words as are said of nothing else:
 
     "a factor of 1.5 becomes 58" = "1.5, 1.5**10"   the expression's values, rounded, are what is written
     "45 to 85 %" = { within = "he.best" }           what was seen, ``he.best`` of measured.toml, lies in there
     "below 15 %" = { below = "patients.C" }         never above it (``above``: never below it)
     "about 1.6" = { is = "units.loss" }             rounded, always it
-    "slope 0.2" = { given = "the exercise" }        not measured: who says so
+    "a mean of 0.3" = { given = "its figure 3" }    not ours: who says so
 
 Every number of the quotation has its turn. ``within`` takes two for a name, and in "a.b c.d" what was seen of
 both; of powers of ten, it is their exponents that were measured. A quotation must still be in the prose. In
@@ -271,7 +271,7 @@ def lines(name: str) -> list[Line]:
         for number in numbers(text):
             size = abs(number.value)
             by = next((b for start, end, b in spans if start <= number.start and number.end <= end), None)
-            if not number.counts and by is None:
+            if by is None and (not number.counts or cell.id.startswith("exercise")):
                 continue
             if by is None and (size, number.share) in printed:
                 by = "printed by a cell"

@@ -97,7 +97,7 @@ def measured(monkeypatch):
         ("above 50 %", {"above": "he.best"}, True),
         ("above 60 %", {"above": "he.best"}, False),
         ("about 8 %", {"is": "c.best"}, False),
-        ("slope 0.2", {"given": "the exercise"}, True),
+        ("a mean of 0.3", {"given": "its figure 3"}, True),
     ],
 )
 def test_a_wrong_number_is_found(measured, words, backing, right):
