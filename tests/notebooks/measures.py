@@ -158,7 +158,7 @@ def eight_units(seed):
         apart = np.linalg.norm(w - w.mean(axis=1, keepdims=True), axis=(1, 2))
         growth = 100 * (apart[1:] / apart[:-1] - 1)
         found[f"growth_early{name}"] = 100 * ((apart[30] / apart[10]) ** (1 / 20) - 1)
-        found[f"growth_most{name}"] = growth[10:].max()
+        found[f"growth_later{name}"] = growth[10:].max()
         if not name:
             ranks = [np.linalg.matrix_rank(m, rtol=0.01) for m in w]
             found["step_of_rank_2"] = float(np.argmax(np.array(ranks) > 1))
