@@ -10,7 +10,8 @@ from matplotlib.colors import PowerNorm
 from ... import datasets, initializers, plots
 from ...network import MLP, scaled
 from ...plots import DIM, MEASURED
-from ...theory import seen_and_predicted
+from ...signals import fate
+from ...theory import predict, seen_and_predicted
 from ...widgets import controls
 from ...words import text
 from .. import answers
@@ -107,20 +108,24 @@ def random(*, lang: str, seed: int = 0):
     return picture, moved, respond
 
 
-@exercise("03.1")
-def level_signal(answer):
-    """A σ that keeps signal and gradient within a factor of 100 over 20 tanh layers, found by measuring."""
+@exercise("03.1", width=(400, range(250, 1270, 30)))
+def level_signal(answer, width):
+    """A σ that keeps signal and gradient within a factor of 100 over 20 tanh layers, by theory's line."""
     sigma, refused = answers.between(answer, 0, 1e3)
     if refused:
         return refused
-    net = MLP([64, *[100] * 19, 10], "tanh", functools.partial(initializers.normal, std=sigma), rng=0)
-    level = np.array([0.1, 0.12])  # the two that the lesson names, σ_w = 1 and 1.2
+    found = fate(predict(20, width, "tanh", sigma * width**0.5, q0=64 / width))
+    scale = np.array([1.0, 1.2])  # the two σ_w that the lesson names
 
     def mistaken_for(values):
         return (np.abs(sigma / values - 1) < 0.02).any()
 
-    key, fields = answers.kept(net, squared=mistaken_for(level**2))
-    return ("scale" if mistaken_for(level * 100**0.5) else key), fields
+    key, fields = answers.kept(found, squared=mistaken_for(scale**2 / width))
+    if key == "large" and mistaken_for(scale):
+        key = "scale"
+    if key == "large" and mistaken_for(scale / WIDTH**0.5):
+        key = "hundred"
+    return key, fields | {"right": f"{1.2 / width**0.5:.2g}"}
 
 
 @exercise("03.2", n=(300, range(200, 1000, 20)))
