@@ -15,6 +15,7 @@ import initkit as ik
 import notebooks as tool
 from initkit import course, words
 from initkit.course import checks, registry
+from initkit.course.lessons.random import SPECIMENS
 from initkit.course.lessons.zero_and_symmetry import first_step_that_moves_hidden_weights
 from initkit.signals import fate
 
@@ -654,6 +655,23 @@ def test_whatever_the_numbers_the_solution_is_right_and_each_mistake_is_named(na
         for key, mistake in MISTAKES[name].items():
             said, _ = checks.CHECKS[name](mistake(numbers), **vars(numbers))
             assert said == key, numbers
+
+
+def test_the_specimens_have_what_03_3_says_they_have():
+    """By theory, on whose line the measured points lie: they are of 100 units and one seed."""
+    what = {
+        ("kept", "kept"): 1,
+        ("vanishes", "vanishes"): 2,
+        ("kept", "explodes"): 3,
+        ("kept", "vanishes"): 4,
+    }
+    found = []
+    for f, sigma in SPECIMENS.values():
+        theory = fate(ik.predict(20, 100, f, 10 * sigma, q0=0.64))
+        found.append(what[theory.signal.verdict, theory.gradient.verdict])
+    assert course.check("03.3", found, lang="en").ok
+    with pytest.raises(KeyError, match=r"no specimen is called .D."):
+        course.specimen("D", lang="en")
 
 
 def test_layers_of_the_start_that_02_3_tells_of_keep_as_many_units_as_it_says():

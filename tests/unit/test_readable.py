@@ -20,9 +20,7 @@ def markdown(text):
     return nbformat.v4.new_markdown_cell(text)
 
 
-@pytest.mark.parametrize(
-    ("lang", "right"), [("en", "The mean square of a, which is ½"), ("zh", "a 的均方，等于 ½")]
-)
+@pytest.mark.parametrize(("lang", "right"), [("en", "The mean square of a"), ("zh", "a 的均方")])
 def test_a_quiz_is_its_question_its_choices_and_what_there_is_to_say_folded(lang, right):
     (cell,) = read(CODE('course.quiz("05.1", lang=LANG)'), lang=lang)
     asked, folded = cell.source.split("<details>")
