@@ -463,12 +463,13 @@ def said(lesson: str, *cells: str, seed: int, **given) -> list[float]:
 
 @over(range(3))
 def rescue_in_torch(seed):
-    cells = ("torch-first", "torch-signals", "torch-ratio", "torch-train")
-    loss, flat, first, _, last_, _, repaired, least, most, rate, accuracy = said(
+    cells = ("torch-first", "torch-signals", "torch-last", "torch-ratio", "torch-train")
+    loss, flat, first, _, last_, _, _, _, large, repaired, least, most, rate, accuracy = said(
         "06b", *cells, seed=seed, data=digits()
     )
     found = {"first_loss": loss, "saturated": flat, "log_gradient_1": np.log10(first), "gradient_19": last_}
-    found |= {"repaired_loss": repaired, "ratio_least": least, "ratio_most": most, "rate": rate}
+    found |= {"large_loss": large, "repaired_loss": repaired}
+    found |= {"ratio_least": least, "ratio_most": most, "rate": rate}
     return found | {"accuracy": accuracy}
 
 
