@@ -33,12 +33,15 @@ def test_what_backs_a_number_gives_it(name):
     said = prose.quotations(name)
     wrong = [f"{words}: {fault}" for words, by in lines.items() for fault in prose.faults(words, by, names)]
     gone = [f"{words}: the lesson no longer says it" for words in lines if not said[words]]
-    assert wrong + gone == [], "mend the prose, in both editions, or the line of numbers.toml"
+    assert not wrong + gone, "\n".join(
+        ["mend the prose, in both editions, or the line of numbers.toml:", *wrong, *gone]
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_editions_give_the_same_numbers(name):
-    assert prose.differences(name) == []
+    found = prose.differences(name)
+    assert not found, "\n".join(found)
 
 
 def test_what_was_measured_is_what_measures_measure():
