@@ -79,7 +79,8 @@ def kept(found: Fate, squared: bool = False) -> Said:
     "right", "small" or "large", or "variance" where ``squared`` says that the answer looks like the square of
     a right one. The fields are the factors, ``forward`` and ``backward``.
     """
-    fields = {"forward": f"{found.signal.change:.2g}", "backward": f"{found.gradient.change:.2g}"}
+    changes = {"forward": found.signal.change, "backward": found.gradient.change}
+    fields = {way: f"{float(f'{change:.2g}'):g}" for way, change in changes.items()}  # 600, not 6e+02
     if found.kept:
         return "right", fields
     if squared:
