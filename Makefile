@@ -94,8 +94,8 @@ test-machines: $(VENV)/installed ## run the tests as four other CPUs would (ARGS
 jolt: $(VENV)/installed ## does anything printed or claimed hang on the last bit? (ARGS="--seed 7 --only 05")
 	$(BIN)/python tools/jolt.py $(ARGS)
 
-numbers: $(VENV)/torch ## measure anew what the lessons say of many seeds and machines (an hour)
-	$(BIN)/python tools/prose.py measure
+numbers: $(VENV)/torch ## measure anew what the lessons say of many seeds and machines (an hour; ARGS=six_epochs: only that)
+	$(BIN)/python tools/prose.py measure $(ARGS)
 
 test-versions: $(VENV)/installed ## try other Pythons and dependencies (ARGS="--python 3.11 --resolution lowest-direct")
 	@pip="$(PIP)" && UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/python tools/versions.py $(ARGS)

@@ -2,7 +2,8 @@
 
     python tools/prose.py             the list: lesson, number, what backs it; fails where nothing does
     python tools/prose.py measure     measure anew what numbers.toml says of many seeds, as on three machines
-                                      (an hour), into tests/notebooks/measured.toml
+                                      (an hour), into tests/notebooks/measured.toml; or only the measures
+                                      of tests/notebooks/measures.py that are named behind it
 
 What counts, in Markdown cells outside code and displayed formulas: per cents, decimals, powers of ten,
 45–80. (Other whole numbers are mostly sizes; an exercise sets its own.) A number is backed by the lesson's
@@ -309,9 +310,9 @@ def differences(name: str) -> list[str]:
 # Measuring
 
 
-def measure() -> None:
-    """Write what the measures give on all machines together: of each value the least and the most."""
-    ranges: dict[str, dict[str, list[float]]] = {}
+def measure(names: list[str]) -> None:
+    """Write what the measures, or those named, give on all machines together."""
+    ranges = {name: {} if name in names else dict(known) for name, known in measured().items() if names}
     ran = []
     for kernel in KERNELS:
         told = machines.environment(kernel)
@@ -320,7 +321,7 @@ def measure() -> None:
             continue
         ran.append(kernel)
         told |= {"TQDM_DISABLE": "1"}
-        command = [sys.executable, str(TESTS / "measures.py")]
+        command = [sys.executable, str(TESTS / "measures.py"), *names]
         done = subprocess.Popen(command, env=told, stdout=subprocess.PIPE, encoding="utf-8")
         for line in done.stdout:
             print(kernel, line, end="")
@@ -348,8 +349,8 @@ def write(ranges: dict, kernels) -> None:
 
 
 def main() -> int:
-    if sys.argv[1:] == ["measure"]:
-        measure()
+    if sys.argv[1:2] == ["measure"]:
+        measure(sys.argv[2:])
         return 0
     bare = 0
     for name in notebooks.lessons():
