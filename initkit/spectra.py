@@ -22,8 +22,7 @@ def singular_values(net: MLP, x: npt.ArrayLike | None = None, layers: Sequence[W
     """The singular values of the Jacobian from the input to each layer's activations.
 
     ``J_l = D_l W_l ⋯ D_1 W_1``, with D the diagonal matrices of the slopes f'(z) at the input x; the last
-    layer, which is linear, has none. Without x, the product of the weights alone, W_l ⋯ W_1. Used in lesson
-    09.
+    layer, which is linear, has none. Without x, the product of the weights alone, W_l ⋯ W_1.
 
     Parameters
     ----------
@@ -101,7 +100,7 @@ def largest(depth: npt.ArrayLike) -> Array:
     """The edge of the spectrum of a product of wide Gaussian matrices, ``s²_max = (L + 1)^{L+1}/L^L``.
 
     The matrices are square, with n·Var[W] = 1; at finite n, the largest s² lies a little below. It grows as
-    e·(L + ½) while the mean of s² stays 1. Used in lesson 09.
+    e·(L + ½) while the mean of s² stays 1.
 
     Parameters
     ----------
@@ -163,7 +162,7 @@ def predicted(
         variance_l/mean_l²  = variance_{l−1}/mean_{l−1}² + μ₂/μ₁² − 1 − s₁
 
     where s₁ is 0 for orthogonal weights and −1 for Gaussian ones. Both are kept (an isometry) only where
-    f'² hardly varies and the weights are orthogonal. Used in lesson 09.
+    f'² hardly varies and the weights are orthogonal.
 
     Parameters
     ----------
