@@ -699,7 +699,7 @@ def correlation_map(
     """What one layer makes of the correlation c of two inputs of the same q.
 
     ``(σ_w² E[f(u₁) f(u₂)] + σ_b²)/(σ_w² E[f(u₁)²] + σ_b²)``, u₁ and u₂ normals of variance q and correlation
-    c. Its slope at c = 1 is χ₁ where q = q*.
+    c. Its slope at c = 1 is χ₁ where q is kept.
 
     Parameters
     ----------
