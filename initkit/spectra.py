@@ -53,7 +53,7 @@ def singular_values(net: MLP, x: npt.ArrayLike | None = None, layers: Sequence[W
 
     References
     ----------
-    Pennington et al. 2017, section 2.1 (the Jacobian).
+    Pennington et al. 2017, eq. 2 (the Jacobian).
 
     Examples
     --------
