@@ -12,6 +12,7 @@ import keyword
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -20,12 +21,16 @@ import notebooks
 
 ROOMS = Path(__file__).parents[1] / "initkit" / "course" / "lessons"
 
-IMPORTS = """\
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# What pip takes: the course with all that it needs, until there is a release, from the repository.
+REQUIREMENT = f"{PROJECT['name']}[course] @ {PROJECT['urls']['Source']}/archive/HEAD.zip"
+
+IMPORTS = f"""\
 try:
     import initkit as ik
 except ImportError as missing:
     raise ImportError(
-        "先运行 / first run: %pip install https://github.com/initkit/initkit/archive/HEAD.zip"
+        '先运行 / first run: %pip install "{REQUIREMENT}"'
     ) from missing
 from initkit import course, live"""
 

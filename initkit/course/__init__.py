@@ -7,6 +7,7 @@ from .checks import check
 from .frameworks import installed
 from .glossaries import glossary
 from .lessons.doctor import patient
+from .lessons.random import specimen
 from .own import own
 from .progress import progress, score
 from .quizzes import guess, quiz
@@ -22,5 +23,6 @@ __all__ = [
     "progress",
     "quiz",
     "score",
+    "specimen",
     "text",
 ]

@@ -9,9 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .. import datasets
-from ..network import MLP
-from ..signals import fate, measure
+from ..signals import Fate
 
 Said = tuple[str, dict]  # the key of a text, and the fields to fill in
 
@@ -75,15 +73,14 @@ def nearest(answer, known: dict[str, float], rel: float = 0.01) -> Said:
     return "close" if close else "other", {}
 
 
-def kept(net: MLP, squared: bool) -> Said:
-    """Whether ``signals.fate`` calls signal and gradient kept.
+def kept(found: Fate, squared: bool = False) -> Said:
+    """Whether signal and gradient are kept.
 
     "right", "small" or "large", or "variance" where ``squared`` says that the answer looks like the square of
     a right one. The fields are the factors, ``forward`` and ``backward``.
     """
-    data = datasets.digits()
-    found = fate(measure(net, data.x_train[:200], data.y_train[:200]))
-    fields = {"forward": f"{found.signal.change:.2g}", "backward": f"{found.gradient.change:.2g}"}
+    changes = {"forward": found.signal.change, "backward": found.gradient.change}
+    fields = {way: f"{float(f'{change:.2g}'):g}" for way, change in changes.items()}  # 600, not 6e+02
     if found.kept:
         return "right", fields
     if squared:

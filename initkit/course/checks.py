@@ -67,7 +67,8 @@ def verdict(name: str, answer, *, lang: str, student: str = "") -> Verdict:
         return Verdict(None, text("check.untouched", lang))
     try:
         key, fields = CHECKS[name](answer, **numbers)
-        if key in ("close", "other") and numbers != of_text and CHECKS[name](answer, **of_text)[0] == "right":
+        unnamed = key in ("close", "other", "small", "large", "shape") and numbers != of_text
+        if unnamed and CHECKS[name](answer, **of_text)[0] == "right":
             key = "texts"
     except Exception as error:  # whatever a reader's answer may do
         return Verdict(False, text("check.failed", lang, error=f"{type(error).__name__}: {error}"))

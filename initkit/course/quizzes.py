@@ -25,7 +25,7 @@ def choices(name: str) -> dict[str, bool]:
             found[letter] = verdict == "right"
     if not found:
         raise KeyError(f"no question is called {name!r}")
-    place = {letter: hashlib.sha256(f"{name}{letter}".encode()).digest() for letter in found}
+    place = {letter: hashlib.sha256(f"{letter} {name}".encode()).digest() for letter in found}
     return {letter: found[letter] for letter in sorted(found, key=place.get)}
 
 
@@ -72,6 +72,6 @@ def quiz(name: str, *, lang: str) -> Quiz:
     """Question ``name`` of the table, "02.1" for one. Raises KeyError for one that is not there.
 
     >>> quiz("02.1", lang="en").answers
-    {'c': False, 'b': True, 'a': False}
+    {'a': False, 'c': False, 'b': True}
     """
     return Quiz(name, lang)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lesson import REQUIREMENT
 from packaging.requirements import Requirement
 
 import initkit
@@ -159,10 +160,16 @@ def test_where_initkit_is_missing_a_lesson_says_what_to_do(path, monkeypatch):
     cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
     assert cells[0]["metadata"]["tags"] == ["parameters"]
     monkeypatch.setitem(sys.modules, "initkit", None)
-    install = f"%pip install {PROJECT['urls']['Source']}/archive/HEAD.zip"
-    with pytest.raises(ImportError, match=re.escape(f"先运行 / first run: {install}")):
+    with pytest.raises(ImportError, match=re.escape(f'先运行 / first run: %pip install "{REQUIREMENT}"')):
         exec("".join(cells[1]["source"]), {})
     assert "try:" not in "".join("".join(c["source"]) for c in cells[2:] if c["id"] != "torch-import")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/landing.html"])
+def test_who_installs_from_the_repository_gets_what_the_course_needs(name):
+    """Without [course] a lesson's second import fails, and the first had told the reader what to install."""
+    written = read(name)
+    assert written.count("HEAD.zip") == written.count(f'"{REQUIREMENT}"') > 0
 
 
 def test_badges_open_the_first_page_of_both_editions():

@@ -13,7 +13,7 @@ from ...doctor.audit import audit, wrong_by_itself
 from ...doctor.identify import identify
 from ...doctor.scan import scan_array
 from ...network import MLP, lsuv
-from ...signals import Signals, fate
+from ...signals import Signals, fate, measure
 from ...theory import seen_and_predicted
 from ...widgets import controls
 from ...words import text
@@ -164,32 +164,34 @@ def mended(answer):
     pairs = [(i + 1, j + 1) for i, j in np.argwhere(np.triu(alike, 1))]
     if pairs:
         return "copied", {"one": pairs[0][0], "other": pairs[0][1]}
-    return answers.kept(answer, squared=False)
+    data = datasets.digits()
+    return answers.kept(fate(measure(answer, data.x_train[:200], data.y_train[:200])))
 
 
-@exercise("07.2")
-def taken_for_xavier(answer):
+@exercise("07.2", inputs=(400, range(310, 630, 10)))
+def taken_for_xavier(answer, inputs):
     """Weights (100, 400) that ``identify`` takes for xavier_normal."""
-    w, refused = answers.weights(answer, (100, 400))
+    w, refused = answers.weights(answer, (100, inputs))
     if refused:
         return refused
-    found = identify(w)
+    found, fans = identify(w), inputs + 100
+    fields = {"fans": fans}
     schemes = {match.scheme for match in found.matches}
     if schemes == {"xavier_normal"}:
-        return "right", {"p": f"{found.matches[0].p_value:.2g}"}
-    if schemes == {"xavier_uniform"}:
+        return "right", fields | {"p": f"{found.matches[0].p_value:.2g}", "right": f"{(2 / fans) ** 0.5:.3g}"}
+    if "xavier_uniform" in schemes:
         return "uniform", {}
     std = w.std()
     known = {
-        "variance": 2 / 500,
-        "fan_in": 400**-0.5,
+        "variance": 2 / fans,
+        "fan_in": inputs**-0.5,
         "fan_out": 100**-0.5,
-        "sum": 500**-0.5,
-        "he": 200**-0.5,
+        "sum": fans**-0.5,
+        "he": (2 / inputs) ** 0.5,
     }
     for key, value in known.items():
         if abs(std / value - 1) < 0.03:
-            return key, {}
+            return key, fields
     return "other", {"std": f"{std:.3g}"}
 
 

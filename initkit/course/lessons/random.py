@@ -10,7 +10,8 @@ from matplotlib.colors import PowerNorm
 from ... import datasets, initializers, plots
 from ...network import MLP, scaled
 from ...plots import DIM, MEASURED
-from ...theory import seen_and_predicted
+from ...signals import fate
+from ...theory import predict, seen_and_predicted
 from ...widgets import controls
 from ...words import text
 from .. import answers
@@ -107,20 +108,24 @@ def random(*, lang: str, seed: int = 0):
     return picture, moved, respond
 
 
-@exercise("03.1")
-def level_signal(answer):
-    """A σ that keeps signal and gradient within a factor of 100 over 20 tanh layers, found by measuring."""
+@exercise("03.1", width=(400, range(250, 1270, 30)))
+def level_signal(answer, width):
+    """A σ that keeps signal and gradient within a factor of 100 over 20 tanh layers, by theory's line."""
     sigma, refused = answers.between(answer, 0, 1e3)
     if refused:
         return refused
-    net = MLP([64, *[100] * 19, 10], "tanh", functools.partial(initializers.normal, std=sigma), rng=0)
-    level = np.array([0.1, 0.12])  # the two that the lesson names, σ_w = 1 and 1.2
+    found = fate(predict(20, width, "tanh", sigma * width**0.5, q0=64 / width))
+    scale = np.array([1.0, 1.2])  # the two σ_w that the lesson names
 
     def mistaken_for(values):
         return (np.abs(sigma / values - 1) < 0.02).any()
 
-    key, fields = answers.kept(net, squared=mistaken_for(level**2))
-    return ("scale" if mistaken_for(level * 100**0.5) else key), fields
+    key, fields = answers.kept(found, squared=mistaken_for(scale**2 / width))
+    if key == "large" and mistaken_for(scale):
+        key = "scale"
+    if key == "large" and mistaken_for(scale / WIDTH**0.5):
+        key = "hundred"
+    return key, fields | {"right": f"{1.2 / width**0.5:.2g}"}
 
 
 @exercise("03.2", n=(300, range(200, 1000, 20)))
@@ -135,3 +140,51 @@ def uniform_bound(answer, n):
     if key == "other":
         return key, {"variance": f"{n * number**2 / 3:.3g}"}
     return key, fields | {"right": f"{b:.3g}"}
+
+
+SPECIMENS = {"A": ("sigmoid", 0.2), "B": ("tanh", 0.6), "C": ("tanh", 0.05)}
+
+
+def specimen(name: str, *, lang: str):
+    """The picture of lesson 03 for net "A", "B" or "C" of its third exercise: what ails it is for you to see.
+
+    >>> specimen("A", lang="en").axes[1].get_title("left")
+    'Forward: q in each layer'
+    """
+    if name not in SPECIMENS:
+        raise KeyError(f"no specimen is called {name!r}; there are {', '.join(SPECIMENS)}")
+    activation, sigma = SPECIMENS[name]
+    net = MLP([64, *[WIDTH] * 19, 10], activation, functools.partial(initializers.normal, std=sigma), rng=0)
+    data = datasets.digits()
+    seen = seen_and_predicted(net, data.x_train[:100], data.y_train[:100], EDGES)
+    return ForwardAndBackward(net.depth, EDGES, lang).still(*seen)
+
+
+@exercise("03.3")
+def read_in_a_picture(answer):
+    """What the specimens' pictures show: 4, 3, 2. A test holds them to what is measured.
+
+    >>> read_in_a_picture([4, 3, 2])
+    ('right', {})
+    >>> read_in_a_picture([1, 3, 2])
+    ('level', {'net': 'A'})
+    >>> read_in_a_picture([4, 4, 2])
+    ('direction', {'net': 'B'})
+    >>> read_in_a_picture([4, 3, 3])
+    ('other', {'net': 'C'})
+    >>> read_in_a_picture([4, 3])
+    ('three', {})
+    >>> read_in_a_picture("A")
+    ('type', {'wanted': 'list', 'came': 'str'})
+    """
+    chosen = answers.numbers(answer)
+    if chosen is None:
+        return "type", {"wanted": "list", "came": type(answer).__name__}
+    chosen = chosen.ravel().tolist()
+    if len(chosen) != 3 or not {1, 2, 3, 4}.issuperset(chosen):
+        return "three", {}
+    for net, said, right in zip(SPECIMENS, chosen, (4, 3, 2), strict=True):
+        if said != right:
+            wrong_way = {said, right} == {3, 4}
+            return ("level" if said == 1 else "direction" if wrong_way else "other"), {"net": net}
+    return "right", {}

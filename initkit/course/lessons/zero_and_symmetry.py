@@ -196,3 +196,18 @@ def zero_output_layer(answer):
     if not (number >= 1 and number % 1 == 0):
         return "whole", {}
     return ("first" if number == 1 else "late"), {}
+
+
+@exercise("02.3", units=(30, range(44, 84)), copies=(12, range(6, 18, 2)), sharing=(5, range(3, 6)))
+def units_that_differ(answer, units, copies, sharing):
+    """30 − 12 + 1 = 19: to stay alike takes the same outgoing weights, too. (A test trains such a layer.)"""
+    number = answers.number(answer)
+    if number is None:
+        return "type", {"wanted": "int", "came": type(answer).__name__}
+    right = units - copies + 1
+    known = {"right": right, "all": units, "incoming": right - sharing + 1, "gone": right - 1}
+    known |= {"random": right - 1 - sharing, "one": 1}
+    if number % 1:  # of inf, too
+        return "whole", {}
+    fields = {"answer": right, "both": copies + sharing}
+    return next(((key, fields) for key, value in known.items() if number == value), ("other", fields))
