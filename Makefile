@@ -24,6 +24,8 @@ TESTED := tests/notebooks tests/papers tests/machines tests/unit initkit
 NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
+# What PyTorch's absence skips has its name in its own, or stands in one of these files.
+NEEDS_TORCH := torch or doctor_files or doctor_roles or in_your_framework or 06b_rescue or 07_doctor
 # What the lessons name; flax brings jax.
 FRAMEWORKS ?= "flax==0.12.*" "keras==3.15.*"
 # Looks for what keeps a page from a reader who does not see it, or has no mouse. From npm, for the tests alone.
@@ -49,13 +51,13 @@ lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 999
 	$(BIN)/initkit course notebooks $(EDITION:%=--lang %) $(ARGS)
 
 test: $(VENV)/installed ## run every test: the library, the papers, the notebooks
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) notebooks $(TESTED) $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) notebooks/zh $(TESTED) $(ARGS)
 
 test-lib: $(VENV)/installed ## run the tests of the library and the papers
 	$(PYTEST) initkit tests/unit tests/papers $(ARGS)
 
 test-notebooks: $(VENV)/installed ## run the notebooks with nbval and papermill
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) tests/notebooks notebooks $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) tests/notebooks notebooks/zh $(ARGS)
 
 test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chromium
 	$(PYTEST) -n 2 tests/browser $(ARGS)
@@ -85,8 +87,8 @@ test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder do
 	$(PYTEST) tests/binder $(ARGS)
 
 test-torch: $(VENV)/torch ## run the doctor's tests and lesson, and the other lessons' cells, with PyTorch at hand (make test has to do without)
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) -k "doctor or rescue or in_your_framework" tests/unit/test_doctor*.py \
-		tests/unit/test_in_your_framework.py notebooks/*/06b_rescue.ipynb notebooks/*/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) -k "$(NEEDS_TORCH)" tests/unit/test_doctor*.py tests/unit/test_in_your_framework.py \
+		notebooks/zh/06b_rescue.ipynb notebooks/zh/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
 
 test-machines: $(VENV)/installed ## run the tests as four other CPUs would (ARGS="Nehalem Prescott": these)
 	$(BIN)/python tools/machines.py $(ARGS)

@@ -175,7 +175,7 @@ def test_layers_of_one_seed_are_found(tmp_path):
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_tied_layers_share_their_entries_and_copies_do_not(tied, tmp_path):
+def test_tied_layers_of_pytorch_share_their_entries_and_copies_do_not(tied, tmp_path):
     torch = pytest.importorskip("torch")
     layer = torch.nn.Linear(64, 64)
     torch.nn.init.normal_(layer.weight, std=0.02, generator=torch.Generator().manual_seed(0))
@@ -617,7 +617,7 @@ def test_a_recurrent_weight_that_he_drew_by_the_wrong_fan_is_transposed(tmp_path
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr"])
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
-def test_a_sparse_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, layout):
+def test_a_sparse_pytorch_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, layout):
     torch = pytest.importorskip("torch")
     tensors = {name: torch.tensor(w) for name, w in weights(**{"2_weight": _dead()}).items()}
     tensors["1.weight"] = tensors["1.weight"].to_sparse(layout=getattr(torch, layout))
@@ -634,7 +634,7 @@ def test_a_sparse_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, lay
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("by", ["tensor", "channel"])
 @pytest.mark.filterwarnings("ignore")  # that PyTorch is about to give its quantization up
-def test_a_quantized_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, by):
+def test_a_quantized_pytorch_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, by):
     torch = pytest.importorskip("torch")
     tensors = {name: torch.tensor(w) for name, w in weights(**{"2_weight": _dead()}).items()}
     w = tensors["1.weight"].float()
@@ -656,7 +656,7 @@ def test_a_quantized_tensor_is_listed_and_the_others_are_read(tmp_path, legacy, 
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")  # which makes the file
-def test_a_quantized_tensor_of_any_claimed_size_is_not_allocated(tmp_path, legacy):
+def test_a_quantized_pytorch_tensor_of_any_claimed_size_is_not_allocated(tmp_path, legacy):
     torch = pytest.importorskip("torch")
 
     class Claim:

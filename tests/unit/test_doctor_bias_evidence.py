@@ -334,7 +334,7 @@ def test_a_recurrent_bias_before_its_weight(tmp_path):
     assert all("torch_default(fan_in=50)" in map(str, row.found.matches) for row in rows)
 
 
-def test_a_trained_recurrent_layer(tmp_path):
+def test_a_trained_recurrent_layer_of_pytorch(tmp_path):
     """Its weights as they were, each gate's bias moved."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
