@@ -14,7 +14,7 @@ import math
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,6 +131,16 @@ class Words(matplotlib.artist.Artist):
         )  # Agg wants the lowest row first
 
 
+class Cells(NamedTuple):
+    """Where a click sets two controls: ``axes`` in equal cells, whose middles are at ``xs`` and ``ys``."""
+
+    axes: Any
+    x: str  # the name of the control that gets one of ``xs``
+    xs: Sequence[float]
+    y: str
+    ys: Sequence[float]
+
+
 class Picture:
     """A figure with moving artists that ``update`` sets from results.
 
@@ -145,10 +155,13 @@ class Picture:
         What is drawn.
     moving : list of Artist
         What a live figure redraws.
+    cells : Cells or None
+        What of it can be clicked.
     """
 
     figure: Figure
     HEIGHT = 3.9
+    cells: Cells | None = None
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
