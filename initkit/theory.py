@@ -19,7 +19,8 @@ import scipy
 
 from . import activations
 from .activations import Activation, ActivationLike
-from .arguments import Array, Elementwise, Real, Whole, check_whole, is_finite, is_number
+from .arguments import Array, Elementwise, Real, ShapeLike, Whole, check_whole, is_finite, is_number
+from .fans import checked_shape
 from .network import MLP, NORM_EPSILON, Norm
 from .signals import FLAT, Signals, mean_cosine, mean_square, measure, softmax_cross_entropy, steepest_slope
 
@@ -91,8 +92,8 @@ def _kernels(f: Elementwise, df: Elementwise, q: Array) -> tuple[Array, Array, A
 
 
 def _together(series: Array, rest: Any, ratio: Any, kink: Any, c: Any) -> Any:
-    """E[f(u₁)f(u₂)] at the correlation c, from a row of ``_kernels``; of arrays c, from rows, 2 the first axis
-    of ``rest`` and ``ratio``."""
+    """E[f(u₁)f(u₂)] at the correlation c, from a row of ``_kernels``; of an array of c, from rows, with the
+    axis of 2 of ``rest`` and ``ratio`` in front."""
     one = isinstance(c, float)
     terms = float(series @ c**_POWERS) if one else np.vecdot(series, np.power.outer(c, _POWERS))
     found = terms + kink * _absolute(c)
@@ -798,3 +799,194 @@ def critical_sigma_w(activation: ActivationLike, sigma_b: Real = 0.0) -> float:
         f"sigma_b: {known.name!r} has no edge of chaos at {sigma_b!r}: "
         "no sigma_w has chi_1 = 1 at a finite q that a signal runs to"
     )
+
+
+def slope_moments(activation: ActivationLike, q: npt.ArrayLike) -> tuple[Array, Array]:
+    """``E[f'(√q z)²]`` and ``E[f'(√q z)⁴]``, z ~ N(0, 1): what the slopes do to singular values.
+
+    Parameters
+    ----------
+    activation : str, tuple, Activation or callable
+        f, as in ``activations.get``.
+    q : float or array
+        Mean squares of the pre-activations.
+
+    Returns
+    -------
+    mu_1, mu_2 : ndarray
+        Of the shape of ``q``; one number for a number. σ_w² μ₁ is χ.
+
+    Raises
+    ------
+    ValueError
+        ``q`` is negative or not finite.
+
+    References
+    ----------
+    Pennington et al. 2017.
+
+    Examples
+    --------
+    >>> [float(moment) for moment in slope_moments("relu", 1.0)]
+    [0.5, 0.5]
+    """
+    known = activations.get(activation)
+    (q,) = _checked_arrays(q=q)
+    if known.lines:
+        squares = np.square(known.lines)
+        return np.full(q.shape, squares.mean())[()], np.full(q.shape, np.square(squares).mean())[()]
+    squares = np.square(_on_gaussian(known.df, q))
+    return squares @ _W, np.square(squares) @ _W
+
+
+# Finite width ---------------------------------------------------------------------------------------
+
+
+def _checked_widths(widths: ShapeLike) -> Array:
+    try:
+        found = checked_shape(widths)
+    except (TypeError, ValueError):
+        found = ()
+    if not found or min(found) < 1:
+        raise ValueError(f"widths must be one or more whole numbers of at least 1, not {widths!r}")
+    return np.array(found)
+
+
+def width_sum(widths: ShapeLike) -> float:
+    """The sum ``β = Σ 1/n_l`` over the hidden layers: what the fluctuation of a net's signal goes by.
+
+    At β well below 1 the nets of an architecture are alike; above, each is another. Used in lesson 10.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Units of the hidden layers, n_l.
+
+    Returns
+    -------
+    float
+        Without unit.
+
+    Raises
+    ------
+    ValueError
+        ``widths`` are not one or more sizes of at least 1.
+
+    References
+    ----------
+    Hanin & Rolnick 2018, abstract; Hanin 2018, abstract.
+
+    Examples
+    --------
+    >>> width_sum([50] * 20), width_sum([100] * 40)  # twice the depth at twice the width
+    (0.4, 0.4)
+    """
+    return math.fsum(1 / _checked_widths(widths))
+
+
+@dataclass(frozen=True)
+class LogLength:
+    """How the length of a signal is distributed over the nets of an architecture: see ``log_length``.
+
+    Attributes
+    ----------
+    mean, variance : float
+        Of log M, over the nets whose signal is not dead. log M is nearly normal, so that ``exp(mean)`` is
+        nearly the median of M.
+    second_moment : float
+        E[M²] over all nets, where E[M] = 1.
+    dead : float
+        P(M = 0): in some layer every unit is off for this input. Nets that are dead for each of several
+        inputs are fewer.
+    """
+
+    mean: float
+    variance: float
+    second_moment: float
+    dead: float
+
+
+def log_length(
+    widths: ShapeLike,
+    activation: Literal["relu", "identity"] = "relu",
+    weights: Literal["gaussian", "orthogonal"] = "gaussian",
+) -> LogLength:
+    """The exact law of a signal's length over nets of finite width, as the weights keep it on average.
+
+    ``M = (‖a_L‖²/n_L)/(‖x‖²/n₀)``: the mean square of the last hidden activations over that of one input,
+    with the gain's weights (He's for ReLU, Var[W] = 1/n_{l−1} for identity) and without biases. Every layer
+    multiplies M by an independent factor, K the number of units that are on, Bin(n, ½) under ReLU::
+
+        Gaussian     (2/n)·χ²_K             E[M²]: 1 + 5/n a layer
+        orthogonal   2·Beta(K/2, (n − K)/2)         1 + 3/(n + 2)
+
+    For identity, χ²_n/n (1 + 2/n) and 1. To first order in 1/n, log M has variance 5Σ1/n and mean
+    −(5/2)Σ1/n for Gaussian ReLU nets. Used in lesson 10.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Units of the hidden layers, n_l; all alike for orthogonal weights, and the input's size too.
+    activation : {"relu", "identity"}
+        f.
+    weights : {"gaussian", "orthogonal"}
+        What the weights are drawn from.
+
+    Returns
+    -------
+    LogLength
+        Without unit.
+
+    Raises
+    ------
+    ValueError
+        ``widths`` are not one or more sizes of at least 1, or are not alike for orthogonal weights;
+        ``activation`` or ``weights`` is none of these.
+
+    References
+    ----------
+    Hanin & Rolnick 2018, failure mode 2; Lu et al. 2019 (``dead``). The orthogonal factor is derived here: an
+    orthogonal W turns a vector into a uniform one of its length, whose squares are Beta-distributed.
+
+    Examples
+    --------
+    >>> law = log_length([20] * 20)
+    >>> round(law.mean, 2), round(law.variance, 2), round(law.second_moment, 1)
+    (-2.74, 6.24, 86.7)
+    >>> log_length([20] * 20, "identity", "orthogonal").variance
+    0.0
+    >>> round(log_length([5] * 100).dead, 3)
+    0.958
+    """
+    sizes, counts = np.unique(_checked_widths(widths), return_counts=True)
+    for name, value, allowed in (
+        ("activation", activation, ("relu", "identity")),
+        ("weights", weights, ("gaussian", "orthogonal")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
+    haar = weights == "orthogonal"
+    if haar and len(sizes) > 1:
+        raise ValueError(f"widths must be alike for orthogonal weights, not {sizes.tolist()}")
+    mean = variance = second = alive = 0.0
+    special = scipy.special
+    for n, layers in zip(sizes.tolist(), counts.tolist(), strict=True):
+        if activation == "identity":
+            on, chance, gain2 = np.array([n]), np.ones(1), 1.0
+        else:
+            on, gain2 = np.arange(1, n + 1), 2.0
+            ways = special.gammaln(n + 1) - special.gammaln(on + 1) - special.gammaln(n - on + 1)
+            chance = np.exp(ways - n * math.log(2))  # K = 0 left out
+            alive += layers * math.log1p(-(0.5**n))
+        squared = chance @ (on * (on + 2)) * gain2**2 / (n * (n + 2 * haar))  # E[M²] of a layer
+        chance /= chance.sum()
+        steps, spread = special.digamma(on / 2), special.polygamma(1, on / 2)
+        scale = special.digamma(n / 2) if haar else math.log(n / 2)
+        step = chance @ steps
+        mean += layers * (step + math.log(gain2) - scale)
+        variance += layers * (
+            chance @ (spread + np.square(steps - step)) - haar * special.polygamma(1, n / 2)
+        )
+        second += layers * math.log(squared)
+    # A variance of 0 is the difference of two equal sums.
+    return LogLength(float(mean), max(float(variance), 0.0), math.exp(second), abs(math.expm1(alive)))
