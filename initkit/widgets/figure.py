@@ -40,7 +40,7 @@ class LiveFigure(widgets.VBox):
 
     A picture is shown as a quick draft at once, and sharp when the hand rests. An exception in ``respond`` is
     shown in red below the picture and kept in ``error``. ``frames`` counts the pictures that were shown.
-    The Image's height is fixed, so that nothing on the page jumps. What ``picture.cells`` names can be clicked.
+    The Image's height is fixed, so that nothing on the page jumps. ``picture.cells`` can be clicked.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from ...network import MLP
 from ...plots import DIM, FAINT, MEASURED, QUIET, THEORY, Words
 from ...signals import mean_cosine, mean_square
 from ...theory import PhaseMap, correlation_map, critical_sigma_w, length_map, phase
-from ...training import History, iterate, train
+from ...training import iterate, train
 from ...widgets import controls
 from ...words import text
 from .. import answers
@@ -110,18 +110,18 @@ def walk(first: float, x: Array, y: Array, steps: int) -> Array:
 class Map(plots.Picture):
     """The map; cobwebs of q and c; ten digits as the hands of clocks; the net's ten answers."""
 
-    HEIGHT = 5.5
+    HEIGHT = 5.2
     Q = (1e-3, 1e3)
 
     def build(self):
         figure = self.figure
         ground, length, correlation, clocks, bars = figure.subplots(1, 5)
         for axes, place in (
-            (ground, (0.055, 0.5, 0.37, 0.335)),
-            (length, (0.5, 0.5, 0.205, 0.335)),
-            (correlation, (0.775, 0.5, 0.205, 0.335)),
-            (clocks, (0.02, 0.035, 0.625, 0.285)),
-            (bars, (0.7, 0.085, 0.28, 0.235)),
+            (ground, (0.055, 0.475, 0.37, 0.345)),
+            (length, (0.5, 0.475, 0.205, 0.345)),
+            (correlation, (0.775, 0.475, 0.205, 0.345)),
+            (clocks, (0.02, 0.01, 0.625, 0.3)),
+            (bars, (0.7, 0.065, 0.28, 0.255)),
         ):
             axes.set_position(place)
         self._build_ground(ground)
@@ -132,8 +132,8 @@ class Map(plots.Picture):
         bars.set_title(self.text("edge_of_chaos.answers"), loc="left")
         bars.axhline(0.1, color=QUIET, lw=0.8, ls=":")
         self.bars = self.moves(bars.plot([], [], color=MEASURED, lw=15, solid_capstyle="butt")[0])
-        self.said = self.moves(figure.add_artist(Words(0.02, 0.958, MEASURED, 11)))
-        self.forecast = self.moves(figure.add_artist(Words(0.02, 0.912, THEORY, 11)))
+        self.said = self.moves(figure.add_artist(Words(0.02, 0.955, MEASURED, 11)))
+        self.forecast = self.moves(figure.add_artist(Words(0.02, 0.905, THEORY, 11)))
 
     def _build_ground(self, axes):
         half = (SIGMA_W[2] - SIGMA_W[0]) / 2, (SIGMA_B[1] - SIGMA_B[0]) / 2
@@ -141,7 +141,8 @@ class Map(plots.Picture):
         self.cells = plots.Cells(axes, "sigma_w", xs, "sigma_b", ys)
         axes.set(
             xlim=(xs[0] - half[0], xs[-1] + half[0]), ylim=(ys[0] - half[1], ys[-1] + half[1]),
-            xlabel=r"$\sigma_w$", ylabel=r"$\sigma_b$", yticks=(0, 0.2, 0.4, 0.6), xticks=(0.5, 1, 1.5, 2, 2.5, 3),
+            xlabel=r"$\sigma_w$", xticks=(0.5, 1, 1.5, 2, 2.5, 3),
+            ylabel=r"$\sigma_b$", yticks=(0, 0.2, 0.4, 0.6),
         )  # fmt: skip
         axes.xaxis.labelpad = axes.yaxis.labelpad = 0
         blank = np.full((2, 2), np.nan)
@@ -150,7 +151,7 @@ class Map(plots.Picture):
         self.here = self.moves(
             axes.plot([], [], "o", ms=11, mfc="white", mec="black", mew=2.5, clip_on=False)[0]
         )
-        self.legend = self.moves(self.figure.add_artist(Words(0.055, 0.85, "black", 10)))
+        self.legend = self.moves(self.figure.add_artist(Words(0.055, 0.838, "black", 10)))
 
     def _build_cobwebs(self, length, correlation):
         length.set(xlim=self.Q, ylim=self.Q, xscale="log", yscale="log")
@@ -196,8 +197,10 @@ class Map(plots.Picture):
         self.edge.set_data(*edge)
 
     def update(self, place, cobwebs, angles, mean, shares, said, forecast):
-        """``place``: σ_w, σ_b; ``cobwebs``: of q and of c, (path, curve, points), each (2, n); ``angles``:
-        (``SHOWN``, digits) from the first digit; ``mean``: theory's (``SHOWN``,); ``shares`` (10,)."""
+        """``place``: σ_w, σ_b; ``cobwebs``: of q and of c, (path, curve, points), each (2, n).
+
+        ``angles``: from the first digit, (``SHOWN``, digits); ``mean``: theory's, (``SHOWN``,); ``shares``: (10,).
+        """
         self.here.set_data([place[0]], [place[1]])
         for lines, shown in zip(self.cobwebs, cobwebs, strict=True):
             for drawn, points in zip(lines, shown, strict=True):
@@ -214,7 +217,7 @@ class Map(plots.Picture):
         """Hands at these angles from twelve o'clock, (clocks, hands); theory's are short and at the rim."""
         middle = np.broadcast_to(2.3 * np.arange(len(angles))[:, None], angles.shape)
         x, y, inner = np.sin(angles), np.cos(angles), 0.0 if tips is not None else 0.85
-        outer = 1.0 if tips is not None else 1.2
+        outer = 1.0 if tips is not None else 1.13
         gap = np.full(angles.shape, np.nan)
         hands.set_data(
             np.stack([middle + inner * x, middle + outer * x, gap], axis=-1).ravel(),
@@ -225,11 +228,11 @@ class Map(plots.Picture):
 
 
 @functools.cache
-def _digits() -> tuple[Array, Array]:
-    """200 test digits, the first ten of them one of each kind; all test digits."""
+def _digits() -> Array:
+    """200 test digits, the first ten of them one of each kind."""
     x, y = datasets.digits().x_test, datasets.digits().y_test
     one_of_each = [int(np.flatnonzero(y == digit)[0]) for digit in range(10)]
-    return np.concatenate([x[one_of_each], np.delete(x, one_of_each, axis=0)[:190]]), x
+    return np.concatenate([x[one_of_each], np.delete(x, one_of_each, axis=0)[:190]])
 
 
 def _angles(z: Array) -> Array:
@@ -284,7 +287,7 @@ def _nearest(activation: str, sigma_w: float, sigma_b: float) -> float:
 def edge_of_chaos(*, lang: str, seed: int = 0):
     """A net of 30 layers at (σ_w, σ_b): click the map, or move the sliders."""
     picture = Map(lang)
-    few, x = _digits()
+    x = _digits()
     background = functools.cache(functools.partial(_background, lang=lang))
 
     def respond(sigma_w, sigma_b, function, behind, net):
@@ -295,9 +298,9 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
             float(getattr(theory, name)[row, column]) for name in ("q_star", "chi_1", "xi_c")
         )
         start = net_at(function, sigma_w, sigma_b, seed)
-        trace = start.trace(few)
+        trace = start.trace(x)
         z = np.stack(trace.pre[:-1])
-        cobwebs, correlations = _cobwebs(function, sigma_w, sigma_b, q_star, z, few)
+        cobwebs, correlations = _cobwebs(function, sigma_w, sigma_b, q_star, z, x)
         shown = np.array(SHOWN) - 1
         depth_of = f"{xi_c:.1f}" if np.isfinite(xi_c) else "∞"
         fields = {
@@ -313,8 +316,8 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
             "map": f"{_nearest(function, sigma_w, sigma_b):.0%}",
         }
 
-        def show(trained, history=None):
-            answers = np.bincount(trained.output(x).argmax(axis=1), minlength=10) / len(x)
+        def show(output, history=None):
+            answers = np.bincount(output.argmax(axis=1), minlength=10) / len(x)
             told = text("edge_of_chaos.forecast", lang, **forecast)
             if history is not None:
                 epoch, accuracy = len(history.test_accuracy) - 1, f"{history.test_accuracy[-1]:.0%}"
@@ -324,11 +327,11 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
             said = text("edge_of_chaos.said", lang, **fields)
             picture.update((sigma_w, sigma_b), cobwebs, angles, mean, answers, said, told)
 
-        show(start)
+        show(trace.pre[-1])
         yield
         if net == "trained":
             for history in iterate(start, datasets.digits(), lr=LR, epochs=EPOCHS, rng=seed):
-                show(start, history)
+                show(start.output(x), history)
                 yield
 
     choice = functools.partial(_choice, lang)
@@ -349,10 +352,10 @@ def _choice(lang: str, name: str, options: tuple[str, ...]):
 
 def _power(chi_1: float) -> str:
     """χ₁ to the power of the layers between the first hidden layer and the last, as a power of ten."""
-    return f"{(DEPTH - 2) * np.log10(chi_1):+.0f}".replace("-", "−").replace("+", "")
+    return f"{(DEPTH - 2) * np.log10(chi_1):z.0f}".replace("-", "−")
 
 
-@exercise("08.1", chi=(0.94, (0.8, 0.84, 0.88, 0.9, 0.92, 0.94)))
+@exercise("08.1", chi=(0.94, [k / 100 for k in range(60, 96)]))
 def depth_scale(answer, chi=0.94):
     """ξ_c = −1/ln χ₁.
 
@@ -384,38 +387,33 @@ def depth_scale(answer, chi=0.94):
     return answers.nearest(answer, known | {"inverse": 1 / xi}, rel=0.005)
 
 
-@exercise("08.2", sigma_b=(0.2, (0.15, 0.2, 0.25, 0.4, 0.5, 0.6)))
-def edge_for(answer, sigma_b=0.2):
-    """σ_w on tanh's edge for this σ_b, to two digits after the point.
+@exercise("08.2")
+def edge_at_a_fifth(answer):
+    """σ_w on tanh's edge at σ_b = 0.2, to two digits after the point.
 
-    >>> edge_for(1.301)
-    ('right', {})
-    >>> edge_for(1.301**2)
+    >>> edge_at_a_fifth(1.3), edge_at_a_fifth(1.3041458)
+    (('right', {}), ('right', {}))
+    >>> edge_at_a_fifth(1.3**2)
     ('square', {})
-    >>> edge_for(1.0)
+    >>> edge_at_a_fifth(1.0)
     ('zero', {})
-    >>> edge_for(critical_sigma_w("tanh", 0.2**0.5))
+    >>> edge_at_a_fifth(1.512)
     ('variance', {})
-    >>> edge_for(2**0.5)
+    >>> edge_at_a_fifth(2**0.5)
     ('he', {})
-    >>> edge_for(1.33)
-    ('near', {'side': 1.02})
-    >>> edge_for(3)
+    >>> edge_at_a_fifth(1.35)
+    ('near', {'chi': '1.03'})
+    >>> edge_at_a_fifth(3)
     ('other', {})
-    >>> edge_for([1, 2])
+    >>> edge_at_a_fifth([1, 2])
     ('type', {'wanted': 'float', 'came': 'list'})
     """
-    right = critical_sigma_w("tanh", sigma_b)
-    known = {
-        "right": right,
-        "square": right**2,
-        "zero": 1.0,
-        "variance": critical_sigma_w("tanh", sigma_b**0.5),
-    }
-    said = answers.nearest(answer, known | {"he": 2**0.5}, rel=0.006)
-    if said[0] == "close":
-        return "near", {"side": round(float(phase("tanh", answers.number(answer), sigma_b).chi_1), 2)}
-    return said
+    right = critical_sigma_w("tanh", 0.2)
+    known = {"square": right**2, "zero": 1.0, "variance": critical_sigma_w("tanh", 0.2**0.5), "he": 2**0.5}
+    said, fields = answers.nearest(answer, {"right": right}, rel=0.005)
+    if said == "close":
+        return "near", {"chi": f"{phase('tanh', answers.number(answer), 0.2).chi_1:.2f}"}
+    return answers.nearest(answer, known) if said == "other" else (said, fields)
 
 
 @exercise("08.3")
