@@ -188,7 +188,7 @@ class Map(plots.Picture):
         self.mean = self.moves(axes.plot([], [], color=THEORY, lw=2)[0])
 
     def shade(self, values, extent, cmap, low, high, legend, edge):
-        """What lies behind the map: ``values`` (σ_b, σ_w) over ``extent``; ``edge``: its line, σ_w and σ_b."""
+        """What lies behind the map: ``values`` (σ_b, σ_w) over ``extent``; ``edge``: its σ_w and σ_b."""
         self.shades.set_data(low + np.round(16 * (values - low) / (high - low)) / 16 * (high - low))
         self.shades.set_extent(extent)
         self.shades.set_cmap(cmap)
@@ -199,7 +199,7 @@ class Map(plots.Picture):
     def update(self, place, cobwebs, angles, mean, shares, said, forecast):
         """``place``: σ_w, σ_b; ``cobwebs``: of q and of c, (path, curve, points), each (2, n).
 
-        ``angles``: from the first digit, (``SHOWN``, digits); ``mean``: theory's, (``SHOWN``,); ``shares``: (10,).
+        ``angles``: from the first digit, (``SHOWN``, digits); ``mean``: theory's (``SHOWN``,); ``shares`` (10,).
         """
         self.here.set_data([place[0]], [place[1]])
         for lines, shown in zip(self.cobwebs, cobwebs, strict=True):
