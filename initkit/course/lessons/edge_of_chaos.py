@@ -46,7 +46,7 @@ def net_at(
 
     >>> net = net_at("tanh", 1.5, 0.2, depth=4)
     >>> net.widths, round(float(net.weights[1].std()) * 64**0.5, 1)
-    ([64, 64, 64, 64, 10], 1.5)
+    ((64, 64, 64, 64, 10), 1.5)
     """
     unit = _unit_net(depth, width, seed)
     net = MLP(unit.widths, activation, "zeros")
@@ -199,7 +199,8 @@ class Map(plots.Picture):
     def update(self, place, cobwebs, angles, mean, shares, said, forecast):
         """``place``: σ_w, σ_b; ``cobwebs``: of q and of c, (path, curve, points), each (2, n).
 
-        ``angles``: from the first digit, (``SHOWN``, digits); ``mean``: theory's (``SHOWN``,); ``shares`` (10,).
+        ``angles``: from the first digit, (``SHOWN``, digits); ``mean``: theory's, (``SHOWN``,); ``shares``,
+        (10,), of the answers.
         """
         self.here.set_data([place[0]], [place[1]])
         for lines, shown in zip(self.cobwebs, cobwebs, strict=True):
@@ -402,7 +403,7 @@ def edge_at_a_fifth(answer):
     >>> edge_at_a_fifth(2**0.5)
     ('he', {})
     >>> edge_at_a_fifth(1.35)
-    ('near', {'chi': '1.03'})
+    ('near', {'chi': '1.02'})
     >>> edge_at_a_fifth(3)
     ('other', {})
     >>> edge_at_a_fifth([1, 2])
