@@ -14,7 +14,7 @@ import math
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,6 +131,16 @@ class Words(matplotlib.artist.Artist):
         )  # Agg wants the lowest row first
 
 
+class Cells(NamedTuple):
+    """Where a click sets two controls: ``axes`` in equal cells, whose middles are at ``xs`` and ``ys``."""
+
+    axes: Any
+    x: str  # the name of the control that gets one of ``xs``
+    xs: Sequence[float]
+    y: str
+    ys: Sequence[float]
+
+
 class Picture:
     """A figure with moving artists that ``update`` sets from results.
 
@@ -145,10 +155,13 @@ class Picture:
         What is drawn.
     moving : list of Artist
         What a live figure redraws.
+    cells : Cells or None
+        What of it can be clicked.
     """
 
     figure: Figure
     HEIGHT = 3.9
+    cells: Cells | None = None
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
@@ -391,7 +404,7 @@ def signals_by_layer(signals: Signals, predicted: Signals | None = None, *, lang
     return picture.still((signals, predicted))
 
 
-def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str) -> Figure:
+def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str, apart: bool = False) -> Figure:
     """How alike two inputs look, layer by layer: a panel a net, theory over measurement.
 
     Parameters
@@ -400,6 +413,8 @@ def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str) -> F
         Title → measured Signals and theory's.
     lang : {"en", "zh"}
         The language.
+    apart : bool
+        Show 1 − c, how far two inputs are apart, with both axes logarithmic, in place of c.
 
     Returns
     -------
@@ -409,21 +424,24 @@ def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str) -> F
         figure = Figure(lang, height=2.8)
         panels = figure.subplots(1, len(nets), sharey=True, squeeze=False)[0]
         figure.subplots_adjust(left=0.075, right=0.985, top=0.72, bottom=0.19, wspace=0.09)
-        figure.text(0.01, 0.93, text("correlation.title", lang), fontsize=12, va="center", color=MEASURED)
+        title = text("correlation.apart" if apart else "correlation.title", lang)
+        figure.text(0.01, 0.93, title, fontsize=12, va="center", color=MEASURED)
         for axes, (title, (seen, predicted)) in zip(panels, nets.items(), strict=True):
             layers = np.arange(1, seen.depth + 1)
-            axes.set(
-                xlim=(0.4, seen.depth + 0.6),
-                ylim=(-0.06, 1.06),
-                yticks=(0, 0.5, 1),
-                xlabel=text("signal.layer", lang),
-            )
-            axes.set_xticks(layers[:: 1 + seen.depth // 8])
+            axes.set_xlabel(text("signal.layer", lang))
+            if apart:
+                axes.set(xscale="log", yscale="log", ylim=(3e-5, 2))
+                axes.set_xticks([1, 10, seen.depth], [1, 10, seen.depth])
+                axes.minorticks_off()
+            else:
+                axes.set(xlim=(0.4, seen.depth + 0.6), ylim=(-0.06, 1.06), yticks=(0, 0.5, 1))
+                axes.set_xticks(layers[:: 1 + seen.depth // 8])
             axes.set_title(title, loc="left")
             axes.grid(axis="y", color=FAINT, lw=0.8)
             axes.set_axisbelow(True)
-            axes.plot(layers, seen.correlation, "o", **points(False), clip_on=False)
-            axes.plot(layers, predicted.correlation, **line(False))
+            measured, theory = (1 - s.correlation if apart else s.correlation for s in (seen, predicted))
+            axes.plot(layers, measured, "o", **points(False) | {"ms": 4 if apart else 6}, clip_on=apart)
+            axes.plot(layers, theory, **line(False))
         entries = {
             text("signal.measured", lang): {"marker": "o", **points(False)},
             text("signal.theory", lang): line(False),

@@ -14,6 +14,7 @@ import ipywidgets as widgets
 from ..plots import Figure, Picture
 from ..words import text
 from .render import CRISP, DRAFT, Quality, Renderer, at_work
+from .sheet import Sheet
 
 ERROR_CLASS = "initkit-error"
 REST = 0.15  # seconds without a newer value before the crisp picture is drawn
@@ -39,7 +40,7 @@ class LiveFigure(widgets.VBox):
 
     A picture is shown as a quick draft at once, and sharp when the hand rests. An exception in ``respond`` is
     shown in red below the picture and kept in ``error``. ``frames`` counts the pictures that were shown.
-    The Image's height is fixed, so that nothing on the page jumps.
+    The Image's height is fixed, so that nothing on the page jumps. ``picture.cells`` can be clicked.
     """
 
     def __init__(
@@ -62,7 +63,10 @@ class LiveFigure(widgets.VBox):
         row = widgets.HBox(
             list(controls.values()), layout=widgets.Layout(flex_flow="row wrap", grid_gap="2px 16px")
         )
-        super().__init__([row, self.image, self.message])
+        self.sheet, self._holds = None, False
+        if cells := picture.cells:
+            self.sheet = Sheet(cells, width, height, lambda x, y: self.set(**{cells.x: x, cells.y: y}))
+        super().__init__([row, self.image, *([self.sheet] if self.sheet else []), self.message])
         for control in controls.values():
             control.observe(self._changed, "value")
         # The first picture is complete, for a notebook that nobody reads as it runs, and has no draft, as
@@ -73,7 +77,21 @@ class LiveFigure(widgets.VBox):
         self._newest = next(self._tickets)
         return self._newest
 
+    def set(self, **values) -> None:
+        """Give several controls new values, and draw once."""
+        self._holds = True
+        try:
+            for name, value in values.items():
+                self.controls[name].value = value
+        finally:
+            self._holds = False
+        self._changed(None)
+
     def _changed(self, change) -> None:
+        if self._holds:
+            return
+        if change is not None and self.sheet:
+            self.sheet.forget()
         ticket = self._ticket()
         try:
             loop = asyncio.get_running_loop()

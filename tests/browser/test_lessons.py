@@ -125,6 +125,25 @@ def place_of(image, figure):
     return image.bounding_box()["y"] - figure.bounding_box()["y"], image.bounding_box()["height"]
 
 
+def test_a_click_on_a_map_sets_both_controls(reader):
+    """At the width of a screen, a tablet and a phone: the sheet lies where the picture is."""
+    write(reader.lab, "click.ipynb", "from initkit import live\nlive.edge_of_chaos(lang='en')")
+    page = reader.page
+    reader.open("click.ipynb")
+    run_cell(reader, 0)
+    image, cells = page.locator("img.widget-image"), page.locator(".initkit-sheet label:has(input)")
+    for width, row, column, place in ((1366, 3, 11, ["1.60", "0.55"]), (820, 11, 3, ["0.80", "0.15"]),
+                                      (390, 7, 19, ["2.40", "0.35"])):  # fmt: skip
+        page.set_viewport_size({"width": width, "height": 900})
+        before = reader.settle(image)
+        cells.nth(26 * row + column).click()
+        assert reader.settle(image) != before
+        assert page.locator(".widget-readout").all_inner_texts() == place
+        shoot(page, f"click-{width}")
+    page.set_viewport_size({"width": 1366, "height": 900})
+    assert reader.widget_errors() == []
+
+
 def test_a_fast_drag_draws_less_than_it_passes_and_ends_where_the_hand_ends(reader):
     """Values that wait are replaced by newer ones, so that the picture never lags behind."""
     code = """

@@ -382,3 +382,48 @@ def test_the_doctor_of_lesson_07_is_right(seed):
         assert [says(patient, treatment)[0] for patient in "ABCD"] == ["healthy"] * 4
     figure.controls["patient"].value = "C"
     assert figure.picture.diagnosis.get_text().startswith("exploding")
+
+
+class Ground(Dot):
+    """A dot on ground that can be clicked, of three cells by two."""
+
+    def build(self):
+        super().build()
+        self.cells = plots.Cells(self.figure.axes[0], "x", [1, 5, 9], "y", [0.25, 0.75])
+
+    def update(self, x, y):
+        self.point.set_data([x], [y])
+
+
+def test_a_click_sets_both_controls_and_draws_once():
+    sliders = {"x": widgets.FloatSlider(value=5, max=10), "y": widgets.FloatSlider(value=0.25, max=1)}
+    figure = dot(picture=Ground("en"), **sliders)
+    places = []
+    for cell in range(6):
+        frames = figure.frames
+        figure.sheet.radios.index = cell
+        assert figure.frames == frames + 1
+        places.append((sliders["x"].value, sliders["y"].value))
+    assert places == [(1, 0.75), (5, 0.75), (9, 0.75), (1, 0.25), (5, 0.25), (9, 0.25)]  # as one reads
+    assert figure.error is None
+
+
+def test_a_cell_can_be_clicked_again_after_a_slider_moved():
+    figure = dot(picture=Ground("en"), x=widgets.FloatSlider(value=5, max=10), y=widgets.FloatSlider(max=1))
+    figure.sheet.radios.index = 2
+    figure.controls["x"].value = 5
+    assert figure.sheet.radios.index is None
+    figure.sheet.radios.index = 2
+    assert figure.controls["x"].value == 9
+
+
+def test_the_sheet_lies_on_the_cells():
+    """Its place as the page computes it: widths from the sheet's width, heights from the same width."""
+    figure = dot(picture=Ground("en"), x=widgets.FloatSlider(max=10), y=widgets.FloatSlider(max=1))
+    width, height = 860, 390
+    box = figure.picture.figure.axes[0].get_position()
+    layout = figure.sheet.radios.layout
+    percent = lambda value: float(value.split("%")[0]) / 100  # noqa: E731
+    assert percent(layout.left) * width == pytest.approx(box.x0 * width, abs=0.1)
+    assert percent(layout.width) * width == pytest.approx(box.width * width, abs=0.1)
+    assert height / 2 + percent(layout.margin) * width == pytest.approx((1 - box.y1) * height, abs=0.1)

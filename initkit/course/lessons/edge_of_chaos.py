@@ -1,0 +1,447 @@
+"""Lesson 08: what a deep net does to two inputs, by σ_w and σ_b, and how deep it may be to be trained."""
+
+from __future__ import annotations
+
+import csv
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from ... import datasets, initializers, plots
+from ...arguments import Array
+from ...network import MLP
+from ...plots import DIM, FAINT, MEASURED, QUIET, THEORY, Words
+from ...signals import mean_cosine, mean_square
+from ...theory import PhaseMap, correlation_map, critical_sigma_w, length_map, phase
+from ...training import iterate, train
+from ...widgets import controls
+from ...words import text
+from .. import answers
+from ..registry import exercise, live_figure
+
+DEPTH, WIDTH, LR, EPOCHS = 30, 64, 0.05, 3  # of the nets on the map
+WIDTHS = [64, *[WIDTH] * (DEPTH - 1), 10]
+FUNCTIONS = ("tanh", "relu", "gelu", "silu")
+# The sliders' steps. Theory is known on them beforehand, so that a move does not wait for it.
+SIGMA_W, SIGMA_B = np.arange(45, 306, 5) / 100, np.arange(0, 71, 5) / 100
+SHOWN = (1, 2, 5, 10, 20, 29)  # layers, as clocks
+RUNS = Path(__file__).with_name("edge_of_chaos.csv")  # made by tools/edge_map.py
+
+
+@functools.cache
+def _unit_net(depth: int, width: int, seed: int) -> MLP:
+    """Weights of variance 1/fan_in and biases of variance 1, which σ_w and σ_b then multiply."""
+    draw, bias = (
+        functools.partial(initializers.he_normal, gain=1.0),
+        functools.partial(initializers.normal, std=1.0),
+    )
+    return MLP([64, *[width] * (depth - 1), 10], "tanh", draw, bias, rng=seed)
+
+
+def net_at(
+    activation: str, sigma_w: float, sigma_b: float, seed: int = 0, depth: int = DEPTH, width: int = WIDTH
+) -> MLP:
+    """A net for the digits: weights N(0, σ_w²/fan_in), biases N(0, σ_b²); of one seed, the same draw, scaled.
+
+    >>> net = net_at("tanh", 1.5, 0.2, depth=4)
+    >>> net.widths, round(float(net.weights[1].std()) * 64**0.5, 1)
+    ((64, 64, 64, 64, 10), 1.5)
+    """
+    unit = _unit_net(depth, width, seed)
+    net = MLP(unit.widths, activation, "zeros")
+    for to, drawn in zip(net.weights, unit.weights, strict=True):
+        np.multiply(drawn, np.float32(sigma_w), out=to)
+    for to, drawn in zip(net.biases, unit.biases, strict=True):
+        np.multiply(drawn, np.float32(sigma_b), out=to)
+    return net
+
+
+def accuracy_of(activation: str, sigma_w: float, sigma_b: float, seed: int) -> float:
+    """The test accuracy of one of the map's nets after ``EPOCHS`` epochs."""
+    net = net_at(activation, sigma_w, sigma_b, seed)
+    history = train(net, datasets.digits(), lr=LR, epochs=EPOCHS, rng=seed, progress=False)
+    return float(history.test_accuracy[-1])
+
+
+@functools.cache
+def measured() -> dict[str, tuple[Array, Array, Array]]:
+    """By activation: the σ_w, the σ_b, and the accuracies of all runs there, (σ_b, σ_w, runs)."""
+    with RUNS.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    found = {}
+    for name in FUNCTIONS:
+        values = np.array([row[1:] for row in rows if row[0] == name], float)
+        w, b = np.unique(values[:, 0]), np.unique(values[:, 1])
+        found[name] = w, b, values[:, 2:].reshape(len(b), len(w), -1)
+    return found
+
+
+@functools.cache
+def theory_of(activation: str) -> PhaseMap:
+    """``phase`` on all the sliders' steps, (σ_b, σ_w)."""
+    return phase(activation, SIGMA_W[None], SIGMA_B[:, None])
+
+
+def edge_line(chi_1: Array) -> tuple[Array, Array]:
+    """Where χ₁ = 1: σ_w, NaN where there is none, and σ_b. A jump of χ₁ over 1, as GELU's, is no edge.
+
+    >>> w, b = edge_line(theory_of("tanh").chi_1)
+    >>> w[[0, 6]].round(1).tolist(), bool(np.isnan(edge_line(theory_of("gelu").chi_1)[0][0]))
+    ([1.0, 1.4], True)
+    """
+    log = np.log(chi_1)
+    crosses = (log[:, :-1] < 0) & (log[:, 1:] >= -1e-9) & (log[:, 1:] - log[:, :-1] < 0.3)
+    at, row = crosses.argmax(axis=1), np.arange(len(log))
+    left, right = log[row, at], log[row, at + 1]
+    w = SIGMA_W[at] - left / (right - left) * (SIGMA_W[at + 1] - SIGMA_W[at])
+    return np.where(crosses.any(axis=1), w, np.nan), SIGMA_B
+
+
+def walk(first: float, x: Array, y: Array, steps: int) -> Array:
+    """The steps of an iteration on the curve (x, y), as the path of a cobweb, (2, points)."""
+    path = [(first, first)]
+    for _ in range(steps):
+        after = float(np.interp(path[-1][0], x, y))
+        path += [(path[-1][0], after), (after, after)]
+    return np.array(path).T
+
+
+class Map(plots.Picture):
+    """The map; cobwebs of q and c; ten digits as the hands of clocks; the net's ten answers."""
+
+    HEIGHT = 5.2
+    Q = (1e-3, 1e3)
+
+    def build(self):
+        figure = self.figure
+        ground, length, correlation, clocks, bars = figure.subplots(1, 5)
+        for axes, place in (
+            (ground, (0.055, 0.475, 0.37, 0.345)),
+            (length, (0.5, 0.475, 0.205, 0.345)),
+            (correlation, (0.775, 0.475, 0.205, 0.345)),
+            (clocks, (0.02, 0.01, 0.625, 0.3)),
+            (bars, (0.7, 0.065, 0.28, 0.255)),
+        ):
+            axes.set_position(place)
+        self._build_ground(ground)
+        self._build_cobwebs(length, correlation)
+        self._build_clocks(clocks)
+        bars.set(xlim=(-0.6, 9.6), ylim=(0, 1), xticks=range(10), yticks=(0, 0.5, 1))
+        bars.set_yticklabels(["0", "50 %", "100 %"])
+        bars.set_title(self.text("edge_of_chaos.answers"), loc="left")
+        bars.axhline(0.1, color=QUIET, lw=0.8, ls=":")
+        self.bars = self.moves(bars.plot([], [], color=MEASURED, lw=15, solid_capstyle="butt")[0])
+        self.said = self.moves(figure.add_artist(Words(0.02, 0.955, MEASURED, 11)))
+        self.forecast = self.moves(figure.add_artist(Words(0.02, 0.905, THEORY, 11)))
+
+    def _build_ground(self, axes):
+        half = (SIGMA_W[2] - SIGMA_W[0]) / 2, (SIGMA_B[1] - SIGMA_B[0]) / 2
+        xs, ys = SIGMA_W[1:-1:2].tolist(), SIGMA_B.tolist()
+        self.cells = plots.Cells(axes, "sigma_w", xs, "sigma_b", ys)
+        axes.set(
+            xlim=(xs[0] - half[0], xs[-1] + half[0]), ylim=(ys[0] - half[1], ys[-1] + half[1]),
+            xlabel=r"$\sigma_w$", xticks=(0.5, 1, 1.5, 2, 2.5, 3),
+            ylabel=r"$\sigma_b$", yticks=(0, 0.2, 0.4, 0.6),
+        )  # fmt: skip
+        axes.xaxis.labelpad = axes.yaxis.labelpad = 0
+        blank = np.full((2, 2), np.nan)
+        self.shades = self.moves(axes.imshow(blank, aspect="auto", origin="lower", interpolation="nearest"))
+        self.edge = self.moves(axes.plot([], [], color=THEORY, lw=2)[0])
+        self.here = self.moves(
+            axes.plot([], [], "o", ms=11, mfc="white", mec="black", mew=2.5, clip_on=False)[0]
+        )
+        self.legend = self.moves(self.figure.add_artist(Words(0.055, 0.838, "black", 10)))
+
+    def _build_cobwebs(self, length, correlation):
+        length.set(xlim=self.Q, ylim=self.Q, xscale="log", yscale="log")
+        length.set_xticks([1e-3, 1, 1e3])
+        length.set_yticks([1e-3, 1, 1e3])
+        length.minorticks_off()
+        length.set_title(self.text("edge_of_chaos.length"), loc="left")
+        correlation.set(xlim=(0, 1.02), ylim=(0, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+        correlation.set_title(self.text("edge_of_chaos.correlation"), loc="left")
+        self.cobwebs = []
+        for axes, low, high in ((length, *self.Q), (correlation, 0, 1)):
+            axes.plot([low, high], [low, high], color=QUIET, lw=0.8)
+            axes.grid(color=FAINT, lw=0.8)
+            draw = lambda axes=axes, **look: self.moves(axes.plot([], [], **look)[0])  # noqa: E731
+            shapes = (
+                draw(color=DIM, lw=1),
+                draw(color=THEORY, lw=2),
+                draw(ls="", marker="o", ms=4, color=MEASURED),
+            )
+            self.cobwebs.append(shapes)
+
+    def _build_clocks(self, axes):
+        axes.set(xlim=(-1.15, 2.3 * len(SHOWN) - 1.15), ylim=(-1.75, 1.55))
+        axes.set_aspect("equal")
+        axes.set_axis_off()
+        axes.set_title(self.text("edge_of_chaos.clocks"), loc="left")
+        turn = np.linspace(0, 2 * np.pi, 100)
+        for k, layer in enumerate(SHOWN):
+            axes.plot(2.3 * k + np.cos(turn), np.sin(turn), color=FAINT, lw=1)
+            label = self.text("edge_of_chaos.layer", layer=layer)
+            axes.text(2.3 * k, -1.2, label, ha="center", va="top", fontsize=9, color=DIM)
+        self.hands = self.moves(axes.plot([], [], color=MEASURED, lw=1.3)[0])
+        self.tips = self.moves(axes.plot([], [], "o", ms=3.5, color=MEASURED)[0])
+        self.mean = self.moves(axes.plot([], [], color=THEORY, lw=2)[0])
+
+    def shade(self, values, extent, cmap, low, high, legend, edge):
+        """What lies behind the map: ``values`` (σ_b, σ_w) over ``extent``; ``edge``: its σ_w and σ_b."""
+        self.shades.set_data(low + np.round(16 * (values - low) / (high - low)) / 16 * (high - low))
+        self.shades.set_extent(extent)
+        self.shades.set_cmap(cmap)
+        self.shades.set_clim(low, high)
+        self.legend.set_text(legend)
+        self.edge.set_data(*edge)
+
+    def update(self, place, cobwebs, angles, mean, shares, said, forecast):
+        """``place``: σ_w, σ_b; ``cobwebs``: of q and of c, (path, curve, points), each (2, n).
+
+        ``angles``: from the first digit, (``SHOWN``, digits); ``mean``: theory's, (``SHOWN``,); ``shares``,
+        (10,), of the answers.
+        """
+        self.here.set_data([place[0]], [place[1]])
+        for lines, shown in zip(self.cobwebs, cobwebs, strict=True):
+            for drawn, points in zip(lines, shown, strict=True):
+                drawn.set_data(*points)
+        side = np.where(np.arange(angles.shape[1]) % 2, 1, -1)  # by turns to the left and to the right
+        self._point(self.hands, angles * side, self.tips)
+        self._point(self.mean, np.stack([mean, -mean], axis=1))
+        digits = np.repeat(np.arange(10), 3)
+        self.bars.set_data(digits, np.stack([0 * shares, shares, np.full(10, np.nan)], axis=1).ravel())
+        self.said.set_text(said)
+        self.forecast.set_text(forecast)
+
+    def _point(self, hands, angles, tips=None):
+        """Hands at these angles from twelve o'clock, (clocks, hands); theory's are short and at the rim."""
+        middle = np.broadcast_to(2.3 * np.arange(len(angles))[:, None], angles.shape)
+        x, y, inner = np.sin(angles), np.cos(angles), 0.0 if tips is not None else 0.85
+        outer = 1.0 if tips is not None else 1.13
+        gap = np.full(angles.shape, np.nan)
+        hands.set_data(
+            np.stack([middle + inner * x, middle + outer * x, gap], axis=-1).ravel(),
+            np.stack([inner * y, outer * y, gap], axis=-1).ravel(),
+        )
+        if tips is not None:
+            tips.set_data((middle + x).ravel(), y.ravel())
+
+
+@functools.cache
+def _digits() -> Array:
+    """200 test digits, the first ten of them one of each kind."""
+    x, y = datasets.digits().x_test, datasets.digits().y_test
+    one_of_each = [int(np.flatnonzero(y == digit)[0]) for digit in range(10)]
+    return np.concatenate([x[one_of_each], np.delete(x, one_of_each, axis=0)[:190]])
+
+
+def _angles(z: Array) -> Array:
+    """Of the first ten rows of each layer's ``z``, the angles to the first row: (layers, 10)."""
+    unit = z[:, :10].astype(float)
+    unit /= np.maximum(np.linalg.norm(unit, axis=2, keepdims=True), 1e-300)
+    return np.arccos(np.clip((unit @ unit[:, 0, :, None])[..., 0], -1, 1))
+
+
+def _cobwebs(activation: str, sigma_w: float, sigma_b: float, q_star: float, z: Array, x: Array):
+    """Those of ``Map``, and theory's correlations c₁, c₂, …"""
+    q = np.geomspace(*Map.Q, 61)
+    after = np.maximum(length_map(activation, q, sigma_w, sigma_b), 1e-300)
+    first = sigma_w**2 * mean_square(x) + sigma_b**2
+    path = np.exp(walk(np.log(first), np.log(q), np.log(after), DEPTH - 2))
+    sizes = np.array([mean_square(layer) for layer in z])
+    lengths = path, (q, after), (sizes[:-1], sizes[1:])
+    c = np.linspace(0, 1, 61)
+    after = correlation_map(activation, c, sigma_w, sigma_b, q=np.clip(q_star, 1e-14, 1e14))
+    first = (sigma_w**2 * mean_square(x) * mean_cosine(x) + sigma_b**2) / first
+    path = walk(first, c, after, DEPTH - 2)
+    alike = np.array([mean_cosine(layer) for layer in z])
+    return (lengths, (path, (c, after), (alike[:-1], alike[1:]))), path[0, ::2]
+
+
+def _background(kind: str, activation: str, lang: str) -> dict:
+    """As ``Map.shade`` takes it."""
+    theory = theory_of(activation)
+    half = 0.025
+    extent = SIGMA_W[0] - half, SIGMA_W[-1] + half, SIGMA_B[0] - half, SIGMA_B[-1] + half
+    if kind == "accuracy":
+        w, b, runs = measured()[activation]
+        extent = w[0] - 0.1, w[-1] + 0.1, b[0] - 0.05, b[-1] + 0.05
+        shown = {"values": runs.mean(axis=2), "cmap": "Blues", "low": 0.0, "high": 1.1}
+    elif kind == "xi_c":
+        depths = np.log10(np.clip(theory.xi_c, 1, 1000))
+        shown = {"values": depths, "cmap": "Blues", "low": 0.0, "high": 3.3}
+    else:
+        logs = np.clip(np.log(theory.chi_1), -1, 1)
+        shown = {"values": logs, "cmap": "coolwarm", "low": -1.6, "high": 1.6}
+    legend = text(f"edge_of_chaos.{kind}_legend", lang, runs=2)
+    return {**shown, "extent": extent, "legend": legend, "edge": edge_line(theory.chi_1)}
+
+
+def _nearest(activation: str, sigma_w: float, sigma_b: float) -> float:
+    """The mean accuracy of the runs nearest on the map."""
+    w, b, runs = measured()[activation]
+    return float(runs[np.abs(b - sigma_b).argmin(), np.abs(w - sigma_w).argmin()].mean())
+
+
+@live_figure
+def edge_of_chaos(*, lang: str, seed: int = 0):
+    """A net of 30 layers at (σ_w, σ_b): click the map, or move the sliders."""
+    picture = Map(lang)
+    x = _digits()
+    background = functools.cache(functools.partial(_background, lang=lang))
+
+    def respond(sigma_w, sigma_b, function, behind, net):
+        row, column = np.abs(SIGMA_B - sigma_b).argmin(), np.abs(SIGMA_W - sigma_w).argmin()
+        picture.shade(**background(behind, function))
+        theory = theory_of(function)
+        q_star, chi_1, xi_c = (
+            float(getattr(theory, name)[row, column]) for name in ("q_star", "chi_1", "xi_c")
+        )
+        start = net_at(function, sigma_w, sigma_b, seed)
+        trace = start.trace(x)
+        z = np.stack(trace.pre[:-1])
+        cobwebs, correlations = _cobwebs(function, sigma_w, sigma_b, q_star, z, x)
+        shown = np.array(SHOWN) - 1
+        depth_of = f"{xi_c:.1f}" if np.isfinite(xi_c) else "∞"
+        fields = {
+            "chi": f"{chi_1:.2f}",
+            "xi": depth_of,
+            "q": "∞" if q_star > 1e13 else f"{q_star:.2g}",
+            "phase": text(f"edge_of_chaos.{theory.phase[row, column]}", lang),
+        }
+        fields["sigma_w"], fields["sigma_b"] = f"{sigma_w:.2f}", f"{sigma_b:.2f}"
+        forecast = {
+            "ratio": f"{DEPTH / xi_c:.1f}",
+            "power": _power(chi_1),
+            "map": f"{_nearest(function, sigma_w, sigma_b):.0%}",
+        }
+
+        def show(output, history=None):
+            answers = np.bincount(output.argmax(axis=1), minlength=10) / len(x)
+            told = text("edge_of_chaos.forecast", lang, **forecast)
+            if history is not None:
+                epoch, accuracy = len(history.test_accuracy) - 1, f"{history.test_accuracy[-1]:.0%}"
+                told += text("edge_of_chaos.trained_to", lang, epoch=epoch, accuracy=accuracy)
+            angles = _angles(z[shown])
+            mean = np.arccos(np.clip(correlations[shown], -1, 1))
+            said = text("edge_of_chaos.said", lang, **fields)
+            picture.update((sigma_w, sigma_b), cobwebs, angles, mean, answers, said, told)
+
+        show(trace.pre[-1])
+        yield
+        if net == "trained":
+            for history in iterate(start, datasets.digits(), lr=LR, epochs=EPOCHS, rng=seed):
+                show(start.output(x), history)
+                yield
+
+    choice = functools.partial(_choice, lang)
+    moved = {
+        "sigma_w": controls.slider("edge_of_chaos.sigma_w", lang, 0.5, 3.0, 0.05, 1.0),
+        "sigma_b": controls.slider("edge_of_chaos.sigma_b", lang, 0.0, 0.7, 0.05, 0.3),
+        "function": controls.function(lang, FUNCTIONS, "tanh"),
+        "behind": choice("behind", ("chi_1", "xi_c", "accuracy")),
+        "net": choice("net", ("untrained", "trained")),
+    }
+    return picture, moved, respond
+
+
+def _choice(lang: str, name: str, options: tuple[str, ...]):
+    shown = {option: text(f"edge_of_chaos.{option}", lang) for option in options}
+    return controls.choice(f"edge_of_chaos.{name}", lang, shown, options[0])
+
+
+def _power(chi_1: float) -> str:
+    """χ₁ to the power of the layers between the first hidden layer and the last, as a power of ten."""
+    return f"{(DEPTH - 2) * np.log10(chi_1):z.0f}".replace("-", "−")
+
+
+@exercise("08.1", chi=(0.94, [k / 100 for k in range(60, 96)]))
+def depth_scale(answer, chi=0.94):
+    """ξ_c = −1/ln χ₁.
+
+    >>> depth_scale(16.16)
+    ('right', {})
+    >>> depth_scale(-16.16)
+    ('sign', {})
+    >>> depth_scale(1 / 0.06)
+    ('linear', {})
+    >>> depth_scale(-1 / np.log10(0.94))
+    ('ten', {})
+    >>> depth_scale(np.log(2) * 16.16)
+    ('half', {})
+    >>> depth_scale(-np.log(0.94))
+    ('inverse', {})
+    >>> depth_scale(100)
+    ('other', {})
+    >>> depth_scale("sixteen")
+    ('type', {'wanted': 'float', 'came': 'str'})
+    """
+    xi = -1 / np.log(chi)
+    known = {
+        "right": xi,
+        "sign": -xi,
+        "linear": 1 / (1 - chi),
+        "ten": -1 / np.log10(chi),
+        "half": xi * np.log(2),
+    }
+    return answers.nearest(answer, known | {"inverse": 1 / xi}, rel=0.005)
+
+
+@exercise("08.2")
+def edge_at_a_fifth(answer):
+    """σ_w on tanh's edge at σ_b = 0.2, to two digits after the point.
+
+    >>> edge_at_a_fifth(1.3), edge_at_a_fifth(1.3041458)
+    (('right', {}), ('right', {}))
+    >>> edge_at_a_fifth(1.3**2)
+    ('square', {})
+    >>> edge_at_a_fifth(1.0)
+    ('zero', {})
+    >>> edge_at_a_fifth(1.512)
+    ('variance', {})
+    >>> edge_at_a_fifth(2**0.5)
+    ('he', {})
+    >>> edge_at_a_fifth(1.35)
+    ('near', {'chi': '1.02'})
+    >>> edge_at_a_fifth(3)
+    ('other', {})
+    >>> edge_at_a_fifth([1, 2])
+    ('type', {'wanted': 'float', 'came': 'list'})
+    """
+    right = critical_sigma_w("tanh", 0.2)
+    known = {"square": right**2, "zero": 1.0, "variance": critical_sigma_w("tanh", 0.2**0.5), "he": 2**0.5}
+    said, fields = answers.nearest(answer, {"right": right}, rel=0.005)
+    if said == "close":
+        return "near", {"chi": f"{phase('tanh', answers.number(answer), 0.2).chi_1:.2f}"}
+    return answers.nearest(answer, known) if said == "other" else (said, fields)
+
+
+@exercise("08.3")
+def far_sighted(answer):
+    """(σ_w, σ_b) of a tanh net with σ_b of at least 0.3, and ξ_c of at least 50 layers, yet ordered.
+
+    >>> far_sighted((1.37, 0.3))[0], far_sighted(np.array([[1.37], [0.3]]))[0]
+    ('right', 'right')
+    >>> far_sighted((1.3, 0.3))
+    ('short', {'xi': '16'})
+    >>> far_sighted((1.45, 0.3))[0], far_sighted((0.3, 1.37))[0], far_sighted((1.0, 0.0))[0]
+    ('chaotic', 'swapped', 'bias')
+    >>> far_sighted((1.0,))
+    ('type', {'wanted': '(sigma_w, sigma_b)', 'came': 'tuple'})
+    """
+    pair = answers.numbers(answer)
+    if pair is None or pair.size != 2 or not (np.isfinite(pair).all() and (pair >= 0).all()):
+        return "type", {"wanted": "(sigma_w, sigma_b)", "came": type(answer).__name__}
+    sigma_w, sigma_b = pair.ravel().tolist()
+    there = phase("tanh", sigma_w, sigma_b)
+    good = lambda p: p.phase == "ordered" and p.xi_c >= 50  # noqa: E731
+    if sigma_b < 0.3:
+        return ("swapped" if sigma_w < sigma_b else "bias"), {}
+    if good(there):
+        return "right", {"xi": f"{there.xi_c:.0f}"}
+    if good(phase("tanh", sigma_b, sigma_w)) and sigma_w >= 0.3:
+        return "swapped", {}
+    if there.phase != "ordered":
+        return "chaotic", {"chi": f"{there.chi_1:.3f}"}
+    return "short", {"xi": f"{there.xi_c:.0f}"}
