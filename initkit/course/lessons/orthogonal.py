@@ -24,8 +24,8 @@ CHANCE = np.exp(-np.square(Z) / 2) / np.exp(-np.square(Z) / 2).sum()
 def matrices(start: str, seed: int) -> np.ndarray:
     """Weights (layers, n, n) for σ_w = 1.
 
-    Independent ones are each multiplied by a number near 1, so that the mean s² of their product, which wanders
-    in a net of 100 units, is exactly the 1 that it is on average.
+    Independent ones are each multiplied by a number near 1, so that the mean s² of their product, which
+    wanders in a net of 100 units, is exactly the 1 that it is on average.
     """
     rng, whole, drawn = np.random.default_rng(seed), np.eye(WIDTH), []
     for _ in range(SHOWN[-1]):
@@ -252,7 +252,7 @@ class OneAfterAnother(plots.Picture):
         axes.grid(axis="y", color=FAINT, lw=0.8)
         axes.set_axisbelow(True)
         for mode in MODES:
-            axes.text(END - 0.1, mode + 0.06, f"s = {mode:g}", ha="right", fontsize=9, color=DIM)
+            axes.text(END - 0.1, mode + 0.1, f"s = {mode:g}", ha="right", fontsize=9, color=DIM)
         plots.key(
             self.figure,
             axes,
