@@ -55,6 +55,11 @@ def another(weights=(), biases=0.0, **net):
     return changed
 
 
+Q, R = np.linalg.qr(np.random.default_rng(1).standard_normal((300, 8, 8)))
+HAAR = Q * np.sign(np.diagonal(R, axis1=1, axis2=2))[:, None]
+UPRIGHT = HAAR * np.where(np.arange(8) == 0, np.linalg.det(HAAR)[:, None], 1)[:, None]
+
+
 class Tensor:
     """As PyTorch's that NumPy does not take as they are: of bfloat16, on a GPU, or requiring a gradient."""
 
@@ -340,6 +345,38 @@ ANSWERS = {
         (np.inf, "whole"),
         (0, "other"),
         ("19", "type"),
+    ],
+    "09.2": [
+        (0.25, "right"),
+        ([0.25], "right"),
+        (Fraction(1, 4), "right"),
+        (4, "inverse"),
+        (1, "kept"),
+        (1 / 16, "twice"),
+        (0.5, "root"),
+        (0.24, "close"),
+        (0.4, "other"),
+        (True, "type"),
+    ],
+    "09.3": [
+        (HAAR, "right"),
+        (list(HAAR.astype(np.float32)), "right"),
+        (Tensor(HAAR), "right"),
+        (np.array([ik.orthogonal((8, 8), rng=seed) for seed in range(300)]), "right"),
+        (Q * RNG.choice([-1, 1], (300, 1, 8)), "right"),  # any signs that do not know Q's
+        (Q, "signs"),
+        (-Q, "signs"),
+        (ik.normal((300, 8, 8), std=8**-0.5, rng=1), "independent"),
+        (np.zeros((300, 8, 8)), "independent"),
+        (2 * HAAR, "gain"),
+        (np.tile(HAAR[0], (300, 1, 1)), "copies"),
+        (np.array([ik.orthogonal((8, 8), rng=0) for _ in range(300)]), "copies"),
+        (np.tile(np.eye(8), (300, 1, 1)), "copies"),
+        (np.array([np.eye(8)[RNG.permutation(8)] for _ in range(300)]), "permutations"),
+        (UPRIGHT, "rotations"),
+        (HAAR[0], "shape"),
+        (HAAR[:200], "shape"),
+        (ik.orthogonal, "type"),
     ],
     "02.1": [
         (ik.uniform((30, 64), 0.09, 0.11, rng=0), "right"),
@@ -662,6 +699,21 @@ MISTAKES = {
         "variance": lambda m: 2 / ((1 + m.slope**2) * 9 * m.channels),
         "relu": lambda m: (2 / (9 * m.channels)) ** 0.5,
         "other": lambda m: 1,
+    },
+    "09.1": {
+        "square": lambda m: (m.layers + 1) ** (m.layers + 1) / m.layers**m.layers,
+        "mean": lambda m: 1,
+        "each": lambda m: 2**m.layers,
+        "middle": lambda m: 2 ** (-m.layers / 2),
+        "spread": lambda m: m.layers,
+        "other": lambda m: 1000,
+    },
+    "09.2": {
+        "inverse": lambda m: m.wide / m.narrow,
+        "kept": lambda m: 1,
+        "twice": lambda m: (m.narrow / m.wide) ** 2,
+        "root": lambda m: (m.narrow / m.wide) ** 0.5,
+        "other": lambda m: 100,
     },
 }
 CLASS = [f"2026{k:04}" for k in range(200)]
