@@ -5,6 +5,8 @@ Each takes the name of its label in the words, and the language.
 
 from __future__ import annotations
 
+import html
+
 import ipywidgets as widgets
 import traitlets
 
@@ -52,6 +54,63 @@ def log_slider(key: str, lang: str, low: float, high: float, step: float, value:
     return _labelled(
         LogSlider, key, lang, min=low, max=high, step=step, value=value, readout_format=".3g"
     )  # fmt: skip
+
+
+class Bars(widgets.VBox):
+    """Whole numbers as upright sliders side by side, and below them a slider that moves them all.
+
+    ``value`` is a tuple, and so are ``min`` and ``max``; the numbers stand above the bars.
+    """
+
+    value = traitlets.Tuple()
+    LOOK = (
+        "<style>.initkit-bars .noUi-target { width: 22px; margin: 8px auto; }"
+        ".initkit-bars .noUi-connect { background: #0072B2; }"
+        ".initkit-bars .noUi-handle { width: 30px !important; right: -5px !important; border-radius: 4px; }"
+        ".initkit-bars .widget-label { text-align: center; }</style>"
+    )
+
+    def __init__(self, label: str, every: IntSlider, count: int):
+        self.description, self.every = label, every
+        self.min, self.max = (every.min,) * count, (every.max,) * count
+        upright = widgets.Layout(width="0", min_width="32px", flex="1 1 0", height="150px", margin="0")
+        self.bars = [
+            IntSlider(
+                every.value, every.min, every.max, orientation="vertical", description=str(k + 1), layout=upright
+            )
+            for k in range(count)
+        ]
+        row = widgets.HBox(self.bars, layout=widgets.Layout(width="100%"))
+        row.add_class("initkit-bars")
+        super().__init__(
+            [widgets.HTML(f"{self.LOOK}{html.escape(label)}"), row, every],
+            layout=widgets.Layout(width="100%", overflow="hidden"),
+        )
+        self._moving = False
+        self._pulled(None)
+        self.observe(self._set, "value")
+        every.observe(self._all, "value")
+        for bar in self.bars:
+            bar.observe(self._pulled, "value")
+
+    def _pulled(self, change) -> None:
+        if not self._moving:
+            self.value = tuple(bar.value for bar in self.bars)
+
+    def _all(self, change) -> None:
+        self.value = (change["new"],) * len(self.bars)
+
+    def _set(self, change) -> None:
+        """The sliders follow a value that comes from elsewhere, as one change."""
+        self._moving = True
+        for bar, value in zip(self.bars, change["new"], strict=True):
+            bar.value = value
+        self._moving = False
+
+
+def bars(key: str, every: str, lang: str, count: int, low: int, high: int, value: int) -> Bars:
+    """``count`` whole numbers, each an upright slider; ``every`` names the one that moves them all."""
+    return Bars(text(key, lang), slider(every, lang, low, high, 1, value), count)
 
 
 def steps(key: str, lang: str, options: dict[str, float], value: float) -> Steps:
