@@ -76,7 +76,12 @@ class Bars(widgets.VBox):
         upright = widgets.Layout(width="0", min_width="32px", flex="1 1 0", height="150px", margin="0")
         self.bars = [
             IntSlider(
-                every.value, every.min, every.max, orientation="vertical", description=str(k + 1), layout=upright
+                every.value,
+                every.min,
+                every.max,
+                orientation="vertical",
+                description=str(k + 1),
+                layout=upright,
             )
             for k in range(count)
         ]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
-from scipy import special
 
-from ... import plots, sampling
+from ... import plots, sampling, theory
 from ...arguments import Array
 from ...widgets import controls
 from .. import answers
@@ -68,23 +66,17 @@ class Cloud(plots.Picture):
         self.middle.set_data(middle, at)
         self.said.set_text(
             self.text(
-                "finite_width.said", total=f"{total:.2f}", median=f"{median:.2g}", mean=f"{mean:.2g}", dead=dead
+                "finite_width.said",
+                total=f"{total:.2f}",
+                median=f"{median:.2g}",
+                mean=f"{mean:.2g}",
+                dead=dead,
             )
         )
 
 
-@functools.lru_cache
-def step(width: int) -> tuple[float, float]:
-    """Mean and variance of log X, X = (2/n)·χ²_K with K ~ Bin(n, ½) the units that are on, K > 0."""
-    on = np.arange(1, width + 1)
-    chance = special.binom(width, on) / (2.0**width - 1)
-    logs = special.digamma(on / 2) + math.log(4 / width)
-    mean = float(chance @ logs)
-    return mean, float(chance @ (special.polygamma(1, on / 2) + logs**2)) - mean**2
-
-
 def stacked(logs: Array, spread: float) -> Array:
-    """A dot for each entry, on top of those of its column: (2, entries). Height 1 is where the law has its peak."""
+    """A dot for each entry, on top of those of its column: (2, entries). The law's peak has height 1."""
     column = 0.15 * spread
     place = np.floor(logs / column)
     order = np.argsort(place, kind="stable")
@@ -99,7 +91,7 @@ def finite_width(*, lang: str, seed: int = 0):
     """Ten ReLU layers from He, once, twice or four times; the width of each is a bar. M of 500 such nets.
 
     Given what enters a layer, the entries of z are independent normals whatever its direction, so that a
-    column of normals is as good as the matrix: one drawing serves every width, and the dots move with the hand.
+    column of normals is as good as the matrix: one draw serves every width, and the dots move with the hand.
     """
     picture = Cloud(lang)
     normals = sampling.generator(seed).standard_normal((BARS * MOST, NETS, WIDE), np.float32)
@@ -112,9 +104,9 @@ def finite_width(*, lang: str, seed: int = 0):
         m = np.cumprod(2 / n[:, None] * sums[layers, :, n - 1], axis=0, dtype=np.float64)
         last = m[-1]
         living = last[last > 0]
-        mean, variance = np.sum([step(int(width)) for width in n], axis=0)
-        spread = math.sqrt(variance)
-        law = np.exp(mean + curve * spread), np.exp(-(curve**2) / 2) * np.prod(1 - 0.5**n)
+        exact = theory.log_length(n)
+        spread = math.sqrt(exact.variance)
+        law = np.exp(exact.mean + curve * spread), np.exp(-(curve**2) / 2) * (1 - exact.dead)
         path = np.vstack([np.cumsum(1 / n), np.quantile(m, (0.05, 0.5, 0.95), axis=1)])
         dead = NETS - len(living)
         picture.update(
@@ -122,9 +114,7 @@ def finite_width(*, lang: str, seed: int = 0):
         )
 
     moved = {
-        "widths": controls.bars(
-            "finite_width.widths", "finite_width.every", lang, BARS, NARROW, WIDE, START
-        ),
+        "widths": controls.bars("finite_width.widths", "finite_width.every", lang, BARS, NARROW, WIDE, START),
         "times": controls.steps("finite_width.times", lang, {"10": 1, "20": 2, "40": MOST}, 1),
     }
     return picture, moved, respond
