@@ -63,12 +63,17 @@ class Bars(widgets.VBox):
     """
 
     value = traitlets.Tuple()
-    LOOK = (
-        "<style>.initkit-bars .noUi-target { width: 22px; margin: 8px auto; }"
-        ".initkit-bars .noUi-connect { background: #0072B2; }"
-        ".initkit-bars .noUi-handle { width: 30px !important; right: -5px !important; border-radius: 4px; }"
-        ".initkit-bars .widget-label { text-align: center; }</style>"
-    )
+    # What lies below the handle is filled, so that a slider looks like a bar.
+    LOOK = """<style>
+    .initkit-bars .noUi-target { width: 26px; margin: 6px auto; overflow: hidden; border-radius: 2px; }
+    .initkit-bars .noUi-handle { width: 26px !important; height: 12px !important; right: 0 !important;
+      border-radius: 2px !important; background: white; border: 1px solid #555; box-sizing: border-box; }
+    .initkit-bars .noUi-handle:focus { border: 2px solid #D55E00; }
+    .initkit-bars .noUi-handle::before { content: ""; position: absolute; display: block; top: 100%; left: -2px;
+      width: 30px; height: 300px; background: #0072B2; pointer-events: none; }
+    .initkit-bars .widget-label, .initkit-bars .widget-readout { text-align: center; width: 100%; min-width: 0;
+      margin: 0; padding: 0; line-height: 18px; height: 18px; }
+    </style>"""
 
     def __init__(self, label: str, every: IntSlider, count: int):
         self.description, self.every = label, every
@@ -85,7 +90,7 @@ class Bars(widgets.VBox):
             )
             for k in range(count)
         ]
-        row = widgets.HBox(self.bars, layout=widgets.Layout(width="100%"))
+        row = widgets.HBox(self.bars, layout=widgets.Layout(width="100%", max_width="860px"))
         row.add_class("initkit-bars")
         super().__init__(
             [widgets.HTML(f"{self.LOOK}{html.escape(label)}"), row, every],
