@@ -120,7 +120,7 @@ def finite_width(*, lang: str, seed: int = 0):
     return picture, moved, respond
 
 
-@exercise("10.1", depth=(30, range(20, 50, 5)), width=(60, range(50, 100, 10)))
+@exercise("10.1", depth=(30, range(44, 60)), width=(60, (62, 66, 70)))
 def median_of_m(answer, depth, width):
     """exp(−β/2), β = 5·30/60."""
     total = depth / width
@@ -138,9 +138,10 @@ def median_of_m(answer, depth, width):
     return key, fields | {"right": f"{right:.3g}", "sum": f"{total:.3g}"}
 
 
-@exercise("10.2", depth=(40, range(30, 60, 2)), code=(8, (5, 8, 10)))
+# Depths at which the width is no whole number before it is rounded.
+@exercise("10.2", depth=(42, (30, 32, 36, 38, 42, 44, 48, 50, 54, 56, 60, 62, 66, 68)), code=(8, (5, 8, 10)))
 def width_beside_a_bottleneck(answer, depth, code):
-    """39/n ≤ ½ − 1/8: 104."""
+    """41/n ≤ ½ − 1/8: 110."""
     left = 0.5 - 1 / code
     right = math.ceil((depth - 1) / left - 1e-9)
     found = answers.number(answer)
@@ -160,7 +161,7 @@ def width_beside_a_bottleneck(answer, depth, code):
     return "other", fields
 
 
-@exercise("10.3", width=(5, (4, 5, 6)), depth=(20, range(15, 40, 5)))
+@exercise("10.3", width=(5, (4, 5, 6)), depth=(20, (15, 20, 24, 26, 28, 30, 32, 34, 38, 40, 42)))
 def born_dead(answer, width, depth):
     """1 − (1 − 2⁻⁵)²⁰."""
     layer = 0.5**width
