@@ -59,7 +59,7 @@ def log_slider(key: str, lang: str, low: float, high: float, step: float, value:
 class Bars(widgets.VBox):
     """Whole numbers as upright sliders side by side, and below them a slider that moves them all.
 
-    ``value`` is a tuple, and so are ``min`` and ``max``; the numbers stand above the bars.
+    ``value`` is a tuple, and so are ``min`` and ``max``; which bar it is stands above it, its number below.
     """
 
     value = traitlets.Tuple()
@@ -69,13 +69,14 @@ class Bars(widgets.VBox):
     .initkit-bars .noUi-handle { width: 26px !important; height: 12px !important; right: 0 !important;
       border-radius: 2px !important; background: white; border: 1px solid #555; box-sizing: border-box; }
     .initkit-bars .noUi-handle:focus { border: 2px solid #D55E00; }
-    .initkit-bars .noUi-handle::before { display: block !important; top: 100% !important; left: -2px !important;
-      width: 30px !important; height: 300px !important; background: #0072B2 !important; pointer-events: none; }
-    .initkit-bars .widget-label, .initkit-bars .widget-readout { text-align: center; width: 100%; min-width: 0;
-      margin: 0; padding: 0; line-height: 18px; height: 18px; }
+    .initkit-bars .noUi-handle::before { content: ""; position: absolute; pointer-events: none;
+      display: block !important; top: 100% !important; left: -2px !important; width: 30px !important;
+      height: 300px !important; background: #0072B2 !important; }
+    .initkit-bars .widget-label, .initkit-bars .widget-readout { text-align: center; width: 100%;
+      min-width: 0; margin: 0; padding: 0; line-height: 18px; height: 18px; }
     </style>"""
 
-    def __init__(self, label: str, every: IntSlider, count: int):
+    def __init__(self, label: str, every: Slider | IntSlider, count: int):
         self.description, self.every = label, every
         self.min, self.max = (every.min,) * count, (every.max,) * count
         upright = widgets.Layout(width="0", min_width="26px", flex="1 1 0", height="150px", margin="0")
