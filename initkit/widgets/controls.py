@@ -5,6 +5,8 @@ Each takes the name of its label in the words, and the language.
 
 from __future__ import annotations
 
+import html
+
 import ipywidgets as widgets
 import traitlets
 
@@ -52,6 +54,74 @@ def log_slider(key: str, lang: str, low: float, high: float, step: float, value:
     return _labelled(
         LogSlider, key, lang, min=low, max=high, step=step, value=value, readout_format=".3g"
     )  # fmt: skip
+
+
+class Bars(widgets.VBox):
+    """Whole numbers as upright sliders side by side, and below them a slider that moves them all.
+
+    ``value`` is a tuple, and so are ``min`` and ``max``; which bar it is stands above it, its number below.
+    """
+
+    value = traitlets.Tuple()
+    # What lies below the handle is filled, so that a slider looks like a bar.
+    LOOK = """<style>
+    .initkit-bars .noUi-target { width: 26px; margin: 6px auto; overflow: hidden; border-radius: 2px; }
+    .initkit-bars .noUi-handle { width: 26px !important; height: 12px !important; right: 0 !important;
+      border-radius: 2px !important; background: white; border: 1px solid #555; box-sizing: border-box; }
+    .initkit-bars .noUi-handle:focus { border: 2px solid #D55E00; }
+    .initkit-bars .noUi-handle::before { content: ""; position: absolute; pointer-events: none;
+      display: block !important; top: 100% !important; left: -2px !important; width: 30px !important;
+      height: 300px !important; background: #0072B2 !important; }
+    .initkit-bars .widget-label, .initkit-bars .widget-readout { text-align: center; width: 100%;
+      min-width: 0; margin: 0; padding: 0; line-height: 18px; height: 18px; }
+    </style>"""
+
+    def __init__(self, label: str, every: Slider | IntSlider, count: int):
+        self.description, self.every = label, every
+        self.min, self.max = (every.min,) * count, (every.max,) * count
+        upright = widgets.Layout(width="0", min_width="26px", flex="1 1 0", height="150px", margin="0")
+        self.bars = [
+            IntSlider(
+                every.value,
+                every.min,
+                every.max,
+                orientation="vertical",
+                description=str(k + 1),
+                layout=upright,
+            )
+            for k in range(count)
+        ]
+        row = widgets.HBox(self.bars, layout=widgets.Layout(width="100%", max_width="860px"))
+        row.add_class("initkit-bars")
+        super().__init__(
+            [widgets.HTML(f"{self.LOOK}{html.escape(label)}"), row, every],
+            layout=widgets.Layout(width="100%", overflow="hidden"),
+        )
+        self._moving = False
+        self._pulled(None)
+        self.observe(self._set, "value")
+        every.observe(self._all, "value")
+        for bar in self.bars:
+            bar.observe(self._pulled, "value")
+
+    def _pulled(self, change) -> None:
+        if not self._moving:
+            self.value = tuple(bar.value for bar in self.bars)
+
+    def _all(self, change) -> None:
+        self.value = (change["new"],) * len(self.bars)
+
+    def _set(self, change) -> None:
+        """The sliders follow a value that comes from elsewhere, as one change."""
+        self._moving = True
+        for bar, value in zip(self.bars, change["new"], strict=True):
+            bar.value = value
+        self._moving = False
+
+
+def bars(key: str, every: str, lang: str, count: int, low: int, high: int, value: int) -> Bars:
+    """``count`` whole numbers, each an upright slider; ``every`` names the one that moves them all."""
+    return Bars(text(key, lang), slider(every, lang, low, high, 1, value), count)
 
 
 def steps(key: str, lang: str, options: dict[str, float], value: float) -> Steps:

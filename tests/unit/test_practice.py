@@ -3,6 +3,7 @@
 import doctest
 import inspect
 import itertools
+import math
 import re
 import sys
 from fractions import Fraction
@@ -435,6 +436,54 @@ ANSWERS = {
         ("0.1", "type"),
         ([0.05], "right"),
     ],
+    "10.1": [
+        (math.exp(-1.25), "right"),
+        (0.29, "right"),  # two digits
+        (np.array([0.2865]), "right"),
+        (0.3, "close"),
+        (0.25, "other"),
+        (1, "mean"),
+        (0.5, "sum"),
+        (2.5, "beta"),
+        (math.exp(-2.5), "whole"),
+        (math.exp(-0.5), "linear"),
+        (-1.25, "logarithm"),
+        (np.nan, "other"),
+        (np.inf, "other"),
+        (True, "type"),
+        ("0.29", "type"),
+    ],
+    "10.2": [
+        (110, "right"),
+        (110.0, "right"),
+        ([110], "right"),
+        (109, "rounded"),
+        (41 / 0.375, "rounded"),
+        (111, "wider"),
+        (1000, "wider"),
+        (112, "counted"),
+        (82, "forgotten"),
+        (84, "forgotten"),
+        (108, "other"),
+        (0, "other"),
+        (-110, "other"),
+        (np.nan, "other"),
+        ([42] * 42, "type"),
+    ],
+    "10.3": [
+        (1 - (1 - 1 / 32) ** 20, "right"),
+        (0.47, "right"),
+        ((0.470,), "right"),
+        (0.48, "close"),
+        (1 / 32, "layer"),
+        (0.53, "alive"),
+        (20 / 32, "added"),
+        (2.0**-100, "all"),
+        (47, "per_cent"),
+        (0, "other"),
+        (np.nan, "other"),
+        ("half", "type"),
+    ],
     "03.2": [
         (0.1, "right"),
         ((3 / 300) ** 0.5, "right"),
@@ -714,6 +763,30 @@ MISTAKES = {
         "twice": lambda m: (m.narrow / m.wide) ** 2,
         "root": lambda m: (m.narrow / m.wide) ** 0.5,
         "other": lambda m: 100,
+    },
+    "10.1": {
+        "mean": lambda m: 1,
+        "sum": lambda m: m.depth / m.width,
+        "beta": lambda m: 5 * m.depth / m.width,
+        "whole": lambda m: math.exp(-5 * m.depth / m.width),
+        "linear": lambda m: math.exp(-m.depth / m.width),
+        "logarithm": lambda m: -2.5 * m.depth / m.width,
+        "other": lambda m: 0,
+    },
+    "10.2": {
+        "forgotten": lambda m: 2 * (m.depth - 1),
+        "counted": lambda m: math.ceil(m.depth / (0.5 - 1 / m.code)),
+        "rounded": lambda m: math.floor((m.depth - 1) / (0.5 - 1 / m.code)),
+        "wider": lambda m: math.ceil((m.depth - 1) / (0.5 - 1 / m.code)) + 5,
+        "other": lambda m: m.depth,
+    },
+    "10.3": {
+        "layer": lambda m: 0.5**m.width,
+        "alive": lambda m: (1 - 0.5**m.width) ** m.depth,
+        "added": lambda m: m.depth * 0.5**m.width,
+        "all": lambda m: 0.5 ** (m.width * m.depth),
+        "per_cent": lambda m: 100 - 100 * (1 - 0.5**m.width) ** m.depth,
+        "other": lambda m: 5,
     },
 }
 CLASS = [f"2026{k:04}" for k in range(200)]
