@@ -241,7 +241,7 @@ def test_every_word_exists(lang, tmp_path):
     reasons = {
         "not_learning": ("never_called", "dropped", "detached", "zero"),
         "only_in_one": ("here", "there"),
-        "weight_scale": ("large", "small"),
+        "weight_scale": ("large", "small", "small_mixed", "small_lost"),
     }
     reasons |= {
         f"{what}_{how}": ("recurrent", "")
