@@ -12,7 +12,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import activations, initializers, sampling, signals, theory, training
+from . import activations, initializers, sampling, signals, spectra, theory, training
 from .activations import Activation, gain
 from .fans import Fans, fans
 from .initializers import (
@@ -61,7 +61,7 @@ __all__ = [
     "gain", "get", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "identity",
     "initializers", "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform", "live",
     "lsuv", "measure", "normal", "ones", "orthogonal", "phase", "plots", "predict", "predict_for",
-    "sample_block", "sampling", "signals", "sparse", "sweep", "theory", "torch_default", "train",
+    "sample_block", "sampling", "signals", "sparse", "spectra", "sweep", "theory", "torch_default", "train",
     "training", "truncated_normal", "uniform", "variance_scaling", "xavier_normal",
     "xavier_uniform", "zeros",
 ]  # fmt: skip

@@ -264,6 +264,51 @@ def mean_cosine(z: Array, squares: Array | None = None) -> float:
     return float(total @ total - n) / (n * (n - 1))
 
 
+def cosines(net: MLP, x: npt.ArrayLike) -> Array:
+    """The cosine between the pre-activations of every two inputs, layer by layer.
+
+    ``cos_l(i, j) = z_l(x_i)·z_l(x_j) / (‖z_l(x_i)‖ ‖z_l(x_j)‖)``: whether two inputs drift together or apart.
+    Its mean over i ≠ j is ``Signals.correlation``.
+
+    Parameters
+    ----------
+    net : MLP
+        The network.
+    x : array
+        Inputs, (batch, in).
+
+    Returns
+    -------
+    ndarray
+        (layers, batch, batch), float64, in [−1, 1] with 1 on the diagonal; NaN where a vector is 0 or
+        overflowed.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in ``MLP.checked``.
+
+    References
+    ----------
+    Poole et al. 2016, eq. 5.
+
+    Examples
+    --------
+    >>> net = MLP([2, 500, 500, 500, 500, 10], init="he_normal", rng=0)
+    >>> c = cosines(net, [[1, 0], [0, 1]])
+    >>> c.shape, bool(c[0, 0, 1] < c[1, 0, 1] < c[2, 0, 1])  # ReLU turns inputs towards each other
+    ((5, 2, 2), True)
+    """
+    found = []
+    with np.errstate(all="ignore"):
+        for z in net.trace(x).pre:
+            u = z / np.abs(z).max(axis=1, keepdims=True)  # a square of small numbers would be 0
+            u = u.astype(np.float64)
+            u /= np.sqrt(_squares(u))[:, None]
+            found.append(np.clip(u @ u.T, -1, 1))
+    return np.array(found)
+
+
 def measure(
     net: MLP, x: npt.ArrayLike, y: npt.ArrayLike | None = None, edges: npt.ArrayLike | None = None
 ) -> Signals:

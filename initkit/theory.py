@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ import scipy
 
 from . import activations
 from .activations import Activation, ActivationLike
-from .arguments import Array, Elementwise, Real, Whole, check_whole, is_finite, is_number
+from .arguments import Array, Elementwise, Real, ShapeLike, Whole, check_whole, is_finite, is_number
+from .fans import checked_shape
 from .network import MLP, NORM_EPSILON, Norm
 from .signals import FLAT, Signals, mean_cosine, mean_square, measure, softmax_cross_entropy, steepest_slope
 
@@ -50,15 +51,23 @@ def _on_gaussian(f: Elementwise, q: npt.ArrayLike) -> Array:
     return np.asarray(f(np.sqrt(np.asarray(q, np.float64))[..., None] * _Z), np.float64)
 
 
-def _absolute(c: float) -> float:
-    """E|u₁||u₂| of two unit normals of correlation c."""
-    return (2 / math.pi) * (math.sqrt(1 - c * c) + c * math.asin(c))
+def _second_of_each(activation: Activation, q: Array) -> Array:
+    """E[f(√q z)²], for every q."""
+    if activation.lines:
+        return q * np.square(activation.lines).mean()
+    return np.square(_on_gaussian(activation.f, q)) @ _W
+
+
+def _absolute(c: Any) -> Any:
+    """E|u₁||u₂| of two unit normals of correlation c, one number or an array."""
+    library: Any = math if isinstance(c, float) else np  # for one number, math takes a tenth of the time
+    return (2 / math.pi) * (library.sqrt(1 - c * c) + c * library.asin(c))
 
 
 _ABSOLUTE = np.square(np.abs(_Z) @ _HERMITE.T)  # the coefficients a_k of that function's series
 
 
-def _kernels(f: Elementwise, df: Elementwise, q: Array) -> tuple[Array, Any, Any, Any]:
+def _kernels(f: Elementwise, df: Elementwise, q: Array) -> tuple[Array, Array, Array, Array]:
     """For each q, what ``_together`` needs to give E[f(u₁)f(u₂)], u₁ and u₂ of variance q and correlation c.
 
     By Mehler's formula this is Σ a_k c^k, which converges slowly where f has a kink. So the kink, κ/2·abs(u)
@@ -76,17 +85,21 @@ def _kernels(f: Elementwise, df: Elementwise, q: Array) -> tuple[Array, Any, Any
     same = np.square(values) @ _W - kink
     opposite = (values * values[..., ::-1]) @ _W - kink
     both = np.stack([same + opposite, same - opposite], axis=-1) / 2
-    rest = both - series.reshape(len(q), _TERMS // 2, 2).sum(axis=-2)
+    rest = both - series.reshape(*kink.shape, _TERMS // 2, 2).sum(axis=-2)
     last = series[..., -2:]
     ratio = np.where(rest * last > 0, np.minimum(rest / (rest + last), 0.99), 0.0)  # 0.98 for a step
-    return series, rest.tolist(), ratio.tolist(), kink.tolist()
+    return series, rest, ratio, kink
 
 
-def _together(series: Array, rest: Sequence[float], ratio: Sequence[float], kink: float, c: float) -> float:
-    """E[f(u₁)f(u₂)] at the correlation c, from a row of ``_kernels``."""
-    found = float(series @ c**_POWERS) + kink * _absolute(c)
+def _together(series: Array, rest: Any, ratio: Any, kink: Any, c: Any) -> Any:
+    """E[f(u₁)f(u₂)] at the correlation c, from a row of ``_kernels``; of arrays, with the terms' axis, and
+    that of 2, in front."""
+    if isinstance(c, float):
+        found = float(series @ c**_POWERS) + kink * _absolute(c)
+    else:
+        found = np.polynomial.polynomial.polyval(c, series, tensor=False) + kink * _absolute(c)
     for power, left, r in zip((_TERMS, _TERMS + 1), rest, ratio, strict=True):
-        found += left * c**power * (1 - r) / (1 - r * c * c)
+        found = found + left * c**power * (1 - r) / (1 - r * c * c)
     return found
 
 
@@ -134,17 +147,27 @@ def _moments(activation: Activation, q: Array) -> _Moments:
     )
 
 
-def _products(activation: Activation, q: Array) -> list[Callable[[float], float]]:
-    """For each q, the function c ↦ E[f(u₁)f(u₂)] of normals of variance q and correlation c."""
+def _of_lines(lines: tuple[float, float], q: Any, c: Any) -> Any:
+    """E[f(u₁)f(u₂)] where f is two straight lines."""
+    a, b = lines
+    return q * (((a + b) / 2) ** 2 * c + ((b - a) / 2) ** 2 * _absolute(c))
+
+
+def _product(activation: Activation, q: Array) -> Callable[[Any], Any]:
+    """The function c ↦ E[f(u₁)f(u₂)] of normals of variance q and correlation c, arrays both."""
     if activation.lines:
-        a, b = activation.lines
-        even, odd = ((b - a) / 2) ** 2, ((a + b) / 2) ** 2
+        return functools.partial(_of_lines, activation.lines, q)
+    series, rest, ratio, kink = _kernels(activation.f, activation.df, q)
+    series, rest, ratio = (np.moveaxis(a, -1, 0) for a in (series, rest, ratio))
+    return functools.partial(_together, series, rest, ratio, kink)
 
-        def of_lines(q: float, c: float) -> float:
-            return q * (odd * c + even * _absolute(c))
 
-        return [functools.partial(of_lines, size) for size in q.tolist()]
-    rows = zip(*_kernels(activation.f, activation.df, q), strict=True)
+def _products(activation: Activation, q: Array) -> list[Callable[[float], float]]:
+    """For each q, that function of one number."""
+    if activation.lines:
+        return [functools.partial(_of_lines, activation.lines, size) for size in q.tolist()]
+    series, rest, ratio, kink = _kernels(activation.f, activation.df, q)
+    rows = zip(series, rest.tolist(), ratio.tolist(), kink.tolist(), strict=True)
     return [functools.partial(_together, *row) for row in rows]
 
 
@@ -425,11 +448,58 @@ class Phase:
     phase: Literal["ordered", "critical", "chaotic"]
 
 
+@dataclass(frozen=True)
+class PhaseMap:
+    """``Phase`` for many pairs (σ_w, σ_b) at once: its fields as arrays, an entry for each pair.
+
+    Attributes
+    ----------
+    q_star, chi_1, xi_q, xi_c : ndarray
+        As in ``Phase``, of the shape that σ_w and σ_b have together.
+    phase : ndarray of str
+        "ordered", "critical" or "chaotic".
+    """
+
+    q_star: Array
+    chi_1: Array
+    xi_q: Array
+    xi_c: Array
+    phase: Array
+
+
 _GRID = np.geomspace(1e-14, 1e14, 561)  # values of q; the ends stand for 0 and infinity
+_CELLS = 512  # as many pairs (σ_w, σ_b) at once; their values of f on the nodes then stay in the cache
 
 
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    return scipy.optimize.brentq(function, low, high, xtol=1e-14)
+def _roots(function: Elementwise, low: Array, high: Array) -> Array:
+    """Where ``function``, of arrays to arrays, is 0 between ``low`` and ``high``, at which its signs differ.
+
+    To 1e-14, by the method of Chandrupatla 1997: a step of inverse quadratic interpolation where the last
+    three points allow it, of bisection elsewhere.
+    """
+    a, b = np.asarray(high, np.float64), np.asarray(low, np.float64)
+    at_a, at_b = function(a), function(b)
+    part, best = np.clip(at_a / (at_a - at_b), 0.01, 0.99), b  # the first step follows the secant
+    for _ in range(120):
+        if not a.size:
+            break
+        x = a + part * (b - a)
+        at_x = function(x)
+        same = np.sign(at_x) == np.sign(at_a)
+        c, at_c = np.where(same, a, b), np.where(same, at_a, at_b)
+        b, at_b = np.where(same, b, a), np.where(same, at_b, at_a)
+        a, at_a = x, at_x
+        best = np.where(np.abs(at_a) < np.abs(at_b), a, b)
+        width = np.abs(b - a)
+        if np.all((width < 2e-14) | (at_a == 0)):
+            break
+        xi, phi = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
+        inverse = at_a / (at_b - at_a) * at_c / (at_b - at_c)
+        inverse += (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
+        part = np.where((phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi), inverse, 0.5)
+        least = np.minimum(1e-14 / width, 0.5)
+        part = np.clip(part, least, 1 - least)
+    return best
 
 
 def _check_sizes(**arguments: object) -> None:
@@ -438,65 +508,115 @@ def _check_sizes(**arguments: object) -> None:
             raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
 
 
-def _depth_scale(slope: float) -> float:
+def _checked_arrays(**arguments: npt.ArrayLike) -> list[Array]:
+    """The arguments as arrays of float64, from 0 on (c: in [−1, 1]), whose shapes go together."""
+    found = []
+    for name, value in arguments.items():
+        array = np.asarray(value)
+        low, high, limits = (-1, 1, "in [-1, 1]") if name == "c" else (0, np.inf, "of at least 0")
+        if array.dtype.kind not in "uif" or not ((low <= array) & (array <= high) & np.isfinite(array)).all():
+            raise ValueError(f"{name} must be finite numbers {limits}, not {value!r}")
+        found.append(array.astype(np.float64))
+    try:
+        np.broadcast_shapes(*(array.shape for array in found))
+    except ValueError:
+        shapes = ", ".join(str(array.shape) for array in found)
+        raise ValueError(f"{', '.join(arguments)} must have shapes that go together, not {shapes}") from None
+    return found
+
+
+def _depth_scale(slope: Array) -> Array:
     """The ξ with slope^l = exp(−l/ξ)."""
-    slope = abs(slope)
-    if slope == 0:
-        return 0.0
-    return math.inf if slope > 1 - 1e-9 else -1 / math.log(slope)
+    slope = np.abs(slope)
+    return np.where(slope > 1 - 1e-9, np.inf, -1 / np.log(slope))  # −1/log 0 = 0
 
 
-def _fixed_point(f: Elementwise, w2: float, b2: float) -> float:
-    """The fixed point of q that q = 1 runs to."""
-
-    def grow(q: Any) -> Any:
-        """How much q changes in a layer."""
-        return w2 * (np.square(_on_gaussian(f, q)) @ _W) + b2 - q
-
-    step = grow(_GRID)
-    step[np.abs(step) < 1e-12 * _GRID] = 0
-    if not step.any():
-        return 1.0
-    signs = np.sign(step)
+def _fixed_points(activation: Activation, grown: Array, w2: Array, b2: Array) -> Array:
+    """The fixed point of q that q = 1 runs to, for each σ_w² and σ_b²; ``grown``: E[f²] on the grid."""
     start = len(_GRID) // 2  # q = 1
-    if signs[start] == 0:
-        return 1.0
-    if signs[start] > 0:
-        ahead = np.flatnonzero(signs[start:] <= 0)
+    found = np.ones(len(w2))
+    at_one = w2 * grown[start] + b2 - 1
+    at_one[np.abs(at_one) < 1e-12] = 0
+    for way, end in ((1, np.inf), (-1, 0.0)):
+        rows = np.flatnonzero(at_one > 0 if way == 1 else ~(at_one >= 0))
+        q = _GRID[start::way]
+        step = w2[rows, None] * (way * grown[start::way] / q) + b2[rows, None] * (way / q) - way
+        back = step <= 1e-12
+        first = back.argmax(axis=1)
         # Where q only seems to stay, what is added is below its last digit.
-        if not ahead.size or signs[start + ahead[0]] == 0:
-            return math.inf
-        right = start + ahead[0]
-        left = right - 1
-    else:
-        behind = np.flatnonzero(signs[: start + 1] >= 0)
-        if not behind.size or signs[behind[-1]] == 0:
-            return 0.0
-        left = behind[-1]
-        right = left + 1
-    root = _root(lambda t: float(grow(math.exp(t))), *np.log(_GRID[[left, right]]))
-    return math.exp(root)
+        runs = ~back.any(axis=1) | (np.abs(step[np.arange(len(rows)), first]) < 1e-12)
+        found[rows[runs]] = end
+        rows, first = rows[~runs], first[~runs]
+        weight, bias = w2[rows], b2[rows]
+        borders = np.log(q[first - 1]), np.log(q[first])
+        grow = lambda t: weight * _second_of_each(activation, np.exp(t)) + bias - np.exp(t)  # noqa: B023, E731
+        found[rows] = np.exp(_roots(grow, *borders))
+    return found
 
 
-def phase(activation: ActivationLike, sigma_w: Real, sigma_b: Real = 0.0) -> Phase:
+def _nearer(activation: Activation, w2: Array, b2: Array, q: Array) -> Elementwise:
+    """How much one layer changes a correlation, a function of c."""
+    product = _product(activation, q)
+    after = w2 * product(np.ones(len(q))) + b2  # q itself, unless q explodes
+    return lambda c: (w2 * product(c) + b2) / after - c
+
+
+def _phases(
+    activation: Activation, grown: Array, w2: Array, b2: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """The fields of ``PhaseMap``, for each pair of σ_w² and σ_b²."""
+    q_star = _fixed_points(activation, grown, w2, b2)
+    q = np.clip(q_star, _GRID[0], _GRID[-1])
+    moments = _moments(activation, q)
+    chi_1 = w2 * moments.slope2
+    slope = np.where(np.abs(chi_1 - 1) < 1e-6, 1.0, chi_1)
+    name = np.where(slope == 1, "critical", np.where(chi_1 < 1, "ordered", "chaotic"))
+    rows = np.flatnonzero(name == "chaotic")
+    nearer = _nearer(activation, w2[rows], b2[rows], q[rows])
+    low, high = np.full(len(rows), 1e-12), np.full(len(rows), 1 - 1e-6)
+    between = (nearer(low) > 0) & (nearer(high) < 0)
+    c_star = np.zeros(len(rows))
+    inner = rows[between]
+    inner_nearer = _nearer(activation, w2[inner], b2[inner], q[inner])
+    # c = 1 is always a fixed point: divided out, as near the edge of chaos c* lies beside it.
+    c_star[between] = _roots(lambda c: inner_nearer(c) / (1 - c), low[between], high[between])
+    # Near c*, the distance to it changes by the slope of the map in every layer.
+    step = np.minimum(1e-5, (1 - c_star) / 2)
+    slope[rows] = 1 + (nearer(c_star + step) - nearer(c_star - step)) / (2 * step)
+    return q_star, chi_1, _depth_scale(w2 * moments.passed / q), _depth_scale(slope), name
+
+
+@overload
+def phase(activation: ActivationLike, sigma_w: Real, sigma_b: Real = 0.0) -> Phase: ...
+
+
+@overload
+def phase(activation: ActivationLike, sigma_w: npt.ArrayLike, sigma_b: npt.ArrayLike = 0.0) -> PhaseMap: ...
+
+
+def phase(
+    activation: ActivationLike, sigma_w: npt.ArrayLike, sigma_b: npt.ArrayLike = 0.0
+) -> Phase | PhaseMap:
     """The phase of a net with these variances, and how deep a signal travels in it. Taught in lesson 05.
 
     Parameters
     ----------
     activation : str, tuple, Activation or callable
         f, as in ``activations.get``.
-    sigma_w, sigma_b : float
-        Weights have variance σ_w²/fan_in, biases σ_b².
+    sigma_w, sigma_b : float or array
+        Weights have variance σ_w²/fan_in, biases σ_b². Of arrays, every pair that they make together is
+        judged, all at once: a map of the phases.
 
     Returns
     -------
-    Phase
-        Its attributes have the equations. Right for σ_w up to about 1,000, where tanh is a step.
+    Phase or PhaseMap
+        ``Phase`` of two numbers; of arrays, ``PhaseMap``, which has the same fields as arrays. The attributes
+        have the equations. Right for σ_w up to about 1,000, where tanh is a step.
 
     Raises
     ------
     ValueError
-        σ_w or σ_b is negative or not finite.
+        σ_w or σ_b is negative or not finite, or their shapes do not go together.
 
     References
     ----------
@@ -509,30 +629,119 @@ def phase(activation: ActivationLike, sigma_w: Real, sigma_b: Real = 0.0) -> Pha
     ('ordered', 0.607, 0.94)
     >>> phase("relu", 2**0.5).phase
     'critical'
+    >>> phase("tanh", [0.8, 1.2, 2.0], [[0.0], [0.5]]).phase.tolist()
+    [['ordered', 'chaotic', 'chaotic'], ['ordered', 'ordered', 'chaotic']]
     """
-    _check_sizes(sigma_w=sigma_w, sigma_b=sigma_b)
     known = activations.get(activation)
-    f, df = known.f, known.df
-    w2, b2 = float(sigma_w) ** 2, float(sigma_b) ** 2
+    single = not any(np.ndim(value) for value in (sigma_w, sigma_b))
+    if single:
+        _check_sizes(sigma_w=sigma_w, sigma_b=sigma_b)
+    w, b = np.broadcast_arrays(*_checked_arrays(sigma_w=sigma_w, sigma_b=sigma_b))
+    w2, b2 = np.square(w.ravel()), np.square(b.ravel())
     with np.errstate(all="ignore"):
-        q_star = _fixed_point(f, w2, b2)
-        q = min(max(q_star, _GRID[0]), _GRID[-1])
-        values, slopes = _on_gaussian(f, q), _on_gaussian(df, q)
-        chi_1 = w2 * float(np.square(slopes) @ _W)
-        q_slope = w2 * float((values * slopes * _Z) @ _W) / math.sqrt(q)
-        if abs(chi_1 - 1) < 1e-6:
-            return Phase(q_star, chi_1, _depth_scale(q_slope), math.inf, "critical")
-        if chi_1 < 1:
-            return Phase(q_star, chi_1, _depth_scale(q_slope), _depth_scale(chi_1), "ordered")
-        (product,) = _products(known, np.array([q]))
-        mapped = lambda c: w2 * product(c) + b2  # noqa: E731
-        after = mapped(1.0)  # q itself, unless q explodes
-        nearer = lambda c: mapped(c) / after - c  # noqa: E731
-        c_star = _root(nearer, 0, 1 - 1e-6) if nearer(1e-12) > 0 > nearer(1 - 1e-6) else 0.0
-        # Near c*, the distance to it changes by the slope of the map in every layer.
-        step = min(1e-5, (1 - c_star) / 2)
-        slope = 1 + (nearer(c_star + step) - nearer(c_star - step)) / (2 * step)
-    return Phase(q_star, chi_1, _depth_scale(q_slope), _depth_scale(slope), "chaotic")
+        grown = _second_of_each(known, _GRID)
+        cuts = range(_CELLS, w.size, _CELLS)
+        blocks = zip(np.split(w2, cuts), np.split(b2, cuts), strict=True)
+        found = [_phases(known, grown, *block) for block in blocks]
+    fields = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    if single:
+        return Phase(*(field[0].item() for field in fields))
+    return PhaseMap(*(field.reshape(w.shape) for field in fields))
+
+
+def length_map(
+    activation: ActivationLike, q: npt.ArrayLike, sigma_w: npt.ArrayLike, sigma_b: npt.ArrayLike = 0.0
+) -> Array:
+    """What one layer makes of q: ``σ_w² E[f(√q z)²] + σ_b²``, z ~ N(0, 1).
+
+    Iterated it is the q of ``predict``; its fixed point is the q* of ``phase``.
+
+    Parameters
+    ----------
+    activation : str, tuple, Activation or callable
+        f, as in ``activations.get``.
+    q : float or array
+        Mean squares of the pre-activations of a layer.
+    sigma_w, sigma_b : float or array
+        Weights have variance σ_w²/fan_in, biases σ_b².
+
+    Returns
+    -------
+    ndarray
+        Those of the next layer, of the shape that the arguments have together; one number for numbers.
+
+    Raises
+    ------
+    ValueError
+        An argument is negative or not finite, or shapes do not go together.
+
+    References
+    ----------
+    Poole et al. 2016, eq. 3.
+
+    Examples
+    --------
+    >>> length_map("tanh", [0.1, 0.607, 3.0], 1.3, 0.3).round(3)
+    array([0.232, 0.607, 1.086])
+    """
+    known = activations.get(activation)
+    q, w, b = _checked_arrays(q=q, sigma_w=sigma_w, sigma_b=sigma_b)
+    return np.asarray(w * w * _second_of_each(known, q) + b * b)[()]
+
+
+def correlation_map(
+    activation: ActivationLike,
+    c: npt.ArrayLike,
+    sigma_w: npt.ArrayLike,
+    sigma_b: npt.ArrayLike = 0.0,
+    q: npt.ArrayLike | None = None,
+) -> Array:
+    """What one layer makes of the correlation c of two inputs of the same q.
+
+    ``(σ_w² E[f(u₁) f(u₂)] + σ_b²)/(σ_w² E[f(u₁)²] + σ_b²)``, u₁ and u₂ normals of variance q and correlation
+    c. Its slope at c = 1 is χ₁ where q is kept.
+
+    Parameters
+    ----------
+    activation : str, tuple, Activation or callable
+        f, as in ``activations.get``.
+    c : float or array
+        Correlations of the pre-activations of a layer, in [−1, 1].
+    sigma_w, sigma_b : float or array
+        Weights have variance σ_w²/fan_in, biases σ_b².
+    q : float or array, optional
+        The variance of the pre-activations; by default the q* of ``phase``, in the limit where that is 0 or
+        infinite.
+
+    Returns
+    -------
+    ndarray
+        Those of the next layer, of the shape that the arguments have together; one number for numbers. NaN
+        where the next layer is 0.
+
+    Raises
+    ------
+    ValueError
+        c is outside [−1, 1], another argument is negative, one is not finite, or shapes do not go together.
+
+    References
+    ----------
+    Poole et al. 2016, eq. 5.
+
+    Examples
+    --------
+    >>> correlation_map("relu", [-1.0, 0.0, 1.0], 2**0.5).round(3)
+    array([0.   , 0.318, 1.   ])
+    >>> float(correlation_map("tanh", 0.5, sigma_w=1.3, sigma_b=0.3).round(3))
+    0.56
+    """
+    known = activations.get(activation)
+    if q is None:
+        q = np.clip(phase(known, sigma_w, sigma_b).q_star, _GRID[0], _GRID[-1])
+    c, q, w, b = _checked_arrays(c=c, q=q, sigma_w=sigma_w, sigma_b=sigma_b)
+    with np.errstate(all="ignore"):
+        both = w * w * _product(known, q)(c) + b * b
+        return np.asarray(np.clip(both / (w * w * _second_of_each(known, q) + b * b), -1, 1))[()]
 
 
 def critical_sigma_w(activation: ActivationLike, sigma_b: Real = 0.0) -> float:
@@ -577,13 +786,13 @@ def critical_sigma_w(activation: ActivationLike, sigma_b: Real = 0.0) -> float:
         return w2, q - w2 * (np.square(_on_gaussian(known.f, q)) @ _W)
 
     with np.errstate(all="ignore"):
-        over = lambda t: float(edge(math.exp(t))[1] - b2)  # noqa: E731
+        over = lambda t: edge(np.exp(t))[1] - b2  # noqa: E731
         candidates = [math.sqrt(edge(_GRID[0])[0])]  # of q = 0, a fixed point where f(0) = σ_b = 0
         excess = edge(_GRID)[1] - b2
         excess[np.abs(excess) < 1e-12 * _GRID] = 0  # rounding
-        for i in np.flatnonzero(excess[1:] * excess[:-1] < 0):
-            root = _root(over, *np.log(_GRID[[i, i + 1]]))
-            candidates.append(math.sqrt(edge(math.exp(root))[0]))
+        i = np.flatnonzero(excess[1:] * excess[:-1] < 0)
+        roots = _roots(over, np.log(_GRID[i]), np.log(_GRID[i + 1]))
+        candidates += np.sqrt(edge(np.exp(roots))[0]).tolist()
         for sigma_w in candidates:
             there = phase(known, sigma_w, sigma_b)
             if there.phase == "critical" and math.isfinite(there.q_star):
@@ -592,3 +801,194 @@ def critical_sigma_w(activation: ActivationLike, sigma_b: Real = 0.0) -> float:
         f"sigma_b: {known.name!r} has no edge of chaos at {sigma_b!r}: "
         "no sigma_w has chi_1 = 1 at a finite q that a signal runs to"
     )
+
+
+def slope_moments(activation: ActivationLike, q: npt.ArrayLike) -> tuple[Array, Array]:
+    """``E[f'(√q z)²]`` and ``E[f'(√q z)⁴]``, z ~ N(0, 1): what the slopes do to singular values.
+
+    Parameters
+    ----------
+    activation : str, tuple, Activation or callable
+        f, as in ``activations.get``.
+    q : float or array
+        Mean squares of the pre-activations.
+
+    Returns
+    -------
+    mu_1, mu_2 : ndarray
+        Of the shape of ``q``; one number for a number. σ_w² μ₁ is χ.
+
+    Raises
+    ------
+    ValueError
+        ``q`` is negative or not finite.
+
+    References
+    ----------
+    Pennington et al. 2017.
+
+    Examples
+    --------
+    >>> [float(moment) for moment in slope_moments("relu", 1.0)]
+    [0.5, 0.5]
+    """
+    known = activations.get(activation)
+    (q,) = _checked_arrays(q=q)
+    if known.lines:
+        squares = np.square(known.lines)
+        return np.full(q.shape, squares.mean())[()], np.full(q.shape, np.square(squares).mean())[()]
+    squares = np.square(_on_gaussian(known.df, q))
+    return squares @ _W, np.square(squares) @ _W
+
+
+# Finite width ---------------------------------------------------------------------------------------
+
+
+def _checked_widths(widths: ShapeLike) -> Array:
+    try:
+        found = checked_shape(widths)
+    except (TypeError, ValueError):
+        found = ()
+    if not found or min(found) < 1:
+        raise ValueError(f"widths must be one or more whole numbers of at least 1, not {widths!r}")
+    return np.array(found)
+
+
+def width_sum(widths: ShapeLike) -> float:
+    """The sum ``β = Σ 1/n_l`` over the hidden layers: what the fluctuation of a net's signal goes by.
+
+    At β well below 1 the nets of an architecture are alike; above, each is another.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Units of the hidden layers, n_l.
+
+    Returns
+    -------
+    float
+        Without unit.
+
+    Raises
+    ------
+    ValueError
+        ``widths`` are not one or more sizes of at least 1.
+
+    References
+    ----------
+    Hanin & Rolnick 2018, abstract; Hanin 2018, abstract.
+
+    Examples
+    --------
+    >>> width_sum([50] * 20), width_sum([100] * 40)  # twice the depth at twice the width
+    (0.4, 0.4)
+    """
+    return math.fsum(1 / _checked_widths(widths))
+
+
+@dataclass(frozen=True)
+class LogLength:
+    """How the length of a signal is distributed over the nets of an architecture: see ``log_length``.
+
+    Attributes
+    ----------
+    mean, variance : float
+        Of log M, over the nets whose signal is not dead. log M is nearly normal, so that ``exp(mean)`` is
+        nearly the median of M.
+    second_moment : float
+        E[M²] over all nets, where E[M] = 1.
+    dead : float
+        P(M = 0): in some layer every unit is off for this input. Nets that are dead for each of several
+        inputs are fewer.
+    """
+
+    mean: float
+    variance: float
+    second_moment: float
+    dead: float
+
+
+def log_length(
+    widths: ShapeLike,
+    activation: Literal["relu", "identity"] = "relu",
+    weights: Literal["gaussian", "orthogonal"] = "gaussian",
+) -> LogLength:
+    """The exact law of a signal's length over nets of finite width, as the weights keep it on average.
+
+    ``M = (‖a_L‖²/n_L)/(‖x‖²/n₀)``: the mean square of the last hidden activations over that of one input,
+    with the gain's weights (He's for ReLU, Var[W] = 1/n_{l−1} for identity) and without biases. Every layer
+    multiplies M by an independent factor, K the number of units that are on, Bin(n, ½) under ReLU::
+
+        Gaussian     (2/n)·χ²_K             E[M²]: 1 + 5/n a layer
+        orthogonal   2·Beta(K/2, (n − K)/2)         1 + 3/(n + 2)
+
+    For identity, χ²_n/n (1 + 2/n) and 1. To first order in 1/n, log M has variance 5Σ1/n and mean
+    −(5/2)Σ1/n for Gaussian ReLU nets.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Units of the hidden layers, n_l; all alike for orthogonal weights, and the input's size too.
+    activation : {"relu", "identity"}
+        f.
+    weights : {"gaussian", "orthogonal"}
+        What the weights are drawn from.
+
+    Returns
+    -------
+    LogLength
+        Without unit.
+
+    Raises
+    ------
+    ValueError
+        ``widths`` are not one or more sizes of at least 1, or are not alike for orthogonal weights;
+        ``activation`` or ``weights`` is none of these.
+
+    References
+    ----------
+    Hanin & Rolnick 2018, failure mode 2; Lu et al. 2019 (``dead``). The orthogonal factor is derived here: an
+    orthogonal W turns a vector into a uniform one of its length, whose squares are Beta-distributed.
+
+    Examples
+    --------
+    >>> law = log_length([20] * 20)
+    >>> round(law.mean, 2), round(law.variance, 2), round(law.second_moment, 1)
+    (-2.74, 6.24, 86.7)
+    >>> log_length([20] * 20, "identity", "orthogonal").variance
+    0.0
+    >>> round(log_length([5] * 100).dead, 3)
+    0.958
+    """
+    sizes, counts = np.unique(_checked_widths(widths), return_counts=True)
+    for name, value, allowed in (
+        ("activation", activation, ("relu", "identity")),
+        ("weights", weights, ("gaussian", "orthogonal")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
+    haar = weights == "orthogonal"
+    if haar and len(sizes) > 1:
+        raise ValueError(f"widths must be alike for orthogonal weights, not {sizes.tolist()}")
+    mean = variance = second = alive = 0.0
+    special = scipy.special
+    for n, layers in zip(sizes.tolist(), counts.tolist(), strict=True):
+        if activation == "identity":
+            on, chance, gain2 = np.array([n]), np.ones(1), 1.0
+        else:
+            on, gain2 = np.arange(1, n + 1), 2.0
+            ways = special.gammaln(n + 1) - special.gammaln(on + 1) - special.gammaln(n - on + 1)
+            chance = np.exp(ways - n * math.log(2))  # K = 0 left out
+            alive += layers * math.log1p(-(0.5**n))
+        squared = chance @ (on * (on + 2)) * gain2**2 / (n * (n + 2 * haar))  # E[M²] of a layer
+        chance /= chance.sum()
+        steps, spread = special.digamma(on / 2), special.polygamma(1, on / 2)
+        scale = special.digamma(n / 2) if haar else math.log(n / 2)
+        step = chance @ steps
+        mean += layers * (step + math.log(gain2) - scale)
+        variance += layers * (
+            chance @ (spread + np.square(steps - step)) - haar * special.polygamma(1, n / 2)
+        )
+        second += layers * math.log(squared)
+    # A variance of 0 is the difference of two equal sums.
+    return LogLength(float(mean), max(float(variance), 0.0), math.exp(second), abs(math.expm1(alive)))

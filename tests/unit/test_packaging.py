@@ -332,7 +332,7 @@ FLOORS = [
     {"network"},
     {"signals"},
     {"theory", "training"},
-    {"sweep", "plots"},
+    {"sweep", "plots", "spectra"},
     {"widgets", "doctor"},
     {"course"},
     {"live", "command"},
