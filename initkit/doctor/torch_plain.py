@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from ..signals import KEPT
-from ..theory import phase
+from ..theory import phase, width_sum
 from .identify import EXACT
 from .report import Finding, Tensor, span
 from .torch_beside import weight_of
@@ -175,7 +175,7 @@ def _finite_width(hidden: list[Layer], rows: dict[str, Tensor]) -> Finding | Non
     if not all(isinstance(layer.module, nn.Linear) for layer in hidden):
         return None
     widths = np.array([layer.module.out_features for layer in hidden])
-    total = float((1 / widths).sum())
+    total = width_sum(widths)
     square, fourth = np.array([layer.slopes for layer in hidden]).T
     found = (rows[weight_of(layer)].found.matches for layer in hidden)
     fixed = np.array([any(match.scheme == "orthogonal" for match in matches) for matches in found])
