@@ -138,6 +138,10 @@ def audit(
                 file = printable(os.path.basename(os.path.normpath(against)))
                 comparison, differ = compared(file, [*rows, *others], [*there[0], *there[1]])
     findings = [finding for row in rows for finding in row.findings] + _compared(rows, wanted)
+    if _is_trained(
+        [row.tensor for row in rows if _is_weight(row)]
+    ):  # an entry that training left where it is
+        findings = [finding for finding in findings if finding.kind != "lone_outlier"]
     findings += _identical_layers(rows)
     meant = {row.tensor.name for row in rows if row.fits}
     off = [f for f in findings if f.kind == "off_recipe"]
@@ -334,7 +338,7 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
     by_fan_in, by_fan_out = _GAINS
     medians = (
         [float(np.median([gain(one) for one in weights])) for gain in _GAINS]
-        if len(weights) > 3 and 2 * len(trained) <= len(told)
+        if len(weights) > 3 and not _is_trained(weights)
         else None
     )
     if len(trained) >= max(LEARNT, 0.9 * len(told)):
@@ -394,6 +398,12 @@ def _identical_layers(rows: list[Row]) -> list[Finding]:
         if same:
             alike.append(same)
     return identical_layers(alike)
+
+
+def _is_trained(weights: list[Tensor]) -> bool:
+    """Whether most weights that can be told are not as they were drawn."""
+    told = [weight.found.verdict for weight in weights if weight.found.verdict != "too_few"]
+    return 2 * told.count("not_fresh") > len(told)
 
 
 def _apart(a: float, b: float) -> float:

@@ -30,12 +30,14 @@ KINDS = (
 )  # fmt: skip
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
+# What theory says of a plain net, well or ill.
+FACTS = ("phase", "singular_values", "finite_width")
 ALIKE = 3  # findings that differ in the block alone, from which on they are one
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong.
+    """Something that is wrong; or, as a note or a fact, something worth knowing.
 
     Attributes
     ----------
@@ -59,6 +61,8 @@ class Finding:
         why = f".{self.fields['why']}" if "why" in self.fields else ""
         fields = {k: v.message(lang) if isinstance(v, Identification) else v for k, v in self.fields.items()}
         told = text(f"doctor.{self.kind}{why}", lang, **fields)
+        if "means" in self.fields:
+            told += text(f"doctor.means.{self.fields['means']}", lang)
         alike = self.fields.get("alike")
         return told + text("doctor.alike", lang, count=alike) if alike else told
 
@@ -320,6 +324,8 @@ class Report:
         Which tensors, or in ``diagnose`` which layers, were judged, and which not.
     notes : tuple of Finding
         Of ``diagnose``: what looks odd and is meant so, such as a branch that starts at zero.
+    facts : tuple of Finding
+        Of ``diagnose``: what theory says of a plain net as it starts, well or ill; see there.
     against : Comparison or None
         Of ``audit(against=)``: how the tensors differ from those of another file.
     recipe : Fit or None
@@ -334,6 +340,7 @@ class Report:
     lang: str = "en"
     coverage: Coverage | None = None
     notes: tuple[Finding, ...] = ()
+    facts: tuple[Finding, ...] = ()
     against: Comparison | None = None
     recipe: Fit | None = None
 
@@ -349,11 +356,17 @@ class Report:
         and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason, and, where
         there are such, open_layout, whose tensors have other_layout: the entry of the other reading. In
         ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
-        kinds zero_branch, zero_head, icnr and frozen. "against" has file, the other's name, verdict, one of
-        "same", "same_recipe" and "other", and lists of names: same, other_seed, other_law, differs,
-        other_form, only_here, only_there, not_read. "recipe" has name and lists of names: as_wanted, off,
-        not_named. One of "findings" has kind, tensor and message, and code where one line mends it.
-        "signals" has layers, q, grad_var, predicted_q and predicted_grad_var, with a number or null a layer.
+        kinds zero_branch, zero_head, icnr and frozen. "facts" have kind, tensor, message and numbers: "phase"
+        depth, the number of hidden layers, change, the square of the gradient in the first of them over that
+        in the last, and phase, "ordered", "critical" or "chaotic", with chi_1 and xi_c, or null, with low and
+        high, the least and the largest χ of a layer; "singular_values" directions, effective, spread,
+        Var[s²]/⟨s²⟩² of the singular values s, and probes; "finite_width" sum, Σ1/n of the hidden layers,
+        depth, width, the least, and factor, e to the standard deviation of the gradient's log square.
+        "against" has file, the other's name, verdict, one of "same", "same_recipe" and "other", and lists of
+        names: same, other_seed, other_law, differs, other_form, only_here, only_there, not_read. "recipe" has
+        name and lists of names: as_wanted, off, not_named. One of "findings" has kind, tensor and message,
+        and code where one line mends it. "signals" has layers, q, grad_var, predicted_q and
+        predicted_grad_var, with a number or null a layer.
         In ``to_json`` a number that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch,
@@ -370,6 +383,12 @@ class Report:
         }
         if self.notes:
             said["notes"] = [note.to_dict(self.lang) for note in self.notes]
+        if self.facts:
+            numbers = [
+                {k: v for k, v in one.fields.items() if k not in ("why", "means")} for one in self.facts
+            ]
+            pairs = zip(self.facts, numbers, strict=True)
+            said["facts"] = [one.to_dict(self.lang) | more for one, more in pairs]
         if self.coverage is not None:
             said["coverage"] = self.coverage.to_dict()
         if self.recipe is not None:
@@ -415,9 +434,12 @@ class Report:
         notes = [f"  · {note.tensor}: {note.message(self.lang)}" for note in self.notes]
         if notes:
             notes.insert(0, text("doctor.notes", self.lang))
+        facts = [f"  · {fact.tensor}: {fact.message(self.lang)}" for fact in self.facts]
+        if facts:
+            facts.insert(0, text("doctor.facts", self.lang))
         against = self.against.lines(self.lang) if self.against else []
         recipe = self.recipe.lines(self.lang) if self.recipe else []
-        return [*self._found(), *notes, *recipe, *against, *covered]
+        return [*self._found(), *notes, *facts, *recipe, *against, *covered]
 
     def _found(self) -> list[str]:
         if not self.findings:

@@ -184,11 +184,29 @@ def _of_first_loss(layers: list[Layer], back: Back | None) -> list[Finding]:
     return [Finding("first_loss", weight_of(last[-1]), fields)]
 
 
+def _brought_to_size(layers: list[Layer]) -> dict[Layer, bool]:
+    """By layer that a norm stands right behind: whether that norm brings its output to size.
+
+    It does not where the output's variance is well below the norm's ε.
+    """
+    brought = {}
+    for norm in layers:
+        if isinstance(norm.module, NORMS) and norm.source is not None:
+            weight = norm.module._parameters.get("weight")
+            wanted = 1.0 if weight is None else np.square(numbers(weight)).mean()
+            brought[norm.source] = bool(norm.stats[0] >= wanted / 4)
+    return brought
+
+
 def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
-    """Layers that alone multiply the signal by more than any scheme does, where no chain shows it."""
-    found = []
+    """Layers that alone multiply the signal by more than any scheme does, where no chain shows it.
+
+    Behind some a norm undoes it: see ``_of_scales``. Of others the output is their bias, which multiplies
+    nothing.
+    """
+    found, brought = [], _brought_to_size(layers)
     for layer in layers:
-        if layer.last or layer.joins or not (is_linear(layer.module) or layer.key):
+        if layer.last or layer.joins or not (is_linear(layer.module) or layer.key) or brought.get(layer):
             continue
         if layer.x is None or not layer.x.numel():
             continue
@@ -196,6 +214,9 @@ def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
         if not before or not q:
             continue
         gain = math.sqrt(q / before)
+        bias = None if layer.key else layer.module.bias
+        if bias is not None and q > before and q <= 4 * np.square(numbers(bias)).mean():
+            continue
         if not 1 / ALONE <= gain <= ALONE:
             found.append(Finding("layer_gain", weight_of(layer), {"factor": f"{gain:.2g}"}))
     return found
@@ -218,7 +239,10 @@ def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ..
     on s, the gradient goes as 1/s, and one step of SGD changes the weight by 1/s² of its size, one of Adam by
     1/s (van Laarhoven 2017; Arora, Li & Lyu 2019). The last layer, the last of a branch, and one whose output
     is multiplied, as SIREN's by ω₀, may start small; a weight that has been trained may be of any size.
+    Small weights are "small" where a norm stands right behind each, "small_lost" where none is there that
+    brings the signal to size, else "small_mixed".
     """
+    brought = _brought_to_size(layers)
     rows, by_weight = {row.name: row for row in tensors}, {weight_of(layer): layer for layer in layers}
     off = defaultdict(list)
     for name, m, _, p in each_parameter(module):
@@ -237,6 +261,10 @@ def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ..
             continue
         gain = float(np.median([row.gain for row in drawn]))
         steps = {"gain": gain, "sgd": gain**-2, "adam": 1 / gain}
+        if how == "small":
+            held = {brought.get(by_weight.get(row.name)) for row in drawn}
+            lost = held == {False} or not any(isinstance(layer.module, NORMS) for layer in layers)
+            how = "small" if held == {True} else "small_lost" if lost else "small_mixed"
         fields = {"why": how, "count": len(drawn)} | {k: f"{v:.2g}" for k, v in steps.items()}
         code = applied_to(module, [row.name.rpartition(".")[0] for row in drawn])
         found.append(Finding("weight_scale", span(row.name for row in drawn), fields, code))

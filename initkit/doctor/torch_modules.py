@@ -23,6 +23,7 @@ from .report import KINDS, Finding, Report, Tensor, as_told
 from .scan import scan_array
 from .torch_apply import HE, Applied, applied, call_of, numpy_of, scheme_for
 from .torch_beside import beside_chains, looked_at, scale_of_none, span, weight_of
+from .torch_plain import facts
 from .torch_remedies import applied_to, tried
 from .torch_watch import (
     LINEAR,
@@ -117,7 +118,11 @@ def diagnose(
         a function, the entries on activations are that one's; else they are NaN, and their mean and variance
         the output's own. ``predicted`` is theory's, where the layers are a chain of Linear with one
         activation; else None. ``coverage`` says which layers were looked at and which not; ``notes``, what
-        looks odd and is meant so.
+        looks odd and is meant so. ``facts`` are told of a plain net: one chain of Linear or Conv layers as
+        they were drawn, four or more before the output layer, with one activation, no norm and no skip. These
+        are its phase, with χ₁ and ξ_c beside its depth (``ik.phase``); from ten hidden layers on, how evenly
+        the Jacobian between the first and the last passes directions on, by random probes (Pennington et al.
+        2017); and the sum of 1/width where it is above ½ (Hanin & Rolnick 2018).
 
     Raises
     ------
@@ -155,7 +160,9 @@ def examined(
         layers = watch.ran()
         back = gradients(module, layers, output, loss, len(next(tensors_in([inputs]))))
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
-        return inputs, _report(module, watch, back, lang, named)
+        report = _report(module, watch, back, lang, named)
+        told = facts(module, inputs, layers, report.tensors) if named else ()
+        return inputs, replace(report, facts=told)
 
 
 def apply(

@@ -194,6 +194,8 @@ class Layer:
     activation: activations.Activation | None = None  # what its output goes into, where that is known
     uses: int = 0  # how many calls its output went into
     into: set[str] = field(default_factory=set)  # the names of these functions
+    through: set[str] = field(default_factory=set)  # of all between it and the layers after it
+    slopes: tuple[float, float] = (1.0, 1.0)  # ⟨f'(z)²⟩ and ⟨f'(z)⁴⟩ of its activation
     added: bool = False  # whether it is the last layer of a branch that is added to a stream
     grad_var: float = math.nan
     reached: bool = True  # whether the way back comes through it
@@ -214,11 +216,13 @@ class Layer:
     def followed_by(self, function: activations.Activation, before: np.ndarray, after: torch.Tensor) -> None:
         """Its output, ``before``, went into ``function``, and ``after`` came out."""
         self.activation = function
-        flat = np.abs(function.df(before)) < FLAT * steepest_slope(function)
+        slopes = np.abs(function.df(before))
+        flat = slopes < FLAT * steepest_slope(function)
         units = np.moveaxis(flat, self.unit_axis, -1).reshape(-1, flat.shape[self.unit_axis])
         a = numbers(after)
         self.stats[1:3] = a.mean(), a.var()
         self.stats[4:] = flat.mean(), units.all(axis=0).mean()
+        self.slopes = float(np.square(slopes).mean()), float((np.square(slopes) ** 2).mean())
 
 
 @dataclass(eq=False)
@@ -399,6 +403,8 @@ class Watch(TorchFunctionMode):
             for one in used:
                 one.uses += 1
                 one.into.add(name)
+            for one in origins - {None}:
+                one.through.add(name)
         if function is not None:
             with np.errstate(all="ignore"):
                 layer.followed_by(function, before, result)

@@ -14,6 +14,7 @@ import contextlib
 import copy
 import importlib.metadata
 import itertools
+import math
 import os
 import re
 import statistics
@@ -26,7 +27,9 @@ import torch
 from torch import nn
 
 import initkit as ik
-from initkit.doctor import apply, diagnose
+from initkit.doctor import apply
+from initkit.doctor.torch_modules import examined
+from initkit.doctor.torch_watch import Watch
 
 STEPS = 20
 PAGE = Path(__file__).parent / "DOCTOR.md"
@@ -337,13 +340,52 @@ def pixels(model, x):
     return 127.5 * (1 + x.clamp(-2, 2) / 2) if x.is_floating_point() else None
 
 
+def wrong_fan(model, x):
+    """Each weight (out, in, *kernel) at the scale that it has if its fans are read as (*kernel, in, out).
+
+    Where that changes few weights threefold, as in nets of nearly square matrices, it is no illness.
+    """
+    factors = []
+    with torch.no_grad():
+        for w in weights(model):
+            right, wrong = ik.fans(w.shape).fan_in, ik.fans(w.shape, in_axis=-2, out_axis=-1).fan_in
+            factors.append(math.sqrt(right / wrong))
+            w.mul_(factors[-1])
+    return x if statistics.median(abs(math.log(f)) for f in factors) > math.log(3) else None
+
+
+def exploding_stream(model, x):
+    """Each branch of a residual stream ends in a layer 30 times as large, or 900, until it explodes."""
+
+    def stream():
+        with torch.no_grad(), Watch(model, ((x,),)) as watch:
+            model(x)
+        ends = {layer.module for layer in watch.ran() if layer.added}
+        return ends, max((one.q for one in watch.sums), default=0.0)
+
+    ends, before = stream()
+    for _ in range(2 if ends else 0):
+        with torch.no_grad():
+            for w in (m.weight for m in ends if getattr(m, "weight", None) is not None):
+                w.copy_(30 * w if w.any() else torch.full_like(w, 30))
+        if stream()[1] > 100 * max(1, before):
+            return x
+    return None
+
+
 # By name: what changes a model, and returns the batch that it then sees, or None where it cannot be done.
 SICK = {
     "weights × 0.05": scaled(0.05),
     "weights × 20": scaled(20.0),
     "two units alike": symmetric,
 }
-FOUND = {"units dead by bias": dead, "a layer detached": detached, "input of 0…255": pixels}  # diagnosed only
+FOUND = {  # diagnosed only
+    "units dead by bias": dead,
+    "a layer detached": detached,
+    "input of 0…255": pixels,
+    "wrong fan": wrong_fan,
+    "exploding stream": exploding_stream,
+}
 COLUMNS = ["model", "layers", "findings, fresh", "loss, fresh", "`apply(model, batch)`", "loss after it"]
 
 
@@ -370,7 +412,7 @@ def architecture(name: str) -> str:
     make, batch = MODELS[name]
     torch.manual_seed(0)
     model, x = make(), batch()
-    report, loss = diagnose(model, x), loss_on(x)
+    report, loss = examined(model, x)[1], loss_on(x)
     fresh, before = {f.kind for f in report.findings}, losses(model, loss)
     applied = copy.deepcopy(model)
     verdict = apply(applied, x, rng=0).verdict
@@ -382,7 +424,7 @@ def architecture(name: str) -> str:
         if seen is None:
             cells.append("")
             continue
-        cell = "found" if {f.kind for f in diagnose(spoilt, seen).findings} - fresh else "–"
+        cell = "found" if {f.kind for f in examined(spoilt, seen, named=False)[1].findings} - fresh else "–"
         if spoil in SICK.values():
             old = losses(spoilt, loss)
             apply(spoilt, x, rng=0)

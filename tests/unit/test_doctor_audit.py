@@ -18,7 +18,7 @@ from initkit.command import main
 from initkit.doctor import Identification, Match, Report, audit
 from initkit.doctor.audit import wrong_by_itself
 from initkit.doctor.identify import FEWEST, REASONS
-from initkit.doctor.report import KINDS, NOTES, Finding
+from initkit.doctor.report import FACTS, KINDS, NOTES, Finding
 from initkit.doctor.scan import Far, scan
 from initkit.words import LANGUAGES, system_language
 
@@ -148,6 +148,12 @@ def test_a_lone_entry_is_a_finding(tmp_path):
     assert (finding.kind, finding.tensor) == ("lone_outlier", "2.weight")
     assert "-2 at (5, 7, 1, 2)" in finding.message()
     assert report.to_dict()["tensors"][2]["outliers"] == [[5, 7 * 9 + 5, -2.0]]
+    # In a file that is mostly trained it is noise, as the others' scale is; the table has it.
+    for k in (0, 1, 3):
+        layers[f"{k}.weight"] *= np.linspace(1, 3, 20, dtype=np.float32)[:, None, None, None]
+    report = audit(_file(tmp_path, layers))
+    assert report.findings == ()
+    assert report.tensors[2].found.outliers
 
 
 def test_layers_of_one_seed_are_found(tmp_path):
@@ -235,13 +241,22 @@ def test_every_word_exists(lang, tmp_path):
     reasons = {
         "not_learning": ("never_called", "dropped", "detached", "zero"),
         "only_in_one": ("here", "there"),
-        "weight_scale": ("large", "small"),
+        "weight_scale": ("large", "small", "small_mixed", "small_lost"),
     }
     reasons |= {
         f"{what}_{how}": ("recurrent", "")
         for what in ("signal", "gradient")
         for how in ("vanishes", "explodes")
     }
+    reasons |= {"phase": ("ordered", "critical", "chaotic", "growing", "mixed")}
+    reasons |= {"singular_values": ("even", "uneven")}
+    numbers = dict.fromkeys(["chi_1", "xi_c", "change", "low", "high", "sum", "depth", "width"], 1.5)
+    numbers |= dict.fromkeys(["factor", "directions", "effective", "spread", "probes"], 1.5)
+    for kind in FACTS:
+        for why in reasons.get(kind, ("",)):
+            for means in ("little", "shrinks", "grows"):
+                said = {**numbers, "means": means} | ({"why": why} if why else {})
+                assert "{" not in Finding(kind, "w", said).message(lang)
     for kind in (*KINDS, *NOTES):
         for why in reasons.get(kind, ("",)):
             assert "{" not in Finding(kind, "w", fields | ({"why": why} if why else {})).message(lang)

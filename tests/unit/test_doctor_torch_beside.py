@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 from torch import nn  # noqa: E402
 
 from initkit.doctor import assert_healthy, diagnose  # noqa: E402
+from initkit.doctor.torch_modules import examined  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -317,6 +318,43 @@ def test_a_scale_that_norms_hide_from_the_signal_is_found(make, factor):
         assert finding.kind == "weight_scale"
         assert finding.fields["why"] == ("large" if factor > 1 else "small")
         assert finding.code  # a line that was tried
+
+
+def small(norm, std=0.001, layers=4, convolutions=False):
+    """Weights N(0, std²), a norm behind each or None."""
+    model = nn.Sequential()
+    for k in range(layers):
+        one = (
+            nn.Conv2d(16 if k else 3, 16, 3, padding=1)
+            if convolutions
+            else nn.Linear(20 if k == 0 else 64, 64)
+        )
+        nn.init.normal_(one.weight, 0, std)
+        model.extend([one, *([norm(16 if convolutions else 64)] if norm else []), nn.ReLU()])
+    model.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten()] if convolutions else [])
+    return model.append(nn.Linear(16 if convolutions else 64, 10))
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "why"),
+    [
+        (lambda: small(nn.BatchNorm1d), batch(), "small"),
+        (lambda: small(nn.LayerNorm), batch(), "small"),
+        (lambda: small(nn.BatchNorm2d, convolutions=True), batch(16, 3, 8, 8), "small"),
+        (lambda: small(nn.BatchNorm1d, 1e-5), batch(), "small_lost"),  # the norm's ε is above the variance
+        (lambda: small(None, layers=1), batch(), "small_lost"),
+        (
+            lambda: nn.Sequential(*small(None, layers=1)[:-1], *small(nn.LayerNorm, layers=1)[1:]),
+            batch(),
+            "small",
+        ),
+    ],
+)
+def test_small_weights_before_a_norm_do_not_lose_the_signal(model, x, why):
+    """One finding, which says what they do: the norm hides them from the signal, or does not."""
+    (finding,) = examined(model(), x)[1].findings
+    assert (finding.kind, finding.fields["why"]) == ("weight_scale", why)
+    assert ("The signal is well" in finding.message()) == (why == "small")
 
 
 def test_what_the_finding_on_scales_says_of_steps_is_so():
