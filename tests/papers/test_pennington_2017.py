@@ -100,7 +100,7 @@ def test_the_logarithms_of_a_product(claim):
     (s,) = spectra.singular_values(net, layers=[depth])
     claim(
         f"{depth} Gaussian matrices, n = {n}, n·Var[W] = 1: mean of log s, while the mean of s² is 1",
-        theirs, np.log(s).mean(), 6 * error, "derived here: a determinant is Π χ_k; the mean of Newman 1986's exponents",
+        theirs, np.log(s).mean(), 6 * error, "derived here: det W is Π χ_k",
     )  # fmt: skip
     claim(
         f"{depth} Gaussian matrices, n = {n}, n·Var[W] = 1: share of s below 0.01",
