@@ -268,7 +268,7 @@ def cosines(net: MLP, x: npt.ArrayLike) -> Array:
     """The cosine between the pre-activations of every two inputs, layer by layer.
 
     ``cos_l(i, j) = z_l(x_i)·z_l(x_j) / (‖z_l(x_i)‖ ‖z_l(x_j)‖)``: whether two inputs drift together or apart.
-    Its mean over i ≠ j is ``Signals.correlation``. Used in lesson 08.
+    Its mean over i ≠ j is ``Signals.correlation``.
 
     Parameters
     ----------

@@ -22,8 +22,7 @@ def singular_values(net: MLP, x: npt.ArrayLike | None = None, layers: Sequence[W
     """The singular values of the Jacobian from the input to each layer's activations.
 
     ``J_l = D_l W_l ⋯ D_1 W_1``, with D the diagonal matrices of the slopes f'(z) at the input x; the last
-    layer, which is linear, has none. Without x, the product of the weights alone, W_l ⋯ W_1. Used in lesson
-    09.
+    layer, which is linear, has none. Without x, the product of the weights alone, W_l ⋯ W_1.
 
     Parameters
     ----------
@@ -50,11 +49,11 @@ def singular_values(net: MLP, x: npt.ArrayLike | None = None, layers: Sequence[W
     Of a product that was multiplied out, singular values below 1e-16 of the largest would be rounding. So the
     product is kept as U·diag(d)·T, with U orthogonal, d descending and T well-conditioned (QR of the columns
     in the order of their norms, layer by layer), and small singular values are as exact as large ones, to
-    about 1e-12 of themselves. What is below 1e-308, the least of float64, is 0.
+    about 1e-12 of themselves. What is below 1e-308 of the largest is 0.
 
     References
     ----------
-    Pennington et al. 2017, section 2.1 (the Jacobian).
+    Pennington et al. 2017, eq. 2 (the Jacobian).
 
     Examples
     --------
@@ -75,7 +74,7 @@ def singular_values(net: MLP, x: npt.ArrayLike | None = None, layers: Sequence[W
     wanted = range(1, net.depth + 1) if layers is None else [int(layer) for layer in layers]
     slopes = net.trace(np.asarray(x)[None], slopes=True).slopes if x is not None else []
     n = net.widths[0]
-    frame, sizes, mixing = np.eye(n), np.ones(n), np.eye(n)  # U, d, T
+    frame, sizes, mixing, power = np.eye(n), np.ones(n), np.eye(n), 0  # U, d, T; d counts as d·2^power
     found = {}
     for layer in range(1, max(wanted, default=0) + 1):
         factor = net.weights[layer - 1].astype(np.float64)
@@ -88,12 +87,15 @@ def singular_values(net: MLP, x: npt.ArrayLike | None = None, layers: Sequence[W
         frame = np.zeros((len(factor), len(r)))
         frame[on] = q
         sizes = np.abs(np.diagonal(r))
+        shift = int(np.frexp(sizes.max(initial=0.0))[1])
         with np.errstate(all="ignore"):
             mixing = np.where(sizes[:, None] > 0, r / sizes[:, None], 0.0) @ mixing[order]
+        sizes, power = np.ldexp(sizes, -shift), power + shift
         if layer in wanted:
             descending = np.argsort(-sizes)  # for a matrix graded like this, SVD is exact in small values too
             s = np.linalg.svd((sizes[:, None] * mixing)[descending], compute_uv=False)
-            found[layer] = np.pad(s, (0, n - len(s)))
+            with np.errstate(over="ignore"):
+                found[layer] = np.ldexp(np.pad(s, (0, n - len(s))), power)
     return np.array([found[layer] for layer in wanted]).reshape(-1, n)
 
 
@@ -101,7 +103,7 @@ def largest(depth: npt.ArrayLike) -> Array:
     """The edge of the spectrum of a product of wide Gaussian matrices, ``s²_max = (L + 1)^{L+1}/L^L``.
 
     The matrices are square, with n·Var[W] = 1; at finite n, the largest s² lies a little below. It grows as
-    e·(L + ½) while the mean of s² stays 1. Used in lesson 09.
+    e·(L + ½) while the mean of s² stays 1.
 
     Parameters
     ----------
@@ -163,7 +165,7 @@ def predicted(
         variance_l/mean_l²  = variance_{l−1}/mean_{l−1}² + μ₂/μ₁² − 1 − s₁
 
     where s₁ is 0 for orthogonal weights and −1 for Gaussian ones. Both are kept (an isometry) only where
-    f'² hardly varies and the weights are orthogonal. Used in lesson 09.
+    f'² hardly varies and the weights are orthogonal.
 
     Parameters
     ----------

@@ -92,11 +92,12 @@ def _kernels(f: Elementwise, df: Elementwise, q: Array) -> tuple[Array, Array, A
 
 
 def _together(series: Array, rest: Any, ratio: Any, kink: Any, c: Any) -> Any:
-    """E[f(u₁)f(u₂)] at the correlation c, from a row of ``_kernels``; of an array of c, from rows, with the
-    axis of 2 of ``rest`` and ``ratio`` in front."""
-    one = isinstance(c, float)
-    terms = float(series @ c**_POWERS) if one else np.vecdot(series, np.power.outer(c, _POWERS))
-    found = terms + kink * _absolute(c)
+    """E[f(u₁)f(u₂)] at the correlation c, from a row of ``_kernels``; of arrays, with the terms' axis, and
+    that of 2, in front."""
+    if isinstance(c, float):
+        found = float(series @ c**_POWERS) + kink * _absolute(c)
+    else:
+        found = np.polynomial.polynomial.polyval(c, series, tensor=False) + kink * _absolute(c)
     for power, left, r in zip((_TERMS, _TERMS + 1), rest, ratio, strict=True):
         found = found + left * c**power * (1 - r) / (1 - r * c * c)
     return found
@@ -157,7 +158,8 @@ def _product(activation: Activation, q: Array) -> Callable[[Any], Any]:
     if activation.lines:
         return functools.partial(_of_lines, activation.lines, q)
     series, rest, ratio, kink = _kernels(activation.f, activation.df, q)
-    return functools.partial(_together, series, np.moveaxis(rest, -1, 0), np.moveaxis(ratio, -1, 0), kink)
+    series, rest, ratio = (np.moveaxis(a, -1, 0) for a in (series, rest, ratio))
+    return functools.partial(_together, series, rest, ratio, kink)
 
 
 def _products(activation: Activation, q: Array) -> list[Callable[[float], float]]:
@@ -477,8 +479,7 @@ def _roots(function: Elementwise, low: Array, high: Array) -> Array:
     """
     a, b = np.asarray(high, np.float64), np.asarray(low, np.float64)
     at_a, at_b = function(a), function(b)
-    part: Any = 0.5
-    best = b
+    part, best = np.clip(at_a / (at_a - at_b), 0.01, 0.99), b  # the first step follows the secant
     for _ in range(120):
         if not a.size:
             break
@@ -530,9 +531,8 @@ def _depth_scale(slope: Array) -> Array:
     return np.where(slope > 1 - 1e-9, np.inf, -1 / np.log(slope))  # −1/log 0 = 0
 
 
-def _fixed_points(activation: Activation, w2: Array, b2: Array) -> Array:
-    """The fixed point of q that q = 1 runs to, for each pair of σ_w² and σ_b²."""
-    grown = _second_of_each(activation, _GRID)
+def _fixed_points(activation: Activation, grown: Array, w2: Array, b2: Array) -> Array:
+    """The fixed point of q that q = 1 runs to, for each σ_w² and σ_b²; ``grown``: E[f²] on the grid."""
     start = len(_GRID) // 2  # q = 1
     found = np.ones(len(w2))
     at_one = w2 * grown[start] + b2 - 1
@@ -540,8 +540,7 @@ def _fixed_points(activation: Activation, w2: Array, b2: Array) -> Array:
     for way, end in ((1, np.inf), (-1, 0.0)):
         rows = np.flatnonzero(at_one > 0 if way == 1 else ~(at_one >= 0))
         q = _GRID[start::way]
-        step = way * (w2[rows, None] * grown[start::way] + b2[rows, None] - q)
-        step /= q
+        step = w2[rows, None] * (way * grown[start::way] / q) + b2[rows, None] * (way / q) - way
         back = step <= 1e-12
         first = back.argmax(axis=1)
         # Where q only seems to stay, what is added is below its last digit.
@@ -562,9 +561,11 @@ def _nearer(activation: Activation, w2: Array, b2: Array, q: Array) -> Elementwi
     return lambda c: (w2 * product(c) + b2) / after - c
 
 
-def _phases(activation: Activation, w2: Array, b2: Array) -> tuple[Array, Array, Array, Array, Array]:
+def _phases(
+    activation: Activation, grown: Array, w2: Array, b2: Array
+) -> tuple[Array, Array, Array, Array, Array]:
     """The fields of ``PhaseMap``, for each pair of σ_w² and σ_b²."""
-    q_star = _fixed_points(activation, w2, b2)
+    q_star = _fixed_points(activation, grown, w2, b2)
     q = np.clip(q_star, _GRID[0], _GRID[-1])
     moments = _moments(activation, q)
     chi_1 = w2 * moments.slope2
@@ -572,12 +573,13 @@ def _phases(activation: Activation, w2: Array, b2: Array) -> tuple[Array, Array,
     name = np.where(slope == 1, "critical", np.where(chi_1 < 1, "ordered", "chaotic"))
     rows = np.flatnonzero(name == "chaotic")
     nearer = _nearer(activation, w2[rows], b2[rows], q[rows])
-    ends = np.full(len(rows), 1e-12), np.full(len(rows), 1 - 1e-6)
-    between = (nearer(ends[0]) > 0) & (nearer(ends[1]) < 0)
+    low, high = np.full(len(rows), 1e-12), np.full(len(rows), 1 - 1e-6)
+    between = (nearer(low) > 0) & (nearer(high) < 0)
     c_star = np.zeros(len(rows))
     inner = rows[between]
     inner_nearer = _nearer(activation, w2[inner], b2[inner], q[inner])
-    c_star[between] = _roots(inner_nearer, np.zeros(len(inner)), ends[1][between])
+    # c = 1 is always a fixed point: divided out, as near the edge of chaos c* lies beside it.
+    c_star[between] = _roots(lambda c: inner_nearer(c) / (1 - c), low[between], high[between])
     # Near c*, the distance to it changes by the slope of the map in every layer.
     step = np.minimum(1e-5, (1 - c_star) / 2)
     slope[rows] = 1 + (nearer(c_star + step) - nearer(c_star - step)) / (2 * step)
@@ -637,11 +639,11 @@ def phase(
     w, b = np.broadcast_arrays(*_checked_arrays(sigma_w=sigma_w, sigma_b=sigma_b))
     w2, b2 = np.square(w.ravel()), np.square(b.ravel())
     with np.errstate(all="ignore"):
+        grown = _second_of_each(known, _GRID)
         cuts = range(_CELLS, w.size, _CELLS)
         blocks = zip(np.split(w2, cuts), np.split(b2, cuts), strict=True)
-        fields = [
-            np.concatenate(parts) for parts in zip(*(_phases(known, *block) for block in blocks), strict=True)
-        ]
+        found = [_phases(known, grown, *block) for block in blocks]
+    fields = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     if single:
         return Phase(*(field[0].item() for field in fields))
     return PhaseMap(*(field.reshape(w.shape) for field in fields))
@@ -652,7 +654,7 @@ def length_map(
 ) -> Array:
     """What one layer makes of q: ``σ_w² E[f(√q z)²] + σ_b²``, z ~ N(0, 1).
 
-    Iterated it is the q of ``predict``; its fixed point is the q* of ``phase``. Used in lesson 08.
+    Iterated it is the q of ``predict``; its fixed point is the q* of ``phase``.
 
     Parameters
     ----------
@@ -697,7 +699,7 @@ def correlation_map(
     """What one layer makes of the correlation c of two inputs of the same q.
 
     ``(σ_w² E[f(u₁) f(u₂)] + σ_b²)/(σ_w² E[f(u₁)²] + σ_b²)``, u₁ and u₂ normals of variance q and correlation
-    c. Its slope at c = 1 is χ₁ where q = q*. Used in lesson 08.
+    c. Its slope at c = 1 is χ₁ where q is kept.
 
     Parameters
     ----------
@@ -855,7 +857,7 @@ def _checked_widths(widths: ShapeLike) -> Array:
 def width_sum(widths: ShapeLike) -> float:
     """The sum ``β = Σ 1/n_l`` over the hidden layers: what the fluctuation of a net's signal goes by.
 
-    At β well below 1 the nets of an architecture are alike; above, each is another. Used in lesson 10.
+    At β well below 1 the nets of an architecture are alike; above, each is another.
 
     Parameters
     ----------
@@ -921,7 +923,7 @@ def log_length(
         orthogonal   2·Beta(K/2, (n − K)/2)         1 + 3/(n + 2)
 
     For identity, χ²_n/n (1 + 2/n) and 1. To first order in 1/n, log M has variance 5Σ1/n and mean
-    −(5/2)Σ1/n for Gaussian ReLU nets. Used in lesson 10.
+    −(5/2)Σ1/n for Gaussian ReLU nets.
 
     Parameters
     ----------

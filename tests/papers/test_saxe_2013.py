@@ -91,6 +91,34 @@ def test_learning_time_under_depth(claim):
     )
 
 
+def test_modes_are_learned_one_after_another(claim):
+    """A linear net of two matrices, whitened inputs, balanced small weights: a mode of the task of strength s
+    grows as u(t) = s·e^{2st}/(e^{2st} − 1 + s/u₀), and is half learned at t = log(s/u₀ − 1)/(2s) (τ = 1).
+
+    Gradient descent takes steps of dt = 0.005. A step makes u grow by (1 + s dt)² instead of e^{2s dt}: it is
+    late by s dt/2 of t, 1 % at s = 4, and by a step."""
+    n, u0, dt = 4, 0.001, 0.005
+    strengths = np.array([4.0, 2.0, 1.0, 0.5])
+    rng = np.random.default_rng(0)
+    left, right, middle = (ik.orthogonal((n, n), rng=rng, dtype=np.float64) for _ in range(3))
+    net = ik.MLP([n] * 3, "identity", "zeros", dtype=np.float64)
+    net.weights[:] = [u0**0.5 * middle @ right, u0**0.5 * left @ middle.T]
+    task, x = left * strengths @ right, np.eye(n)
+    u = []
+    for _ in range(1800):
+        gradients = net.backward(net.forward(x) - x @ task.T).weights
+        for weight, gradient in zip(net.weights, gradients, strict=True):
+            weight -= dt * gradient
+        u.append(np.diagonal(left.T @ net.weights[1] @ net.weights[0] @ right.T))
+    half = dt * (1 + (np.array(u) >= strengths / 2).argmax(axis=0))
+    for s, found in zip(strengths.tolist(), half, strict=True):
+        theirs = np.log(s / u0 - 1) / (2 * s)
+        claim(
+            f"abstract, exact solutions: time until a mode of strength {s:g} is half learned, u₀ = 0.001",
+            theirs, found, 0.02 * theirs + 2 * dt, "log(s/u₀ − 1)·τ/(2s); gradient descent, whitened inputs",
+        )  # fmt: skip
+
+
 def test_mean_is_not_typical(claim):
     """One hundred standard Gaussian 4 × 4 matrices. λ_i = ½[ψ((N − i + 1)/2) + ln 2σ²] (Newman 1986).
 

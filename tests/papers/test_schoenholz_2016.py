@@ -27,6 +27,18 @@ def test_the_critical_line(claim, b2, w2):
     )
 
 
+@pytest.mark.parametrize(("b2", "w2"), [(0.05, 1.761), (0.3, 2.505)])
+def test_the_line_parts_the_map(claim, b2, w2):
+    """The whole map at once: σ_w² by steps of 0.001, the largest that is still ordered."""
+    steps = np.arange(1000, 3000) / 1000
+    names = ik.phase("tanh", np.sqrt(steps), b2**0.5).phase
+    assert (np.diff(names == "ordered") != 0).sum() == 1
+    claim(
+        f"section 3, order ends and chaos begins on a map, σ_b² = {b2}: σ_w²",
+        w2, steps[names == "ordered"][-1], 0.0015,
+    )  # fmt: skip
+
+
 def test_relu_has_one_critical_point(claim):
     claim(
         "section 3's equations for ReLU, its critical point: σ_w² at σ_b = 0",

@@ -84,6 +84,10 @@ predicted = ik.predict_for(net, x, y)
 ik.predict(30, 100, "relu", sigma_w=2**0.5, norm="layer").q.sum()
 if ik.phase("tanh", 1, 0.1).phase == "chaotic":
     ik.critical_sigma_w("tanh", sigma_b=0.1).is_integer()
+ik.phase("tanh", [1.0, 2.0], 0.1).chi_1.mean()
+ik.phase("tanh", np.ones(3), np.zeros((2, 1))).phase.tolist()
+ik.theory.log_length([20, 20], "relu", "orthogonal").variance.is_integer()
+ik.spectra.singular_values(net, x[0], layers=[1]).max()
 
 # Training, sweeps, pictures
 history = ik.train(net, data, lr=0.1, epochs=2, optimizer="adam", rng=0, progress=print)

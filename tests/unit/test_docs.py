@@ -15,7 +15,7 @@ LESSONS = {path.name.partition("_")[0]: path for path in (ROOT / "notebooks" / "
 MODULES = [
     importlib.import_module(f"initkit.{name}")
     for name in ("activations", "datasets", "fans", "initializers", "network", "plots", "sampling", "signals",
-                 "sweep", "theory", "training")
+                 "spectra", "sweep", "theory", "training")
 ]  # fmt: skip
 # The lessons that the docstring of a public object names.
 CLAIMS = {

@@ -195,3 +195,30 @@ def test_one_layer_has_nothing_to_lose():
     found = signals.fate(ik.measure(ik.MLP([4, 3], rng=0), X, LABELS))
     assert found.kept
     assert found.signal.change == found.signal.a_layer == 1
+
+
+def test_cosines_are_those_of_every_pair():
+    n = net()
+    found = signals.cosines(n, X)
+    assert found.shape == (3, 6, 6)
+    z = n.trace(X).pre[1]
+    assert found[1, 0, 3] == pytest.approx(z[0] @ z[3] / np.sqrt((z[0] @ z[0]) * (z[3] @ z[3])))
+    assert (found == found.swapaxes(1, 2)).all()
+    assert found[:, range(6), range(6)] == pytest.approx(1)
+    pairs = found.sum(axis=(1, 2)) - 6
+    assert pairs / 30 == pytest.approx(ik.measure(n, X).correlation)
+    # What is too small for its square to be a number, even in float32, has a direction all the same.
+    for layer, weight in enumerate(n.weights):
+        weight *= 1e-200 if layer == 2 else 1
+    n.biases[2][:] = 0
+    tiny, large = signals.cosines(n, X)[2], (n.trace(X).inputs[2] @ (n.weights[2].T * 1e200))
+    assert tiny[0, 1] == pytest.approx(
+        large[0] @ large[1] / np.sqrt((large[0] @ large[0]) * (large[1] @ large[1]))
+    )
+
+
+def test_cosines_of_nothing_are_not_numbers():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = signals.cosines(ik.MLP([4, 5, 3], init="zeros"), X)
+    assert np.isnan(found).all()

@@ -135,6 +135,22 @@ def test_far_from_the_edge():
         (lambda: ik.predict(3, 10, residual=np.nan), "residual must be"),
         (lambda: ik.predict(3, 10, norm="batch"), "norm must be None or 'layer', not 'batch'"),
         (lambda: ik.phase("tanh", -1), "sigma_w must be"),
+        (lambda: ik.phase("tanh", [1, -1]), r"sigma_w must be finite numbers of at least 0, not \[1, -1\]"),
+        (lambda: ik.phase("tanh", 1, [np.nan]), "sigma_b must be"),
+        (lambda: ik.phase("tanh", [True]), "sigma_w must be"),
+        (lambda: ik.phase("tanh", ["1"]), "sigma_w must be"),
+        (lambda: ik.phase("tanh", [1, 2], [1, 2, 3]), r"sigma_w, sigma_b must have shapes that go together"),
+        (lambda: theory.length_map("tanh", -1, 1), "q must be"),
+        (lambda: theory.correlation_map("tanh", 1.1, 1), r"c must be finite numbers in \[-1, 1\], not 1.1"),
+        (
+            lambda: theory.correlation_map("tanh", [0.1, 0.2], 1, q=[1, 2, 3]),
+            "c, q, sigma_w, sigma_b must have",
+        ),
+        (lambda: theory.width_sum([]), r"widths must be one or more whole numbers of at least 1, not \[\]"),
+        (lambda: theory.width_sum([3, 0]), "widths must be"),
+        (lambda: theory.log_length([3, 4], weights="orthogonal"), r"widths must be alike .* not \[3, 4\]"),
+        (lambda: theory.log_length([3], "tanh"), "activation must be 'relu' or 'identity', not 'tanh'"),
+        (lambda: theory.log_length([3], weights="uniform"), "weights must be 'gaussian' or 'orthogonal'"),
         (lambda: ik.critical_sigma_w("relu", 0.1), "'relu' has no edge of chaos at 0.1"),
         (lambda: ik.predict_for(ik.MLP([4, 2]), np.full((3, 4), np.nan)), "x must be finite"),
         (lambda: ik.predict_for(ik.MLP([4, 2]), np.zeros((0, 4))), "batch is empty"),
@@ -330,3 +346,101 @@ def test_predict_for_starts_its_way_back_where_it_is_told():
     for labels in (None, y):
         told = ik.predict_for(net, x, labels, grad_var=3.0).grad_var
         np.testing.assert_allclose(told, own * 3 / own[-1])
+
+
+# Maps -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "selu", "sigmoid"])
+def test_a_map_is_the_phases_of_its_pairs(activation):
+    """Of 2 × 300 pairs, more than are worked on at once; the depth scales hang on differences, to 1e-8."""
+    sigma_w, sigma_b = np.r_[0, 2**0.5, np.linspace(0.5, 3, 298)], np.array([[0.0], [0.4]])
+    found = ik.phase(activation, sigma_w, sigma_b)
+    assert isinstance(found, theory.PhaseMap)
+    for i, j in [(0, 0), (0, 1), (1, 1), (0, 60), (1, 60), (0, 170), (1, 170), (1, 299)]:
+        one = ik.phase(activation, sigma_w[j], sigma_b[i, 0])
+        assert found.phase[i, j] == one.phase
+        for field in ("q_star", "chi_1", "xi_q", "xi_c"):
+            array = getattr(found, field)
+            assert array.shape == (2, 300)
+            assert array[i, j] == pytest.approx(getattr(one, field), rel=1e-8)
+
+
+def test_a_map_of_no_pairs_is_empty():
+    assert ik.phase("tanh", np.ones((0, 3))).chi_1.shape == (0, 3)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])
+def test_the_maps_are_one_layer_of_the_recursion(activation):
+    p = ik.predict(8, 100, activation, 1.4, 0.3, q0=2.0, c0=-0.4)
+    q = theory.length_map(activation, p.q[:-1], 1.4, 0.3)
+    assert q == pytest.approx(p.q[1:], rel=1e-12)
+    c = theory.correlation_map(activation, p.correlation[:-1], 1.4, 0.3, q=p.q[:-1])
+    assert c == pytest.approx(p.correlation[1:], rel=1e-9)
+    one = theory.correlation_map(activation, float(p.correlation[0]), 1.4, 0.3, float(p.q[0]))
+    assert one == pytest.approx(p.correlation[1], rel=1e-9)
+    assert np.ndim(one) == 0
+
+
+@pytest.mark.parametrize(
+    ("activation", "sigma_w", "sigma_b"), [("tanh", 2.0, 0.3), ("tanh", 0.5, 0.0), ("relu", 3.0, 0.0)]
+)
+def test_the_correlation_map_by_default_is_that_of_q_star(activation, sigma_w, sigma_b):
+    """There 1 is kept, with a slope of χ₁, or of 1 where q* is 0 or infinite: tanh is a line at 0."""
+    there = ik.phase(activation, sigma_w, sigma_b)
+    c = theory.correlation_map(activation, [1 - 1e-6, 1], sigma_w, sigma_b)
+    assert c[1] == 1
+    slope = there.chi_1 if 0 < there.q_star < np.inf else 1
+    assert (1 - c[0]) / 1e-6 == pytest.approx(slope, rel=1e-3)
+
+
+def test_moments_of_slopes():
+    for q in (0.3, 4.0):
+        exact = [activations.expectation(lambda z: np.cosh(q**0.5 * z) ** -k) for k in (4, 8)]  # noqa: B023
+        assert theory.slope_moments("tanh", q) == pytest.approx(exact, rel=1e-6)
+    a, b = theory.slope_moments(("leaky_relu", 0.5), [1.0, 2.0])
+    assert (a.tolist(), b.tolist()) == ([0.625] * 2, [0.53125] * 2)
+
+
+# Finite width ---------------------------------------------------------------------------------------
+
+
+def test_lengths_of_one_and_two_units_are_integrals():
+    """One unit: M = 2z², z > 0. Two under an orthogonal W: M = 2(relu(cos φ)² + relu(sin φ)²), φ uniform."""
+    one = theory.log_length([1])
+    log = lambda z: np.log(2 * z * z)  # noqa: E731
+    assert one.mean == pytest.approx(activations.expectation(log), abs=1e-3)
+    assert one.mean**2 + one.variance == pytest.approx(activations.expectation(log, 2), rel=2e-3)
+    assert (one.second_moment, one.dead) == (pytest.approx(6), 0.5)
+    two = theory.log_length([2], weights="orthogonal")
+    # On a third of the alive quarters log M = log 2, on two log(2cos²φ), whose integrals are known.
+    mean, square = -2 * np.log(2), np.pi**2 / 3 + 4 * np.log(2) ** 2  # of log cos²φ, φ in a quarter
+    logs = np.log(2) + 2 / 3 * mean
+    assert two.mean == pytest.approx(logs)
+    assert two.variance == pytest.approx(2 / 3 * square - (2 / 3 * mean) ** 2)
+    assert (two.second_moment, two.dead) == pytest.approx((1 + 3 / 4, 0.25))
+
+
+def test_lengths_of_layers_add_up():
+    wide, narrow = theory.log_length([50] * 3), theory.log_length([7] * 2)
+    both = theory.log_length([50, 7, 50, 7, 50])
+    assert both.mean == pytest.approx(wide.mean + narrow.mean)
+    assert both.variance == pytest.approx(wide.variance + narrow.variance)
+    assert both.second_moment == pytest.approx((1 + 5 / 50) ** 3 * (1 + 5 / 7) ** 2)
+    assert 1 - both.dead == pytest.approx((1 - 2.0**-50) ** 3 * (1 - 2.0**-7) ** 2)
+    assert theory.log_length([50] * 3, "identity").second_moment == pytest.approx((1 + 2 / 50) ** 3)
+    assert theory.log_length([50] * 3, "relu", "orthogonal").second_moment == pytest.approx((1 + 3 / 52) ** 3)
+    assert theory.log_length([9] * 4, "identity", "orthogonal") == theory.LogLength(0, 0, 1, 0)
+
+
+def test_lengths_of_wide_nets_are_those_of_first_order():
+    """Var log M → 5Σ1/n and E log M → −(5/2)Σ1/n; also the variance that ``predict`` draws its band from."""
+    law = theory.log_length([2000] * 10)
+    beta = theory.width_sum([2000] * 10)
+    assert beta == pytest.approx(0.005)
+    assert (law.mean, law.variance) == (
+        pytest.approx(-2.5 * beta, rel=2e-3),
+        pytest.approx(5 * beta, rel=2e-3),
+    )
+    band = np.log(ik.predict(11, 2000, "relu", 2**0.5).q_band[-1])
+    assert (band[1] - band[0]) / 2 / 1.96 == pytest.approx(np.sqrt(law.variance + 2 / 2000), rel=2e-3)
