@@ -510,6 +510,55 @@ def patient_in_torch(seed):
     }
 
 
+# 08
+
+
+def commonest(net) -> float:
+    """The share of the commonest answer, in per cent."""
+    answers = net.output(digits().x_test).argmax(axis=1)
+    return 100 * np.bincount(answers).max() / len(answers)
+
+
+@over(range(40))
+def twenty_relu_layers(seed):
+    return {"share": commonest(ik.MLP([64, *[100] * 19, 10], "relu", "he_normal", rng=seed))}
+
+
+@over(range(5))
+def twenty_relu_layers_trained(seed):
+    net = ik.MLP([64, *[100] * 19, 10], "relu", "he_normal", rng=seed)
+    found = {}
+    for epoch, _ in enumerate(training.iterate(net, digits(), lr=0.05, epochs=3, rng=seed)):
+        found[f"epoch_{epoch}"] = commonest(net)
+    return found
+
+
+@over(range(4))
+def depth_of_tanh(seed):
+    """The lesson's four nets; the ordered for ten epochs, too; 80 layers at a fifth of the learning rate."""
+    found = {}
+    for name, w2, depth, lr, epochs in (
+        ("ordered", 1.0, 22, 0.05, 5),
+        ("ordered_10", 1.0, 22, 0.05, 10),
+        ("chaotic", 3.5, 47, 0.05, 5),
+        ("edge_40", 1.761, 40, 0.05, 5),
+        ("edge_80", 1.761, 80, 0.05, 5),
+        ("edge_80_slow", 1.761, 80, 0.01, 6),
+    ):
+        draw, bias = partial(ik.he_normal, gain=w2**0.5), partial(ik.normal, std=0.05**0.5)
+        net = ik.MLP([64, *[64] * (depth - 1), 10], "tanh", draw, bias, rng=seed)
+        found[name] = best(fit(net, lr=lr, epochs=epochs, rng=seed))
+    return found
+
+
+@over(range(5))
+def challenge_08(seed):
+    """What the challenge of lesson 08 reaches as it stands."""
+    draw, bias = partial(ik.he_normal, gain=1.0), partial(ik.normal, std=0.2)
+    net = ik.MLP([64, *[64] * 9, 10], "tanh", draw, bias, rng=seed)
+    return {"best": best(fit(net, lr=0.05, epochs=4, rng=seed))}
+
+
 def main() -> None:
     """A line of JSON a measure: its name, and the least and the most of each value."""
     for name in sys.argv[1:] or MEASURES:
