@@ -451,14 +451,59 @@ def trained_normal(_):
     }
 
 
-# In PyTorch
-
-
 def said(lesson: str, *cells: str, seed: int, **given) -> list[float]:
     """The numbers that a lesson's cells print."""
     with contextlib.redirect_stdout(io.StringIO()) as text:
         after(lesson, *cells, seed=seed, **given)
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?", text.getvalue())]
+
+
+# 10
+
+KINDS = {
+    "10_12": [12] * 10,
+    "10_25": [25] * 10,
+    "20_25": [25] * 20,
+    "20_50": [50] * 20,
+    "20_100": [100] * 20,
+    "20_14_80": [14, 80] * 10,
+    "40_100": [100] * 40,
+}
+
+
+@over([0])
+def who_begins(_):
+    """Epochs to 20 % of the test digits: the mean over 24 seeds by kind of net; of one, first and last."""
+    epochs = {}
+    for kind, widths in KINDS.items():
+        epochs[kind] = []
+        for seed in range(24):
+            net = ik.MLP([64, *widths, 10], "relu", "he_normal", rng=seed)
+            seen = training.iterate(net, digits(), lr=0.01, epochs=30, rng=seed)
+            epochs[kind].append(next((k for k, h in enumerate(seen) if h.test_accuracy[-1] > 0.2), 31))
+    found = {f"mean_{kind}": np.mean(those) for kind, those in epochs.items()}
+    found |= {f"error_{kind}": np.std(those, ddof=1) / 24**0.5 for kind, those in epochs.items()}
+    return found | {"first": min(epochs["20_25"]), "last": max(epochs["20_25"])}
+
+
+@over(range(8))
+def finite_width(seed):
+    """What the cells of lesson 10 print."""
+    measured = np.reshape(said("10", "measure", seed=seed), (3, 6))
+    laws = said("10", "laws", seed=seed)
+    normal, _, uniform, _, _, coin, _, student, _, sparse, dead = laws
+    _, orthogonal, _, linear, *_ = said("10", "orthogonal", seed=seed)
+    plain, residual = said("10", "residual", seed=seed)
+    kurtosis = np.reshape(said("10", "gauss", seed=seed), (3, 3))[:, 1]
+    found = {"normal": normal, "uniform": uniform, "coin": coin, "student": student, "sparse": sparse}
+    found |= {"sparse_dead": dead, "orthogonal": orthogonal, "linear": linear}
+    for value, numbers in zip(("mean", "median", "variance"), measured.T[2:5], strict=True):
+        found |= {f"{value}_least": numbers.min(), f"{value}_most": numbers.max()}
+    found |= {"plain": plain, "residual": residual}
+    return found | dict(zip(("kurtosis_10", "kurtosis_30", "kurtosis_100"), kurtosis, strict=True))
+
+
+# In PyTorch
 
 
 @over(range(3))
