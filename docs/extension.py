@@ -46,6 +46,8 @@ def mathml(formula: str, block: bool) -> str:
     """A formula in TeX as MathML. Raises ValueError for what the converter does not know."""
     # The converter wants braces around each digit of \tfrac12, and sets wider than TeX what follows.
     formula = re.sub(r"\\([td]?frac) *(\d)(\d)", r"\\\1{\2}{\3}", formula)
+    # It knows neither \big nor \dots. The brackets stay as high as a line.
+    formula = re.sub(r"\\big[lr]?(?![A-Za-z])", "", re.sub(r"\\dots(?![a-z])", r"\\ldots", formula))
     made = tex2mathml(re.sub(r"\\sqrt *(\d)", r"\\sqrt{\1}", formula), as_block=block)
     made = re.sub(r"<mo>([⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', made)
     made = re.sub(r"(<mi>(?:ln|log)</mi>)(?=\s*<mn>)", r'\1<mspace width="0.17em"></mspace>', made)

@@ -18,6 +18,7 @@ from .sheet import Sheet
 
 ERROR_CLASS = "initkit-error"
 REST = 0.15  # seconds without a newer value before the crisp picture is drawn
+LEAST = 700  # CSS pixels: a picture of 860, whose smallest text is of 12.5, keeps 10 of them
 PAUSE = 0.005  # seconds in which a newer value gets through: that takes several turns of the event loop
 
 
@@ -40,7 +41,8 @@ class LiveFigure(widgets.VBox):
 
     A picture is shown as a quick draft at once, and sharp when the hand rests. An exception in ``respond`` is
     shown in red below the picture and kept in ``error``. ``frames`` counts the pictures that were shown.
-    The Image's height is fixed, so that nothing on the page jumps. ``picture.cells`` can be clicked.
+    The Image's shape is fixed, so that nothing on the page jumps. On a narrow page it becomes smaller as long
+    as its text can be read, and then is scrolled sideways. ``picture.cells`` can be clicked.
     """
 
     def __init__(
@@ -53,20 +55,19 @@ class LiveFigure(widgets.VBox):
         self._tickets = itertools.count(1)  # every value gets one; only the newest is drawn
         self._newest = 0
         width, height = (int(100 * inches) for inches in picture.figure.get_size_inches())
-        self.image = widgets.Image(
-            format="png",
-            layout=widgets.Layout(
-                width=f"{width}px", max_width="100%", height=f"{height}px", object_fit="contain"
-            ),
-        )
+        place = widgets.Layout(width="100%", margin="0", grid_area="1 / 1")
+        self.image = widgets.Image(format="png", width=width, height=height, layout=place)
         self.message = widgets.HTML(layout=widgets.Layout(display="none"))
         row = widgets.HBox(
             list(controls.values()), layout=widgets.Layout(flex_flow="row wrap", grid_gap="2px 16px")
         )
         self.sheet, self._holds = None, False
         if cells := picture.cells:
-            self.sheet = Sheet(cells, width, height, lambda x, y: self.set(**{cells.x: x, cells.y: y}))
-        super().__init__([row, self.image, *([self.sheet] if self.sheet else []), self.message])
+            self.sheet = Sheet(cells, lambda x, y: self.set(**{cells.x: x, cells.y: y}))
+            self.sheet.layout.grid_area = place.grid_area
+        column = widgets.Layout(grid_template_columns=f"minmax({min(LEAST, width)}px, {width}px)")
+        shown = widgets.GridBox([self.image, *([self.sheet] if self.sheet else [])], layout=column)
+        super().__init__([row, shown, self.message])
         for control in controls.values():
             control.observe(self._changed, "value")
         # The first picture is complete, for a notebook that nobody reads as it runs, and has no draft, as

@@ -12,8 +12,8 @@ from ..plots import Cells
 
 STYLE = """<style>
 .initkit-sheet {{position: relative; overflow: hidden; pointer-events: none}}
-.{name} {{position: absolute; display: grid; margin-right: 0; margin-bottom: 0; pointer-events: auto;
-  grid-template-columns: repeat({columns}, 1fr); grid-auto-rows: 1fr; aspect-ratio: {aspect:.5f}}}
+.{name} {{position: absolute; display: grid; pointer-events: auto;
+  grid-template-columns: repeat({columns}, 1fr); grid-auto-rows: 1fr}}
 .{name} > div {{display: contents}}
 .{name} label {{height: auto; margin: 0; font-size: 0; line-height: 0; cursor: crosshair}}
 .{name} label:hover {{outline: 2px solid #333}}
@@ -29,7 +29,7 @@ class Radios(widgets.RadioButtons):
 
 
 class Sheet(widgets.Box):
-    """Over an Image of ``width`` × ``height`` pixels above it: ``clicked(x, y)`` where one of ``cells`` is.
+    """Stretched over an Image by whoever places both: ``clicked(x, y)`` where one of ``cells`` is.
 
     ipywidgets has no click on an image. A radio button it has, wherever its label is clicked or tapped; here
     each cell is such a label, laid on its place by CSS, without text. That takes no package, no JavaScript
@@ -37,12 +37,10 @@ class Sheet(widgets.Box):
     themselves are hidden, so that Tab passes them by: the controls that a click sets are there for the keys.
     """
 
-    def __init__(self, cells: Cells, width: int, height: int, clicked: Callable[[float, float], None]):
+    def __init__(self, cells: Cells, clicked: Callable[[float, float], None]):
         self.cells, self.clicked = cells, clicked
         box = cells.axes.get_position()
         name = next(_names)
-        # The picture is as wide as the sheet, and in the middle of its height where the page is narrow.
-        below = 100 * (0.5 - box.y1) * height / width
         # Labels that are their index, as otherwise the page makes all of them anew with each change.
         count = len(cells.xs) * len(cells.ys)
         self.radios = Radios(
@@ -50,19 +48,16 @@ class Sheet(widgets.Box):
             value=None,
             layout=widgets.Layout(
                 left=f"{100 * box.x0:.4f}%",
-                top="50%",
+                top=f"{100 * (1 - box.y1):.4f}%",
                 width=f"{100 * box.width:.4f}%",
-                margin=f"{below:.4f}% 0 0 0",
+                height=f"{100 * box.height:.4f}%",
+                margin="0",
             ),
         )
         self.radios.add_class(name)
-        aspect = box.width * width / (box.height * height)
-        style = widgets.HTML(STYLE.format(name=name, columns=len(cells.xs), aspect=aspect))
+        style = widgets.HTML(STYLE.format(name=name, columns=len(cells.xs)))
         style.layout.display = "none"
-        layout = widgets.Layout(
-            width=f"{width}px", max_width="100%", height=f"{height}px", margin=f"-{height + 2}px 0 2px 2px"
-        )
-        super().__init__([self.radios, style], layout=layout)
+        super().__init__([self.radios, style])
         self.add_class("initkit-sheet")
         self.radios.observe(self._chosen, "index")
 

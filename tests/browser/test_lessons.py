@@ -33,7 +33,7 @@ def test_lesson_answers_the_hand(reader, lang, name):
     assert reader.errors() == []
     figures = 0
     for cell in reader.code_cells():
-        figure = cell.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-image)")
+        figure = cell.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-gridbox > .widget-image)")
         if figure.count():
             use_every_control(reader, figure, f"{lang}-{Path(name).stem}-{figures}")
             figures += 1
@@ -126,11 +126,15 @@ def place_of(image, figure):
 
 
 def test_a_click_on_a_map_sets_both_controls(reader):
-    """At the width of a screen, a tablet and a phone: the sheet lies where the picture is."""
+    """At the width of a screen, a tablet and a phone: the sheet lies where the picture is, which is readable.
+
+    Where the page is too narrow for its text, the picture is scrolled in its box, and nothing else is.
+    """
     write(reader.lab, "click.ipynb", "from initkit import live\nlive.edge_of_chaos(lang='en')")
     page = reader.page
     reader.open("click.ipynb")
     run_cell(reader, 0)
+    page.keyboard.press("Control+b")  # the list of files, which leaves a phone nothing
     image, cells = page.locator("img.widget-image"), page.locator(".initkit-sheet label:has(input)")
     for width, row, column, place in ((1366, 3, 11, ["1.60", "0.55"]), (820, 11, 3, ["0.80", "0.15"]),
                                       (390, 7, 19, ["2.40", "0.35"])):  # fmt: skip
@@ -140,6 +144,15 @@ def test_a_click_on_a_map_sets_both_controls(reader):
         assert reader.settle(image) != before
         assert page.locator(".widget-readout").all_inner_texts() == place
         shoot(page, f"click-{width}")
+        shown, wide, high = image.evaluate(
+            "({parentElement: box, width, height}) => [[box.clientWidth, box.scrollWidth], width, height]"
+        )
+        assert 10 <= 12.5 * wide / 860 <= 12.5, "the smallest text"
+        assert high == pytest.approx(520 * wide / 860, abs=1)
+        assert (shown[1] > shown[0]) is (wide > shown[0])
+        figure = page.locator(".widget-vbox:has(> .widget-gridbox)")
+        for outer in (figure, page.locator(".jp-WindowedPanel-outer"), page.locator("html")):
+            assert outer.evaluate("box => box.scrollWidth <= box.clientWidth")
     page.set_viewport_size({"width": 1366, "height": 900})
     assert reader.widget_errors() == []
 

@@ -25,7 +25,7 @@ import numpy as np
 
 import initkit as ik
 from initkit import course, doctor, training
-from initkit.course.lessons import choosing, rescue, why_initialization, zero_and_symmetry
+from initkit.course.lessons import choosing, orthogonal, rescue, why_initialization, zero_and_symmetry
 
 LESSONS = Path(__file__).parents[2] / "notebooks/en"
 
@@ -451,6 +451,85 @@ def trained_normal(_):
     }
 
 
+# 09
+
+
+@over(range(6))
+def a_hundred_linear_layers(seed):
+    """The cell `spectrum`; and the figure, whose matrices keep the mean exactly."""
+    net = ik.MLP([100] * 101, "identity", "lecun_normal", rng=seed, dtype=np.float64)
+    (s,) = ik.spectra.singular_values(net, layers=[100])
+    x = np.random.default_rng(seed).standard_normal(100)
+    fan = orthogonal.opening(orthogonal.matrices("gaussian", seed), "identity", 1.0, x)
+    middle = dict(zip(orthogonal.SHOWN.tolist(), fan[:, 50], strict=True))
+    return {
+        "largest": s[0],
+        "middle_of_10": middle[10],
+        "log_middle_of_50": np.log10(middle[50]),
+        "thin_of_50": 100 * (fan[-1] < 0.01).mean(),
+    }
+
+
+@over(range(8))
+def axes_of_fifty_layers(seed):
+    """The cell `isometry`: the share of thin axes."""
+    x = np.random.default_rng(seed).standard_normal(100)
+    found = {}
+    for f, g in (("tanh", 1.05), ("tanh", 1.5), ("relu", 2**0.5)):
+        for start in (partial(ik.he_normal, gain=g), partial(ik.orthogonal, gain=g)):
+            net = ik.MLP([100] * 52, f, start, rng=seed, dtype=np.float64)
+            (s,) = ik.spectra.singular_values(net, x, layers=[50])
+            found[f"{f}_{10 * g:.0f}_{start.func.__name__}"] = 100 * (s < 0.01 * s[0]).mean()
+    kept = found.pop("tanh_10_orthogonal")  # σ_w = 1.05
+    return {"kept": kept, "others_least": min(found.values()), "others_most": max(found.values())}
+
+
+@over(range(6))
+def one_epoch_of_a_linear_net(seed):
+    """The cell `train`: the training loss."""
+    found = {}
+    for depth in (5, 20, 60, 200):
+        for name, start in (("independent", "lecun_normal"), ("orthogonal", "orthogonal")):
+            net = ik.MLP([64, *[32] * (depth - 1), 10], "identity", start, rng=seed)
+            found[f"{name}_{depth}"] = fit(net, lr=0.3 / depth, epochs=1, rng=seed).train_loss[-1]
+    return found
+
+
+@over(range(6))
+def tanh_of_sixty_layers(seed):
+    """The cell `tanh`: the lowest training loss in six epochs; and epochs to 1 with 40 layers of 64 units."""
+    found = {}
+    for name, start in (("independent", "lecun_normal"), ("orthogonal", "orthogonal")):
+        net = ik.MLP([64, *[32] * 59, 10], "tanh", start, rng=seed)
+        found[name] = fit(net, lr=2 / 60, epochs=6, rng=seed).train_loss.min()
+        net = ik.MLP([64, *[64] * 39, 10], "tanh", start, rng=seed)
+        reached = fit(net, lr=2 / 40, epochs=10, rng=seed).train_loss < 1
+        found[f"epochs_{name}"] = 1 + np.argmax(reached) if reached.any() else np.inf
+    return found
+
+
+@over(range(4))
+def tanh_of_a_hundred_layers(seed):
+    found = {}
+    for name, start in (("independent", "lecun_normal"), ("orthogonal", "orthogonal")):
+        net = ik.MLP([64, *[64] * 99, 10], "tanh", start, rng=seed)
+        found[name] = best(fit(net, lr=2 / 100, epochs=8, rng=seed))
+    return found
+
+
+@over(range(8))
+def widths_that_change(seed):
+    """The cell `widths`: by which factor signal and gradient are off."""
+    found = {}
+    for name in ("lecun_normal", "xavier_normal"):
+        net = ik.MLP([64, *[40, 160] * 10, 10], "identity", name, rng=seed, dtype=np.float64)
+        seen = ik.measure(net, *batch())
+        kept = np.array([seen.q[18] / seen.q[0], seen.grad_var[0] / seen.grad_var[18]])
+        off = np.maximum(kept, 1 / kept)
+        found |= {f"{name}_least": off.min(), f"{name}_most": off.max()}
+    return found
+
+
 # In PyTorch
 
 
@@ -459,6 +538,54 @@ def said(lesson: str, *cells: str, seed: int, **given) -> list[float]:
     with contextlib.redirect_stdout(io.StringIO()) as text:
         after(lesson, *cells, seed=seed, **given)
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?", text.getvalue())]
+
+
+# 10
+
+KINDS = {
+    "10_12": [12] * 10,
+    "10_25": [25] * 10,
+    "20_25": [25] * 20,
+    "20_50": [50] * 20,
+    "20_100": [100] * 20,
+    "20_14_80": [14, 80] * 10,
+    "40_100": [100] * 40,
+}
+
+
+@over([0])
+def who_begins(_):
+    """Epochs to 20 % of the test digits: the mean over 24 seeds by kind of net; of one, first and last."""
+    epochs = {}
+    for kind, widths in KINDS.items():
+        epochs[kind] = []
+        for seed in range(24):
+            net = ik.MLP([64, *widths, 10], "relu", "he_normal", rng=seed)
+            seen = training.iterate(net, digits(), lr=0.01, epochs=30, rng=seed)
+            epochs[kind].append(next((k for k, h in enumerate(seen) if h.test_accuracy[-1] > 0.2), 31))
+    found = {f"mean_{kind}": np.mean(those) for kind, those in epochs.items()}
+    found |= {f"error_{kind}": np.std(those, ddof=1) / 24**0.5 for kind, those in epochs.items()}
+    return found | {"first": min(epochs["20_25"]), "last": max(epochs["20_25"])}
+
+
+@over(range(8))
+def finite_width(seed):
+    """What the cells of lesson 10 print."""
+    measured = np.reshape(said("10", "measure", seed=seed), (3, 6))
+    laws = said("10", "laws", seed=seed)
+    normal, _, uniform, _, _, coin, _, student, _, sparse, dead = laws
+    _, orthogonal, _, linear, *_ = said("10", "orthogonal", seed=seed)
+    plain, residual = said("10", "residual", seed=seed)
+    kurtosis = np.reshape(said("10", "gauss", seed=seed), (3, 3))[:, 1]
+    found = {"normal": normal, "uniform": uniform, "coin": coin, "student": student, "sparse": sparse}
+    found |= {"sparse_dead": dead, "orthogonal": orthogonal, "linear": linear}
+    for value, numbers in zip(("mean", "median", "variance"), measured.T[2:5], strict=True):
+        found |= {f"{value}_least": numbers.min(), f"{value}_most": numbers.max()}
+    found |= {"plain": plain, "residual": residual}
+    return found | dict(zip(("kurtosis_10", "kurtosis_30", "kurtosis_100"), kurtosis, strict=True))
+
+
+# In PyTorch
 
 
 @over(range(3))

@@ -8,15 +8,9 @@ import pytest
 import notebooks
 
 NAMES = notebooks.lessons()
-# Lessons whose numbers nobody has gone through yet. Who does so, takes the lesson off.
-WAITING = {"09", "10"}
-waits = pytest.mark.xfail(strict=True, reason="not gone through: if all is backed, take it off WAITING")
-GONE_THROUGH = [
-    pytest.param(name, marks=[waits] if notebooks.number_of(name) in WAITING else []) for name in NAMES
-]
 
 
-@pytest.mark.parametrize("name", GONE_THROUGH)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_number_in_prose_is_backed(name):
     bare = [f"{cell}: …{words}…" for cell, words, backing in prose.lines(name) if backing is None]
     lesson = notebooks.number_of(name)

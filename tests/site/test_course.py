@@ -22,7 +22,7 @@ def test_lesson_runs_and_answers_the_hand(reader, reached, lang, name):
     compare_outputs(reader, lang, name)
     figures = quizzes = 0
     for cell in reader.code_cells():
-        figure = cell.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-image)")
+        figure = cell.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-gridbox > .widget-image)")
         if figure.count():
             # One other option of a menu will do: training takes ten times as long here.
             use_every_control(reader, figure, f"site-{lang}-{name}-{figures}", finger=True, options=1)

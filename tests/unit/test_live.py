@@ -111,10 +111,9 @@ def test_the_frame_is_drawn_once():
     assert len(drawn) == 1
 
 
-def test_height_is_fixed():
-    figure = dot()
-    height = int(figure.image.layout.height.removesuffix("px"))
-    assert height == pixels(figure).shape[0] / CRISP.ratio
+def test_the_shape_is_fixed():
+    image = (figure := dot()).image
+    assert [int(image.height), int(image.width)] == [n / CRISP.ratio for n in pixels(figure).shape[:2]]
 
 
 def test_an_exception_is_shown_in_red_and_kept():
@@ -418,12 +417,14 @@ def test_a_cell_can_be_clicked_again_after_a_slider_moved():
 
 
 def test_the_sheet_lies_on_the_cells():
-    """Its place as the page computes it: widths from the sheet's width, heights from the same width."""
+    """Its place as the page computes it, from a sheet that is stretched over the picture."""
     figure = dot(picture=Ground("en"), x=widgets.FloatSlider(max=10), y=widgets.FloatSlider(max=1))
     width, height = 860, 390
     box = figure.picture.figure.axes[0].get_position()
     layout = figure.sheet.radios.layout
-    percent = lambda value: float(value.split("%")[0]) / 100  # noqa: E731
+    assert figure.sheet.layout.grid_area == figure.image.layout.grid_area == "1 / 1"
+    percent = lambda value: float(value.removesuffix("%")) / 100  # noqa: E731
     assert percent(layout.left) * width == pytest.approx(box.x0 * width, abs=0.1)
     assert percent(layout.width) * width == pytest.approx(box.width * width, abs=0.1)
-    assert height / 2 + percent(layout.margin) * width == pytest.approx((1 - box.y1) * height, abs=0.1)
+    assert percent(layout.top) * height == pytest.approx((1 - box.y1) * height, abs=0.1)
+    assert percent(layout.height) * height == pytest.approx(box.height * height, abs=0.1)

@@ -443,9 +443,11 @@ ANSWERS = {
     ],
     "10.1": [
         (math.exp(-1.25), "right"),
-        (0.29, "right"),  # two digits
+        (0.287, "right"),
         (np.array([0.2865]), "right"),
+        (0.29, "close"),  # two digits of three
         (0.3, "close"),
+        (math.exp(ik.theory.log_length([60] * 30).mean), "exact"),
         (0.25, "other"),
         (1, "mean"),
         (0.5, "sum"),
@@ -776,6 +778,7 @@ MISTAKES = {
         "whole": lambda m: math.exp(-5 * m.depth / m.width),
         "linear": lambda m: math.exp(-m.depth / m.width),
         "logarithm": lambda m: -2.5 * m.depth / m.width,
+        "exact": lambda m: math.exp(ik.theory.log_length([m.width] * m.depth).mean),
         "other": lambda m: 0,
     },
     "10.2": {
