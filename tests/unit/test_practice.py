@@ -377,6 +377,8 @@ ANSWERS = {
         (2 * HAAR, "gain"),
         (np.tile(HAAR[0], (300, 1, 1)), "copies"),
         (np.array([ik.orthogonal((8, 8), rng=0) for _ in range(300)]), "copies"),
+        (np.repeat(HAAR[:10], 30, axis=0), "copies"),
+        (np.repeat(HAAR[:150], 2, axis=0), "copies"),
         (np.tile(np.eye(8), (300, 1, 1)), "copies"),
         (np.array([np.eye(8)[RNG.permutation(8)] for _ in range(300)]), "permutations"),
         (UPRIGHT, "rotations"),

@@ -367,14 +367,17 @@ def any_rotation(answer):
         return "independent", {}
     if abs(size - 1) > 1e-3:
         return "gain", {"size": f"{size:.3g}"}
-    if len(np.unique(w.round(3), axis=0)) < 300 and np.abs(w - w[0]).max() < 1e-3:
-        return "copies", {}
+    different = len(np.unique(w.round(3), axis=0))
+    if different == 1:
+        return "copies", {"different": 1}
     fourth = (w**4).mean() * 8 * 10 / 3  # 1 under Haar, known to 0.02
     if abs(fourth - 1) > 0.2:
         return "permutations", {}
-    mean = w.mean(axis=0)  # each entry is known to 0.02
-    if np.abs(mean).max() > 0.12:
-        return "signs", {"trace": f"{np.trace(mean):.1f}".replace("-", "−")}
+    if different < 300:
+        return "copies", {"different": different}
+    lean = np.abs(w.mean(axis=0)).max()  # each entry is known to 0.02
+    if lean > 0.12:
+        return "signs", {"lean": f"{lean:.2f}"}
     if not 0.35 < (np.linalg.det(w) > 0).mean() < 0.65:
         return "rotations", {}
     return "right", {}
