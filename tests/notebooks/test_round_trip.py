@@ -16,7 +16,7 @@ SHOW = """
 from initkit import live
 figure = live.{name}(lang="{lang}")
 print(figure.image.model_id)
-for control in figure.controls.values():
+for control in (c for whole in figure.controls.values() for c in getattr(whole, "bars", [whole])):
     if hasattr(control, "min"):
         state = "value", control.min if control.value != control.min else control.max
     else:

@@ -332,9 +332,10 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
             said = text("edge_of_chaos.said", lang, **fields)
             picture.update((sigma_w, sigma_b), cobwebs, angles, mean, answers, said, told)
 
-        show(trace.pre[-1])
-        yield
-        if net == "trained":
+        if net == "untrained":
+            show(trace.pre[-1])
+            yield
+        else:
             for history in iterate(start, datasets.digits(), lr=LR, epochs=EPOCHS, rng=seed):
                 show(start.output(x), history)
                 yield

@@ -149,7 +149,7 @@ def specimen(name: str, *, lang: str):
     """The picture of lesson 03 for net "A", "B" or "C" of its third exercise: what ails it is for you to see.
 
     >>> specimen("A", lang="en").axes[1].get_title("left")
-    'Forward: q in each layer'
+    'Signal q, mean sq.'
     """
     if name not in SPECIMENS:
         raise KeyError(f"no specimen is called {name!r}; there are {', '.join(SPECIMENS)}")
