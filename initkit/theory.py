@@ -475,7 +475,8 @@ def _roots(function: Elementwise, low: Array, high: Array) -> Array:
     """Where ``function``, of arrays to arrays, is 0 between ``low`` and ``high``, at which its signs differ.
 
     To 1e-14, by the method of Chandrupatla 1997: a step of inverse quadratic interpolation where the last
-    three points allow it, of bisection elsewhere.
+    three points allow it, of bisection elsewhere. ``scipy.optimize.elementwise.find_root`` does the same, but
+    only from SciPy 1.15 on.
     """
     a, b = np.asarray(high, np.float64), np.asarray(low, np.float64)
     at_a, at_b = function(a), function(b)
@@ -855,9 +856,10 @@ def _checked_widths(widths: ShapeLike) -> Array:
 
 
 def width_sum(widths: ShapeLike) -> float:
-    """The sum ``β = Σ 1/n_l`` over the hidden layers: what the fluctuation of a net's signal goes by.
+    """The sum ``Σ 1/n_l`` over the hidden layers: how far the signals of an architecture's nets differ.
 
-    At β well below 1 the nets of an architecture are alike; above, each is another.
+    Well below 1 its nets are alike; above, each is another. Five times the sum is, to first order, the
+    variance of log M in ReLU nets: see ``log_length``.
 
     Parameters
     ----------

@@ -138,9 +138,8 @@ def audit(
                 file = printable(os.path.basename(os.path.normpath(against)))
                 comparison, differ = compared(file, [*rows, *others], [*there[0], *there[1]])
     findings = [finding for row in rows for finding in row.findings] + _compared(rows, wanted)
-    if _is_trained(
-        [row.tensor for row in rows if _is_weight(row)]
-    ):  # an entry that training left where it is
+    if _is_trained([row.tensor for row in rows if _is_weight(row)]):
+        # Training may move one entry far from the others.
         findings = [finding for finding in findings if finding.kind != "lone_outlier"]
     findings += _identical_layers(rows)
     meant = {row.tensor.name for row in rows if row.fits}

@@ -453,6 +453,8 @@ def trained_normal(_):
 
 # 09
 
+STARTS = {"independent": "lecun_normal", "orthogonal": "orthogonal"}
+
 
 @over(range(6))
 def a_hundred_linear_layers(seed):
@@ -489,7 +491,7 @@ def one_epoch_of_a_linear_net(seed):
     """The cell `train`: the training loss."""
     found = {}
     for depth in (5, 20, 60, 200):
-        for name, start in (("independent", "lecun_normal"), ("orthogonal", "orthogonal")):
+        for name, start in STARTS.items():
             net = ik.MLP([64, *[32] * (depth - 1), 10], "identity", start, rng=seed)
             found[f"{name}_{depth}"] = fit(net, lr=0.3 / depth, epochs=1, rng=seed).train_loss[-1]
     return found
@@ -499,7 +501,7 @@ def one_epoch_of_a_linear_net(seed):
 def tanh_of_sixty_layers(seed):
     """The cell `tanh`: the lowest training loss in six epochs; and epochs to 1 with 40 layers of 64 units."""
     found = {}
-    for name, start in (("independent", "lecun_normal"), ("orthogonal", "orthogonal")):
+    for name, start in STARTS.items():
         net = ik.MLP([64, *[32] * 59, 10], "tanh", start, rng=seed)
         found[name] = fit(net, lr=2 / 60, epochs=6, rng=seed).train_loss.min()
         net = ik.MLP([64, *[64] * 39, 10], "tanh", start, rng=seed)
@@ -511,7 +513,7 @@ def tanh_of_sixty_layers(seed):
 @over(range(4))
 def tanh_of_a_hundred_layers(seed):
     found = {}
-    for name, start in (("independent", "lecun_normal"), ("orthogonal", "orthogonal")):
+    for name, start in STARTS.items():
         net = ik.MLP([64, *[64] * 99, 10], "tanh", start, rng=seed)
         found[name] = best(fit(net, lr=2 / 100, epochs=8, rng=seed))
     return found

@@ -12,7 +12,7 @@ from ... import datasets, initializers, plots
 from ...arguments import Array
 from ...network import MLP
 from ...plots import DIM, FAINT, MEASURED, QUIET, THEORY, Words
-from ...signals import mean_cosine, mean_square
+from ...signals import cosines, mean_cosine, mean_square
 from ...theory import PhaseMap, correlation_map, critical_sigma_w, length_map, phase
 from ...training import iterate, train
 from ...widgets import controls
@@ -240,13 +240,6 @@ def _digits() -> Array:
     return np.concatenate([x[one_of_each], np.delete(x, one_of_each, axis=0)[:190]])
 
 
-def _angles(z: Array) -> Array:
-    """Of the first ten rows of each layer's ``z``, the angles to the first row: (layers, 10)."""
-    unit = z[:, :10].astype(float)
-    unit /= np.maximum(np.linalg.norm(unit, axis=2, keepdims=True), 1e-300)
-    return np.arccos(np.clip((unit @ unit[:, 0, :, None])[..., 0], -1, 1))
-
-
 def _cobwebs(activation: str, sigma_w: float, sigma_b: float, q_star: float, z: Array, x: Array):
     """Those of ``Map``, and theory's correlations c₁, c₂, …"""
     q = np.geomspace(*Map.Q, 61)
@@ -320,6 +313,9 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
             "power": _power(chi_1),
             "map": f"{_nearest(function, sigma_w, sigma_b):.0%}",
         }
+        angles = np.arccos(cosines(start, x[:10])[shown, 0])
+        mean = np.arccos(np.clip(correlations[shown], -1, 1))
+        said = text("edge_of_chaos.said", lang, **fields)
 
         def show(output, history=None):
             answers = np.bincount(output.argmax(axis=1), minlength=10) / len(x)
@@ -327,9 +323,6 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
             if history is not None:
                 epoch, accuracy = len(history.test_accuracy) - 1, f"{history.test_accuracy[-1]:.0%}"
                 told += text("edge_of_chaos.trained_to", lang, epoch=epoch, accuracy=accuracy)
-            angles = _angles(z[shown])
-            mean = np.arccos(np.clip(correlations[shown], -1, 1))
-            said = text("edge_of_chaos.said", lang, **fields)
             picture.update((sigma_w, sigma_b), cobwebs, angles, mean, answers, said, told)
 
         if net == "untrained":

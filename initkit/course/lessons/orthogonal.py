@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from ... import activations, initializers, plots
+from ... import activations, initializers, plots, spectra, theory
 from ...plots import DIM, FAINT, MEASURED, QUIET, THEORY
 from ...widgets import controls
 from ...words import text
@@ -79,15 +79,15 @@ class Edge:
 
     def __call__(self, sigma_w: float, gaussian: bool) -> tuple[np.ndarray, np.ndarray]:
         """Root mean square and largest s, (1 + layers,) each, for an input of q = 1."""
-        q, mean, log_x = 1.0, [1.0], [np.log((1 + self.z) / self.z)]
-        for layer in range(SHOWN[-1]):
-            q = sigma_w**2 * (np.square(self.f.f(np.sqrt(q) * Z)) @ CHANCE if layer else q)
-            mean.append(sigma_w**2 * (np.square(self.f.df(np.sqrt(q) * Z)) @ CHANCE))
+        q, log_x = sigma_w**2, [np.log((1 + self.z) / self.z)]
+        mean = spectra.predicted(int(SHOWN[-1]), self.f, sigma_w, q=q).mean
+        for _ in mean:
             at = np.interp(np.log(q), np.log(self.sizes), np.arange(len(self.sizes)))
             low, high = int(at), min(int(at) + 1, len(self.sizes) - 1)
             slopes = self.passed[low] + (at - low) * (self.passed[high] - self.passed[low])
             log_x.append(log_x[-1] + 2 * np.log(sigma_w) + gaussian * np.log1p(self.z) + slopes)
-        return np.sqrt(np.cumprod(mean)), np.exp(np.min(log_x, axis=1) / 2)
+            q = theory.length_map(self.f, q, sigma_w)
+        return np.sqrt(np.append(1, mean)), np.exp(np.min(log_x, axis=1) / 2)
 
 
 class CircleToNeedle(plots.Picture):
@@ -165,14 +165,12 @@ def short(value: float) -> str:
     >>> [short(value) for value in (1.0, 0.034, 2e-7, 31.6, 4e5, 0.0)]
     ['1.00', '0.034', '2e-7', '32', '4e5', '0']
     """
-    if value == 0 or 1e-3 <= value < 1e3:
-        return (
-            f"{value:.0f}"
-            if value == 0 or value >= 10
-            else f"{value:.2f}"
-            if value >= 0.1
-            else f"{value:.2g}"
-        )
+    if value == 0 or 10 <= value < 1e3:
+        return f"{value:.0f}"
+    if 0.1 <= value < 10:
+        return f"{value:.2f}"
+    if 1e-3 <= value < 0.1:
+        return f"{value:.2g}"
     return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
@@ -187,6 +185,7 @@ def orthogonal(*, lang: str, seed: int = 0):
     x /= np.sqrt(np.square(x).mean())
     weights = functools.cache(lambda start: matrices(start, seed))
     edge = functools.cache(Edge)
+    law = functools.cache(lambda activation, start, sigma_w: edge(activation)(sigma_w, start == "gaussian"))
 
     @functools.lru_cache(maxsize=64)
     def seen(activation, start, sigma_w):
@@ -197,7 +196,7 @@ def orthogonal(*, lang: str, seed: int = 0):
             values = seen(activation, start, sigma_w)
         else:  # f(σz) = σ f(z): the picture moves with the hand
             values = seen(activation, start, 1.0) * sigma_w ** SHOWN[:, None]
-        mean, largest = edge(activation)(sigma_w, start == "gaussian")
+        mean, largest = law(activation, start, sigma_w)
         shown = depth >= SHOWN
         picture.update(SHOWN[shown], values[shown], mean, largest)
 
@@ -324,7 +323,7 @@ def longest_axis(answer, layers):
     >>> longest_axis("5.83?", 12)
     ('type', {'wanted': 'float', 'came': 'str'})
     """
-    square = (layers + 1) ** (layers + 1) / layers**layers
+    square = float(spectra.largest(layers))
     known = {"right": square**0.5, "square": square, "mean": 1.0, "each": 2.0**layers}
     known |= {"middle": 2.0 ** (-layers / 2)}
     key, fields = answers.nearest(answer, known, rel=0.015)
