@@ -106,14 +106,15 @@ def drag_to_the_end(page, slider, track, steps):
 
 
 def take_to_the_start(page, slider, track):
-    """By a finger, as on a phone."""
+    """By a finger, as on a phone: to the left and down, where sliders that lie and upright ones start."""
     slider.scroll_into_view_if_needed()
     handle, track = slider.bounding_box(), track.bounding_box()
     x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+    left, low = track["x"], track["y"] + track["height"]
     session = page.context.new_cdp_session(page)
     for step in range(11):
         kind = "touchMove" if step else "touchStart"
-        points = [{"x": x + (track["x"] - x) * step / 10, "y": y}]
+        points = [{"x": x + (left - x) * step / 10, "y": y + (low - y) * step / 10}]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
         page.wait_for_timeout(30)
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
