@@ -203,7 +203,7 @@ def orthogonal(*, lang: str, seed: int = 0):
     names = {start: text(f"orthogonal.{start}", lang) for start in STARTS}
     sigmas = {("√2" if s == 2**0.5 else f"{s:g}"): s for s in SIGMAS}
     moved = {
-        "depth": controls.steps("network.depth", lang, {str(d): int(d) for d in SHOWN[1:]}, 2),
+        "depth": controls.steps("network.depth", lang, {str(d): int(d) for d in SHOWN[1:]}, 1),
         "sigma_w": controls.steps("orthogonal.sigma_w", lang, sigmas, 1.0),
         "start": controls.choice("orthogonal.start", lang, names, "gaussian"),
         "activation": controls.function(lang, ("identity", "tanh", "relu"), "identity"),
