@@ -361,7 +361,8 @@ def _at_best(
     """
     rms, furthest = math.sqrt(s.mean_square), max(-s.low, s.high)
     scales = [rms]
-    if law is not NORMAL:
+    # A law that is refused whatever its scale needs no further ones.
+    if law is not NORMAL and (len(known) + 4) * min(known.values()) >= ALPHA:
         scales += [furthest / law.furthest(s.n, share) for share in (0.5, 0.03, 2 * ALPHA)]
     tried = [(std, _tests(s, law, std, known, ordered)) for std in scales]
     std, tests = max(tried, key=lambda pair: _combined(pair[1]))
