@@ -108,6 +108,11 @@ def audit(
     zero. A tensor of which nothing is known is judged as a weight if it is a matrix or a kernel of
     floating-point numbers. ``coverage`` says what was judged, left out and not read.
 
+    Where most weights were trained, what training makes of a well drawn tensor is no finding: scales of their
+    own, entries far out, one unit in a hundred that died or fell together with another, and units without
+    weights whose bias is below −20. There a tensor of fewer than 2,048 entries that passes as a draw is
+    "too_few", unless it is set, or drawn within a scheme's own uniform bound.
+
     Units are compared with each other, inputs are not. Two equal units get the same gradient for ever; two
     equal columns, or a column of zeros, get the gradients of their own inputs and part at the first step, and
     masks and pruning make such columns on purpose.

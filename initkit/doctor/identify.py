@@ -73,7 +73,8 @@ class Identification:
     verdict : {"fresh", "fresh_unnamed", "too_few", "not_fresh"}
         "fresh" where at least one known initializer explains the tensor; "fresh_unnamed" where a law does, of
         a scale that no initializer has; "too_few" where its entries refuse no law, and could not have refused
-        a wrong one; "not_fresh" where every law is refused.
+        a wrong one, or, in ``audit``, where most weights beside it were trained; "not_fresh" where every law
+        is refused.
     matches : tuple of Match
         What it may be a sample of, the likeliest first; empty where it is not "fresh".
     ambiguous : bool
