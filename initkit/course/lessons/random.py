@@ -68,7 +68,9 @@ class ForwardAndBackward(plots.Picture):
         self.shares.set_data(np.ma.masked_invalid(shares.T))
         self.forward.update(seen.q, predicted.q)
         self.backward.update(seen.grad_var, predicted.grad_var)
-        if seen.overflowed_at is None:
+        if seen.q[-1] == 0:
+            self.verdict.set_text(self.text("random.gone", layer=int(np.argmin(seen.q)) + 1))
+        elif seen.overflowed_at is None:
             ratio = answers.two_digits(seen.q[-1] / seen.q[0])
             self.verdict.set_text(self.text("random.verdict", depth=seen.depth, ratio=ratio))
         else:
