@@ -281,7 +281,7 @@ class TrainingAndSignals(Picture):
         loss.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         loss.axhline(np.log(10), color=QUIET, lw=0.8, zorder=0)
         guess = self.text("training.guessing")
-        loss.text(1.2, np.log(10) + 0.06, guess, va="bottom", color=DIM, fontsize=9)
+        loss.text(1.2, np.log(10) + 0.13, guess, va="bottom", color=DIM, fontsize=9)
         self.earlier = {n: self.moves(loss.plot([], [], color=QUIET, lw=1.5)[0]) for n in self.names}
         self.labels = {
             name: self.moves(loss.text(self.epochs + 0.5, 0, "", color=DIM, fontsize=9, va="center"))

@@ -5,6 +5,7 @@ Where an answer is not what it should be, each returns what a check returns: a k
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -73,6 +74,15 @@ def nearest(answer, known: dict[str, float], rel: float = 0.01) -> Said:
     return "close" if close else "other", {}
 
 
+def two_digits(value: float) -> str:
+    """As a reader would write it.
+
+    >>> [two_digits(value) for value in (0.384, 604.0, 6.04e12, 6e-7)]
+    ['0.38', '600', '6e12', '6e-7']
+    """
+    return re.sub(r"e\+?(-?)0*", r"e\1", f"{float(f'{value:.2g}'):g}")
+
+
 def kept(found: Fate, squared: bool = False) -> Said:
     """Whether signal and gradient are kept.
 
@@ -80,7 +90,7 @@ def kept(found: Fate, squared: bool = False) -> Said:
     a right one. The fields are the factors, ``forward`` and ``backward``.
     """
     changes = {"forward": found.signal.change, "backward": found.gradient.change}
-    fields = {way: f"{float(f'{change:.2g}'):g}" for way, change in changes.items()}  # 600, not 6e+02
+    fields = {way: two_digits(change) for way, change in changes.items()}
     if found.kept:
         return "right", fields
     if squared:

@@ -19,6 +19,7 @@ from .sheet import Sheet
 ERROR_CLASS = "initkit-error"
 REST = 0.15  # seconds without a newer value before the crisp picture is drawn
 LEAST = 700  # CSS pixels: a picture of 860, whose smallest text is of 12.5, keeps 10 of them
+STILLS = f"<style>.jp-RenderedImage img[width='860'] {{min-width: {LEAST}px}}</style>"  # these, too
 PAUSE = 0.005  # seconds in which a newer value gets through: that takes several turns of the event loop
 
 
@@ -67,7 +68,8 @@ class LiveFigure(widgets.VBox):
             self.sheet.layout.grid_area = place.grid_area
         column = widgets.Layout(grid_template_columns=f"minmax({min(LEAST, width)}px, {width}px)")
         shown = widgets.GridBox([self.image, *([self.sheet] if self.sheet else [])], layout=column)
-        super().__init__([row, shown, self.message])
+        stills = widgets.HTML(STILLS, layout=widgets.Layout(display="none"))
+        super().__init__([row, shown, self.message, stills])
         for control in controls.values():
             control.observe(self._changed, "value")
         # The first picture is complete, for a notebook that nobody reads as it runs, and has no draft, as

@@ -133,10 +133,12 @@ def test_a_click_on_a_map_sets_both_controls(reader):
 
     Where the page is too narrow for its text, the picture is scrolled in its box, and nothing else is.
     """
-    write(reader.lab, "click.ipynb", "from initkit import live\nlive.edge_of_chaos(lang='en')")
+    still = "live.edge_of_chaos.still(lang='en')"
+    write(reader.lab, "click.ipynb", "from initkit import live\nlive.edge_of_chaos(lang='en')", still)
     page = reader.page
     reader.open("click.ipynb")
     run_cell(reader, 0)
+    run_cell(reader, 1)
     page.keyboard.press("Control+b")  # the list of files, which leaves a phone nothing
     image, cells = page.locator("img.widget-image"), page.locator(".initkit-sheet label:has(input)")
     for width, row, column, place in ((1366, 3, 11, ["1.60", "0.55"]), (820, 11, 3, ["0.80", "0.15"]),
@@ -156,6 +158,9 @@ def test_a_click_on_a_map_sets_both_controls(reader):
         figure = page.locator(".widget-vbox:has(> .widget-gridbox)")
         for outer in (figure, page.locator(".jp-WindowedPanel-outer"), page.locator("html")):
             assert outer.evaluate("box => box.scrollWidth <= box.clientWidth")
+    still = page.locator(".jp-RenderedImage img")
+    still.scroll_into_view_if_needed()
+    assert still.evaluate("image => image.width") == wide, "a still picture on a phone"
     page.set_viewport_size({"width": 1366, "height": 900})
     assert reader.widget_errors() == []
 

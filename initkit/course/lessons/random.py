@@ -68,8 +68,10 @@ class ForwardAndBackward(plots.Picture):
         self.shares.set_data(np.ma.masked_invalid(shares.T))
         self.forward.update(seen.q, predicted.q)
         self.backward.update(seen.grad_var, predicted.grad_var)
-        if seen.overflowed_at is None:
-            ratio = f"{seen.q[-1] / seen.q[0]:.2g}"
+        if seen.q[-1] == 0:
+            self.verdict.set_text(self.text("random.gone", layer=int(np.argmin(seen.q)) + 1))
+        elif seen.overflowed_at is None:
+            ratio = answers.two_digits(seen.q[-1] / seen.q[0])
             self.verdict.set_text(self.text("random.verdict", depth=seen.depth, ratio=ratio))
         else:
             self.verdict.set_text(self.text("random.overflowed", layer=seen.overflowed_at))
@@ -172,15 +174,15 @@ def read_in_a_picture(answer):
     ('direction', {'net': 'B'})
     >>> read_in_a_picture([4, 3, 3])
     ('other', {'net': 'C'})
-    >>> read_in_a_picture([4, 3])
+    >>> read_in_a_picture(["4", "3", "2"])
     ('three', {})
     >>> read_in_a_picture("A")
     ('type', {'wanted': 'list', 'came': 'str'})
     """
     chosen = answers.numbers(answer)
-    if chosen is None:
+    if chosen is None and not isinstance(answer, list):
         return "type", {"wanted": "list", "came": type(answer).__name__}
-    chosen = chosen.ravel().tolist()
+    chosen = [] if chosen is None else chosen.ravel().tolist()
     if len(chosen) != 3 or not {1, 2, 3, 4}.issuperset(chosen):
         return "three", {}
     for net, said, right in zip(SPECIMENS, chosen, (4, 3, 2), strict=True):

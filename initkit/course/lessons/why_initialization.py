@@ -87,7 +87,7 @@ def level_relu(answer):
         key = "variance"
     else:
         key = "small" if high < 0.1 else "large"
-    return key, {"count": count, "low": f"{low:.2g}", "high": f"{high:.2g}"}
+    return key, {"count": count, "low": answers.two_digits(low), "high": answers.two_digits(high)}
 
 
 @exercise("01.3")
