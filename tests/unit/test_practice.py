@@ -151,6 +151,7 @@ ANSWERS = {
         (np.linspace(-0.1549, 0.1549, 10_000).reshape(50, 200), "order"),
         (np.linspace(-0.1549, 0.1549, 10_000).reshape(200, 50).T, "order"),
         (np.tile(ik.uniform((50, 100), -0.1549, 0.1549, rng=1), 2), "equal"),
+        (np.outer([1, -1], ik.uniform((25, 200), -0.1549, 0.1549, rng=1)).reshape(50, 200), "equal"),
         (Tensor(ik.xavier_uniform((50, 200), rng=1)), "right"),
         ("xavier", "type"),
         (ik.xavier_uniform, "type"),
@@ -246,6 +247,7 @@ ANSWERS = {
         ([4, 4, 1, 5, 3], "once"),
         ([4, 2, 1, 5], "once"),
         (42153, "once"),
+        (list("42153"), "once"),
         ("4 2 1 5 3", "type"),
     ],
     "06.3": [
