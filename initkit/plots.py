@@ -237,10 +237,10 @@ class ByLayer:
         axes.yaxis.set_minor_locator(NullLocator())
         axes.grid(axis="y", color=FAINT, lw=0.8)
         axes.set_axisbelow(True)
-        size = (
-            6 if depth * 11 <= axes.get_position().width * 860 else 4
-        )  # in many layers they would melt into a bar
-        shown = points(second) | {"ms": size}
+        # In many layers the points would melt into a bar: they are smaller, and in a narrow panel fewer.
+        room = axes.get_position().width * 860 / depth
+        self.every = 1 if room >= 5 else 3
+        shown = points(second) | {"ms": 6 if room >= 11 else 4}
         draw = lambda shape: picture.moves(axes.plot([], [], shape, **shown)[0])  # noqa: E731
         self.points, self.above, self.below = draw(marker), draw("^"), draw("v")
         # The line lies over the points, which would hide it where theory is right.
@@ -251,11 +251,13 @@ class ByLayer:
         layers = self.layers[: len(values)]
         values = np.nan_to_num(np.asarray(values), nan=np.inf)
         above, below = values > self.high, values < self.low
-        inside = ~(above | below)
+        every = self.every if len(layers) > 10 else 1
+        shown = ((layers - 1) % every == 0) | (layers == len(layers))  # the output layer always
+        inside = shown & ~(above | below)
         self.points.set_data(layers[inside], values[inside])
         for marks, out, edge in ((self.above, above, self.high * 6), (self.below, below, self.low / 6)):
-            shown = layers[out][:: 1 + len(self.layers) // 15]  # each layer's would melt into a bar
-            marks.set_data(shown, np.full(len(shown), edge))
+            few = layers[out][:: 1 + len(self.layers) // 15]  # each layer's would melt into a bar
+            marks.set_data(few, np.full(len(few), edge))
             marks.set_visible(out.any())  # Matplotlib takes as long over a line without points
         self.line.set_data(layers[: len(predicted)], np.clip(predicted, 1e-300, 1e300))
 

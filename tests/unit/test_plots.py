@@ -73,6 +73,14 @@ def test_what_vanished_or_overflowed_is_marked_at_the_edge():
     assert picture.backward.below.get_xdata().tolist() == [2]
 
 
+@pytest.mark.parametrize(("layers", "shown"), [(3, [1, 2, 3]), (20, [1, 4, 7, 10, 13, 16, 19, 20])])
+def test_in_a_narrow_panel_points_do_not_melt_into_a_bar_and_the_output_layer_is_there(layers, shown):
+    picture = plots.TrainingAndSignals(NAMES, 40, 6, "en")
+    picture.still("a", signals(np.ones(layers), np.ones(layers)), history([2.3]), {})
+    for panel in (picture.forward, picture.backward):
+        assert panel.points.get_xdata().tolist() == shown
+
+
 def test_a_loss_that_leaves_the_picture_is_marked_and_named():
     picture = plots.TrainingAndSignals(NAMES, 3, 2, "en")
     diverged = history([9, np.nan], "diverged")

@@ -118,13 +118,12 @@ def on_the_hilltop(answer):
 def a_start_for_each(answer):
     """Of five starts one for each of five layers, each once: the only way in which none of them is wrong."""
     chosen = answers.numbers(answer)
-    if chosen is None:
+    if chosen is None and not isinstance(answer, (list, tuple)):
         return "type", {"wanted": "list", "came": type(answer).__name__}
-    chosen = chosen.ravel().tolist()
-    if sorted(chosen) != [1, 2, 3, 4, 5]:
+    if chosen is None or sorted(chosen.ravel()) != [1, 2, 3, 4, 5]:
         return "once", {}
-    right = [2, 1, 3, 4, 5]  # for the tanh layer, ReLU's, the branch's end, the embedding, the recurrent one
-    wrong = [was != is_right for was, is_right in zip(chosen, right, strict=True)]
+    right = [4, 2, 1, 5, 3]  # for the tanh layer, ReLU's, the branch's end, the embedding, the recurrent one
+    wrong = [was != is_right for was, is_right in zip(chosen.ravel(), right, strict=True)]
     for key, at in {"zero": 2, "recurrent": 4, "embedding": 3, "swapped": 0}.items():
         if wrong[at]:
             return key, {}

@@ -56,7 +56,8 @@ def xavier_uniform(answer, inputs):
     w, refused = answers.weights(answer, (50, inputs))
     if refused:
         return refused
-    if len(np.unique(w, axis=0)) < 50 or len(np.unique(w, axis=1)[0]) < inputs:
+    rows, columns = w * np.copysign(1, w[:, :1]), w * np.copysign(1, w[:1])  # −w is a copy of w, too
+    if len(np.unique(rows, axis=0)) < 50 or len(np.unique(columns, axis=1)[0]) < inputs:
         return "equal", {}
     fans, furthest = inputs + 50, np.abs(w).max()
     bound, ratio, five = (6 / fans) ** 0.5, w.var() / (2 / fans), 5 / w.size**0.5  # standard errors
