@@ -19,8 +19,8 @@ NAMED = 3  # names of a group that is left out, in print; the JSON has all
 BESIDE = ("optimizer", "ema")  # roles whose tensors repeat the model's, and are not printed as rows
 SCHEMA = 2  # of the JSON; a field that goes or changes its meaning makes it 3
 WIDTH = 80  # columns of a terminal
-LINES = 24  # of a terminal
-ROWS = 12  # of the table, from which on it is folded, and left to what was judged
+LINES = 24  # of a terminal; a longer table is folded in a notebook
+ROWS = 10  # of a table in print, from which on it is left to what was judged
 
 # Every kind of finding, the gravest first.
 KINDS = (
@@ -537,7 +537,7 @@ class Report:
         ----------
         every : bool
             Whether every tensor has a row of its own. Else tensors are one row where their names differ in
-            numbers alone and all else is alike, and a long table has no more than 12, of what was judged.
+            numbers alone and all else is alike, and a long table has no more than 10, of what was judged.
         """
         lines = [self._verdict()]
         for line in self._stream():
@@ -602,7 +602,7 @@ class Report:
                 for name, *cells in rows
             )
             table = f"<thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
-            if len(rows) > ROWS:
+            if len(rows) > LINES:
                 table = f"<table aria-label='{count}'>{table}"
                 parts.append(f"<details><summary>{count}</summary>{table}</details>")
             else:
