@@ -47,7 +47,6 @@ OTHER_FORMATS = [
         (rb"(?i)^\s*<(!doctype|html)", "a web page, not the file itself: fetch it again"),
         (rb"^\x1f\x8b|^.gz$", "packed by gzip: gunzip it, and audit what comes out"),
         (rb"^.{257}ustar|^.tar$", "a tar archive: unpack it, and audit what is in it"),
-        (rb"^GGUF|^.gguf$", "GGUF: np.savez what gguf.GGUFReader(path).tensors holds, and audit that"),
         (rb"^.onnx$", "ONNX: np.savez what onnx.load(path).graph.initializer holds, and audit that"),
         (rb"^.msgpack$", "Flax's msgpack: np.savez(…, **flatten_dict(params, sep='/')), and audit that"),
     )
