@@ -580,7 +580,7 @@ class Report:
                     f"<code>{html.escape(finding.tensor)}</code>: {html.escape(finding.message(self.lang))}"
                 )
                 lines = self._beside(finding) + [text("doctor.tried_line", self.lang)] * bool(finding.code)
-                told = "".join(f"<br>{html.escape(line)}" for line in lines)
+                told = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
                 code = f"<pre>{html.escape(finding.code)}</pre>" if finding.code else ""
                 parts.append(f"<li>{seen}{told}{code}</li>")
             parts.append("</ul>")
@@ -594,10 +594,16 @@ class Report:
         (head, *rows), _ = self._rows(fold=False)
         if rows:
             count = text("doctor.tensors", self.lang, count=len(rows))
-            columns = "".join(f"<th scope='col'>{html.escape(cell)}</th>" for cell in head)
+            left = "style='text-align: left'"  # JupyterLab's cells are flush right, as suits numbers
+            ends = {0: left, len(head) - 1: left}
+            columns = "".join(
+                f"<th scope='col' {ends.get(k, '')}>{html.escape(cell)}</th>" for k, cell in enumerate(head)
+            )
             body = "".join(
-                f"<tr><th scope='row'>{html.escape(name)}</th>"
-                + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+                f"<tr><th scope='row' {left}>{html.escape(name)}</th>"
+                + "".join(
+                    f"<td {ends.get(k, '')}>{html.escape(cell)}</td>" for k, cell in enumerate(cells, 1)
+                )
                 + "</tr>"
                 for name, *cells in rows
             )
