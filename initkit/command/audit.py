@@ -20,7 +20,8 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         epilog="Exit status: 0 nothing wrong, 1 findings, 2 the file not read, or the report not written.",
     )
     ask.add_argument("model", help=f"a checkpoint, or a folder with one: {', '.join(format_names())}")
-    ask.add_argument("--json", action="store_true", help="for programs; schema 1")
+    ask.add_argument("--json", action="store_true", help="for programs; schema 2")
+    ask.add_argument("--tensors", action="store_true", help="a row for every tensor, however many there are")
     ask.add_argument(
         "--lang", choices=LANGUAGES, default=system_language(), help="of the report (default: the system's)"
     )
@@ -62,7 +63,7 @@ def run(asked: argparse.Namespace) -> int:
         print(f"initkit: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     try:
-        print(report.to_json() if asked.json else report, flush=True)
+        print(report.to_json() if asked.json else report.told(every=asked.tensors), flush=True)
     except OSError as error:
         # Send stdout to the null device: Python's flush at exit would write what is left, and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""What the doctor says: a table of tensors, findings in order of gravity, and a picture of the signals."""
+"""What the doctor says: a picture of the signals, findings by cause, and last a table of the tensors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..signals import Signals
-from ..words import text
+from ..words import table, text
 from .identify import Identification
 from .scan import Scan
 
 NAMED = 3  # names of a group that is left out, in print; the JSON has all
 BESIDE = ("optimizer", "ema")  # roles whose tensors repeat the model's, and are not printed as rows
-SCHEMA = 1  # of the JSON; a field that goes or changes its meaning makes it 2
+SCHEMA = 2  # of the JSON; a field that goes or changes its meaning makes it 3
+WIDTH = 80  # columns of a terminal
+LINES = 24  # of a terminal; a longer table is folded in a notebook
+ROWS = 10  # of a table in print, from which on it is left to what was judged
 
 # Every kind of finding, the gravest first.
 KINDS = (
@@ -28,11 +31,26 @@ KINDS = (
     "transposed_fans", "forget_bias", "identical_layers", "off_recipe", "only_in_one", "other_form",
     "other_law", "replica_differs",
 )  # fmt: skip
+# What is at the bottom of it: the findings of one cause are told together.
+CAUSES = {
+    "numbers": ("non_finite", "overflow"),
+    "inputs": ("input_scale", "first_loss"),
+    "units": ("all_zero", "symmetric_rows", "dead_rows", "identical_layers"),
+    "learning": ("not_learning", "fresh_among_trained"),
+    "scale": (
+        "stream_explodes", "stream_vanishes", "signal_vanishes", "signal_explodes", "layer_gain",
+        "weight_scale", "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans",
+    ),
+    "gradient": ("gradient_vanishes", "gradient_explodes", "forget_bias"),
+    "flat": ("dead_units", "saturated_outputs"),
+    "file": ("off_recipe", "only_in_one", "other_form", "other_law", "replica_differs"),
+}  # fmt: skip
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
 # What theory says of a plain net, well or ill.
 FACTS = ("phase", "singular_values", "finite_width")
-ALIKE = 3  # findings that differ in the block alone, from which on they are one
+ALIKE = 3  # findings, or rows, that differ in the block alone, from which on they are one
+LEAST = 24  # columns for what a tensor was drawn by
 
 
 @dataclass(frozen=True)
@@ -56,20 +74,42 @@ class Finding:
     fields: dict = field(default_factory=dict)
     code: str | None = None
 
+    @property
+    def cause(self) -> str | None:
+        """One of ``CAUSES``; None of a note or a fact."""
+        return next((cause for cause, kinds in CAUSES.items() if self.kind in kinds), None)
+
     def message(self, lang: str = "en") -> str:
-        """What is wrong, in a reader's language."""
+        """What was seen, in a reader's language."""
         why = f".{self.fields['why']}" if "why" in self.fields else ""
-        fields = {k: v.message(lang) if isinstance(v, Identification) else v for k, v in self.fields.items()}
-        told = text(f"doctor.{self.kind}{why}", lang, **fields)
+        told = self._text(f"{self.kind}{why}", lang)
         if "means" in self.fields:
             told += text(f"doctor.means.{self.fields['means']}", lang)
         alike = self.fields.get("alike")
         return told + text("doctor.alike", lang, count=alike) if alike else told
 
+    def meaning(self, lang: str = "en") -> str | None:
+        """What it means for training; None of a note or a fact."""
+        return self._beside("meaning", lang)
+
+    def remedy(self, lang: str = "en") -> str | None:
+        """What to do about it, in words, where there are some; ``code`` does it."""
+        return self._beside("remedy", lang)
+
+    def _beside(self, part: str, lang: str) -> str | None:
+        """A text that goes with the kind's one reason, or else with all of the kind."""
+        keys = f"{part}.{self.kind}.{self.fields.get('why')}", f"{part}.{self.kind}"
+        return next((self._text(key, lang) for key in keys if f"doctor.{key}" in table()), None)
+
+    def _text(self, key: str, lang: str) -> str:
+        fields = {k: v.message(lang) if isinstance(v, Identification) else v for k, v in self.fields.items()}
+        return text(f"doctor.{key}", lang, **fields)
+
     def to_dict(self, lang: str = "en") -> dict:
-        """Kind, tensor and message, and code where there is some; see ``Report.to_dict``."""
-        found = {"kind": self.kind, "tensor": self.tensor, "message": self.message(lang)}
-        return found if self.code is None else {**found, "code": self.code}
+        """What ``Report.to_dict`` says of "findings"; of notes and facts, kind, tensor and message."""
+        said = {"kind": self.kind, "cause": self.cause, "tensor": self.tensor, "message": self.message(lang)}
+        said |= {"meaning": self.meaning(lang), "remedy": self.remedy(lang), "code": self.code}
+        return {key: value for key, value in said.items() if value is not None}
 
 
 def span(names: Iterable[str]) -> str:
@@ -304,7 +344,10 @@ def _some(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """What ``audit`` and ``diagnose`` found. Prints as a table, and shows itself in a notebook.
+    """What ``audit`` and ``diagnose`` found. Prints itself in 80 columns, and shows itself in a notebook.
+
+    The verdict comes first, then the findings by cause, what else was seen, and last the tensors; in a
+    notebook all of it below the picture of the signals.
 
     Attributes
     ----------
@@ -345,7 +388,7 @@ class Report:
     recipe: Fit | None = None
 
     def to_dict(self) -> dict:
-        """``{"schema": 1, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
+        """``{"schema": 2, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
 
         An entry of "tensors" has name, shape, fan_in, fan_out, std, gain, match, p_value, verdict, law and
         outliers. The verdict is "fresh"; "fresh_unnamed", where law is the scheme that draws so with its
@@ -364,8 +407,10 @@ class Report:
         depth, width, the least, and factor, e to the standard deviation of the gradient's log square.
         "against" has file, the other's name, verdict, one of "same", "same_recipe" and "other", and lists of
         names: same, other_seed, other_law, differs, other_form, only_here, only_there, not_read. "recipe" has
-        name and lists of names: as_wanted, off, not_named. One of "findings" has kind, tensor and message,
-        and code where one line mends it. "signals" has layers, q, grad_var, predicted_q and
+        name and lists of names: as_wanted, off, not_named. One of "findings" has kind; cause, one of
+        "numbers", "inputs", "units", "learning", "scale", "gradient", "flat" and "file"; tensor, where;
+        message, what was seen; meaning, what that means for training; remedy in words, where there are some;
+        and code where one line, which was tried, mends it. "signals" has layers, q, grad_var, predicted_q and
         predicted_grad_var, with a number or null a layer.
         In ``to_json`` a number that is not finite is null.
 
@@ -407,29 +452,39 @@ class Report:
         """``to_dict`` as JSON, in one line."""
         return json.dumps(_finite(self.to_dict()), ensure_ascii=False, allow_nan=False)
 
-    def _rows(self) -> list[list[str]]:
-        number = lambda v: "–" if v is None else f"{v:.4g}"  # noqa: E731
+    def _rows(self, fold: bool) -> tuple[list[list[str]], int]:
+        """The head and the rows of the table; ``fold``: tensors whose names differ in numbers alone are one.
+
+        And how many rows of a folded table are left out.
+        """
 
         def both(t: Tensor, cell) -> str:
             cells = [cell(t)] + ([cell(t.other)] if t.other else [])
             return " | ".join(dict.fromkeys(cells))
 
-        head = [text(f"doctor.{key}", self.lang) for key in ("name", "shape", "fans", "std", "gain", "match")]
+        alike: dict[tuple, list[Tensor]] = {}
+        for k, t in enumerate(self.tensors):
+            if t.role not in BESIDE:
+                fans = both(t, lambda t: "–" if t.fan_in is None else f"{t.fan_in} → {t.fan_out}")
+                said = "×".join(map(str, t.shape)) or "1", fans, both(t, lambda t: t.found.message(self.lang))
+                alike.setdefault((re.sub(r"\d+", "#", t.name) if fold else k, said), []).append(t)
+        judged: list[bool] = []
         rows = [
-            [
-                t.name,
-                "×".join(map(str, t.shape)) or "1",
-                both(t, lambda t: "–" if t.fan_in is None else f"{t.fan_in} → {t.fan_out}"),
-                number(t.std),
-                both(t, lambda t: number(t.gain)),
-                both(t, lambda t: t.found.message(self.lang)),
-            ]
-            for t in self.tensors
-            if t.role not in BESIDE
+            [text(f"doctor.{key}", self.lang) for key in ("name", "shape", "fans", "std", "gain", "match")]
         ]
-        return [head, *rows]
+        for (_, (shape, fans, match)), those in alike.items():
+            for some in [those] if len(those) >= ALIKE else [[t] for t in those]:
+                name = _name_of([t.name for t in some]) + (f" ×{len(some)}" if len(some) > 1 else "")
+                gain = both(some[0], lambda t: _number([t.gain])) if len(some) == 1 else None
+                gain = gain or _number([t.gain for t in some])
+                rows.append([name, shape, fans, _number([t.std for t in some]), gain, match])
+                judged.append(some[0].role in (None, "weight", "unknown"))
+        if fold and len(judged) > ROWS:
+            rows = [row for row, keep in zip(rows, [True, *judged], strict=True) if keep][: ROWS + 1]
+        return rows, len(judged) - len(rows) + 1
 
     def _said(self) -> list[str]:
+        """What comes after the findings."""
         covered = self.coverage.lines(self.lang) if self.coverage else []
         notes = [f"  · {note.tensor}: {note.message(self.lang)}" for note in self.notes]
         if notes:
@@ -439,36 +494,126 @@ class Report:
             facts.insert(0, text("doctor.facts", self.lang))
         against = self.against.lines(self.lang) if self.against else []
         recipe = self.recipe.lines(self.lang) if self.recipe else []
-        return [*self._found(), *notes, *facts, *recipe, *against, *covered]
+        return [*notes, *facts, *recipe, *against, *covered]
 
-    def _found(self) -> list[str]:
+    def _verdict(self) -> str:
         if not self.findings:
-            return [text("doctor.clean", self.lang)]
-        lines = [text("doctor.findings", self.lang, count=len(self.findings))]
-        for f in self.findings:
-            lines.append(f"  ✗ {f.tensor}: {f.message(self.lang)}")
-            if f.code:
-                lines.append(f"      {f.code}")
+            return text("doctor.clean", self.lang)
+        return text("doctor.findings", self.lang, count=len(self.findings))
+
+    def _by_cause(self) -> dict[str, list[Finding]]:
+        """The findings under the headings of their causes, that of the gravest first."""
+        groups: dict[str, list[Finding]] = {}
+        for finding in self.findings:
+            groups.setdefault(text(f"doctor.cause.{finding.cause}", self.lang), []).append(finding)
+        return groups
+
+    def _beside(self, finding: Finding) -> list[str]:
+        """What a finding means and what to do, a line each."""
+        means, remedy = finding.meaning(self.lang), finding.remedy(self.lang)
+        lines = [text("doctor.means_line", self.lang, means=means)] if means else []
+        return lines + ([text("doctor.remedy_line", self.lang, remedy=remedy)] if remedy else [])
+
+    def _stream(self) -> list[str]:
+        """The picture in words: a line for the signal, one for the gradient, each the way it goes."""
+        lines = []
+        for what, key, way in (("signal", "q", 1), ("gradient", "grad_var", -1)):
+            values, expected = (getattr(s, key, None) for s in (self.signals, self.predicted))
+            if values is not None:
+                ends = [f"{end:.2g}" for end in values[[0, -1]][::way]]
+                fields = {"depth": len(values), "one": self.layers[0], "other": self.layers[-1]}
+                theory = ""
+                if expected is not None:
+                    those = [f"{end:.2g}" for end in expected[[0, -1]][::way]]
+                    theory = text("doctor.theory", self.lang, start=those[0], end=those[1])
+                fields |= {"start": ends[0], "end": ends[1], "theory": theory}
+                lines.append(text(f"doctor.{what}_line", self.lang, **fields))
         return lines
 
+    def told(self, every: bool = False) -> str:
+        """The report as text, as ``print`` shows it.
+
+        Parameters
+        ----------
+        every : bool
+            Whether every tensor has a row of its own. Else tensors are one row where their names differ in
+            numbers alone and all else is alike, and a long table has no more than 10, of what was judged.
+        """
+        lines = [self._verdict()]
+        for line in self._stream():
+            lines += _wrapped(line)
+        for cause, findings in self._by_cause().items():
+            lines += ["", cause]
+            for finding in findings:
+                lines += _wrapped(f"{finding.tensor}: {finding.message(self.lang)}", "  ✗ ", 6)
+                for line in self._beside(finding):
+                    lines += _wrapped(line, "      ", 8)
+                if finding.code:
+                    lines += [f"      {text('doctor.tried_line', self.lang)}", f"        {finding.code}"]
+        said = [line for one in self._said() for line in _wrapped(one, "", 4)]
+        lines += [*([""] if said else []), *said]
+        (head, *rows), more = self._rows(fold=not every)
+        if rows:
+            lines += ["", *_columns([head, *rows])]
+        if more:
+            lines += _wrapped(text("doctor.more_rows", self.lang, count=more))
+        if self.findings and len(lines) > LINES:
+            causes = ", ".join(f"{cause} ({len(those)})" for cause, those in self._by_cause().items())
+            lines += ["", *_wrapped(text("doctor.above", self.lang, count=len(self.findings), causes=causes))]
+        return "\n".join(lines)
+
     def __str__(self):
-        rows = self._rows() if self.tensors else []
-        widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell + " " * (w - _width(cell)) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([*lines, *([""] if lines else []), *self._said()])
+        return self.told()
 
     __repr__ = __str__
 
     def _repr_html_(self):
-        head, *rows = self._rows()
-        cells = lambda row, tag: "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in row)  # noqa: E731
-        table = f"<tr>{cells(head, 'th')}</tr>" + "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-        said = "".join(f"<div>{html.escape(line)}</div>" for line in self._said())
         picture = "" if self.signals is None else self._picture()
-        return f"<table>{table if rows else ''}</table><div role='status'>{said}</div>{picture}"
+        parts = [picture, f"<div role='status'>{html.escape(self._verdict())}</div>"]
+        for cause, findings in self._by_cause().items():
+            # No <h4>, which JupyterLab would list among the notebook's own.
+            parts.append(
+                f"<div role='heading' aria-level='4'><strong>{html.escape(cause)}</strong></div><ul>"
+            )
+            for finding in findings:
+                seen = (
+                    f"<code>{html.escape(finding.tensor)}</code>: {html.escape(finding.message(self.lang))}"
+                )
+                lines = self._beside(finding) + [text("doctor.tried_line", self.lang)] * bool(finding.code)
+                told = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
+                code = f"<pre>{html.escape(finding.code)}</pre>" if finding.code else ""
+                parts.append(f"<li>{seen}{told}{code}</li>")
+            parts.append("</ul>")
+        told = "".join(
+            f"<li>{html.escape(line[4:])}</li>"
+            if line.startswith("  · ")
+            else f"<div>{html.escape(line)}</div>"
+            for line in self._said()
+        )
+        parts.append(re.sub("((?:<li>.*?</li>)+)", r"<ul>\1</ul>", told, flags=re.DOTALL))
+        (head, *rows), _ = self._rows(fold=False)
+        if rows:
+            count = text("doctor.tensors", self.lang, count=len(rows))
+            left = "style='text-align: left'"  # JupyterLab's cells are flush right, as suits numbers
+            ends = {0: left, len(head) - 1: left}
+            columns = "".join(
+                f"<th scope='col' {ends.get(k, '')}>{html.escape(cell)}</th>" for k, cell in enumerate(head)
+            )
+            body = "".join(
+                f"<tr><th scope='row' {left}>{html.escape(name)}</th>"
+                + "".join(
+                    f"<td {ends.get(k, '')}>{html.escape(cell)}</td>" for k, cell in enumerate(cells, 1)
+                )
+                + "</tr>"
+                for name, *cells in rows
+            )
+            table = f"<thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
+            if len(rows) > LINES:
+                table = f"<table aria-label='{count}'>{table}"
+                parts.append(f"<details><summary>{count}</summary>{table}</details>")
+            else:
+                parts.append(f"<table><caption>{count}</caption>{table}")
+        return f"<div lang='{self.lang}'>{''.join(parts)}</div>"
 
     def _picture(self) -> str:
         import base64
@@ -477,7 +622,60 @@ class Report:
 
         png, size = plots.signals_by_layer(self.signals, self.predicted, lang=self.lang)._repr_png_()
         data = base64.b64encode(png).decode()
-        return f'<img width="{size["width"]}" src="data:image/png;base64,{data}" alt="">'
+        says = html.escape(text("doctor.picture", self.lang, lines=" ".join(self._stream())))
+        return f'<img width="{size["width"]}" src="data:image/png;base64,{data}" alt="{says}">'
+
+
+def _number(values: Sequence[float | None]) -> str:
+    """A cell of the table: a number, or the least and the largest of several."""
+    if None in values:
+        return "–"
+    least, most = (f"{end(values):.{4 if len(values) == 1 else 3}g}" for end in (min, max))
+    return least if least == most else f"{least}–{most}"
+
+
+def _name_of(names: Sequence[str]) -> str:
+    """One name for names that differ in numbers alone: "h.0…11.mlp.weight"."""
+    pieces = zip(*(re.split(r"(\d+)", name) for name in names), strict=True)
+    ends = lambda piece: (min(piece, key=int), max(piece, key=int))  # noqa: E731
+    return "".join(piece[0] if len(set(piece)) == 1 else "…".join(ends(piece)) for piece in pieces)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table whose last column is broken, or whose names have lines of their own, where it is too wide."""
+    *widths, last = (max(map(_width, column)) for column in zip(*rows, strict=True))
+    before = sum(widths) + 2 * len(widths)
+    if apart := before + min(last, LEAST) > WIDTH:
+        widths[0], before = 2, before - widths[0] + 2
+    lines = []
+    for name, *cells, match in rows:
+        lines += [name] if apart else []
+        padded = zip(["" if apart else name, *cells], widths, strict=True)
+        start = "".join(cell + " " * (w - _width(cell) + 2) for cell, w in padded)
+        lines += _wrapped(match, start, before)
+    return lines
+
+
+OPENING, CLOSING = (
+    "（《“",
+    "，。；：、）》！？”",
+)  # a line ends in none of these, and begins with none of those
+WIDE = "\u2e80-\u9fff\uff00-\uffef"
+PIECE = re.compile(rf"\s*[{OPENING}]*(?:[^\s{OPENING}{CLOSING}{WIDE}]+|[^\s{OPENING}{CLOSING}])?[{CLOSING}]*")
+
+
+def _wrapped(words: str, start: str = "", indent: int = 0) -> list[str]:
+    """``words`` behind ``start`` in lines of ``WIDTH`` columns, the later ones indented.
+
+    Chinese is broken between any two characters. What has no place to break it stays whole.
+    """
+    lines, line = [], start
+    for piece in PIECE.findall(words):
+        if line.strip() and _width(line) + _width(piece) > WIDTH and _width(line) > indent:
+            lines.append(line.rstrip())
+            line, piece = " " * indent, piece.lstrip()
+        line += piece
+    return [*lines, line.rstrip()]
 
 
 def _width(cell: str) -> int:

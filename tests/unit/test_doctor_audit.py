@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ from memory import peak_memory
 
 import initkit as ik
 from initkit.command import main
-from initkit.doctor import Identification, Match, Report, audit
+from initkit.doctor import Coverage, Identification, Match, Report, audit
 from initkit.doctor.audit import wrong_by_itself
 from initkit.doctor.identify import FEWEST, REASONS
-from initkit.doctor.report import FACTS, KINDS, NOTES, Finding
+from initkit.doctor.report import CAUSES, FACTS, KINDS, LINES, NOTES, WIDTH, Finding, _width
 from initkit.doctor.scan import Far, scan
-from initkit.words import LANGUAGES, system_language
+from initkit.words import LANGUAGES, system_language, text
 
 
 def weights(**changes) -> dict:
@@ -127,8 +128,8 @@ def test_gains_are_held_to_the_activation_whether_the_law_has_a_name_or_not(tmp_
     assert [f.kind for f in report.findings] == ["scheme_activation_mismatch"] * 2
     told = json.loads(report.to_json())["tensors"][0]
     assert (told["match"], told["law"]["scheme"]) == (None, "normal")
-    assert "no scheme's scale" in str(report)
-    assert "没有哪种方案是这个尺度" in str(audit(_file(tmp_path, layers), lang="zh"))
+    assert "no scheme's" in str(report)
+    assert "没有哪种方案是这个尺度" in "".join(str(audit(_file(tmp_path, layers), lang="zh")).split())
 
 
 def test_a_gain_is_of_entries_about_0(tmp_path):
@@ -206,7 +207,7 @@ def test_the_gravest_comes_first(tmp_path):
 def test_json(tmp_path):
     report = audit(saved(tmp_path, **{"2_weight": SICK["non_finite"]}))
     told = json.loads(report.to_json())
-    assert told["schema"] == 1
+    assert told["schema"] == 2
     assert set(told) == {"schema", "tensors", "findings", "coverage"}
     keys = {"name", "shape", "fan_in", "fan_out", "std", "gain", "match", "p_value", "verdict", "role"}
     keys |= {"law", "outliers"}
@@ -214,8 +215,9 @@ def test_json(tmp_path):
     assert told["tensors"][0]["verdict"] == "fresh"
     assert told["tensors"][4]["match"] is None
     (finding,) = told["findings"]
-    assert set(finding) == {"kind", "tensor", "message"}
-    assert finding["message"] == "2 entries are NaN or infinite"
+    assert set(finding) == {"kind", "cause", "tensor", "message", "meaning", "remedy"}
+    assert (finding["cause"], finding["message"]) == ("numbers", "2 entries are NaN or infinite")
+    assert "loss" in finding["meaning"]
 
 
 def test_a_number_that_json_has_no_word_for_is_null(tmp_path):
@@ -259,15 +261,20 @@ def test_every_word_exists(lang, tmp_path):
                 assert "{" not in Finding(kind, "w", said).message(lang)
     for kind in (*KINDS, *NOTES):
         for why in reasons.get(kind, ("",)):
-            assert "{" not in Finding(kind, "w", fields | ({"why": why} if why else {})).message(lang)
+            finding = Finding(kind, "w", fields | ({"why": why} if why else {}))
+            said = finding.message(lang), finding.meaning(lang), finding.remedy(lang)
+            assert (finding.cause is None, said[1] is None) == (kind in NOTES,) * 2
+            assert "{" not in "".join(filter(None, said))
     report = audit(saved(tmp_path, **{"2_weight": SICK["dead_rows"]}), lang=lang)
     assert ("张量" in str(report)) == (lang == "zh")
     assert "he_normal" in report._repr_html_()
     assert "2.weight" in str(report)
 
 
-def test_every_kind_has_a_plain_name_and_a_place_in_the_schema():
+def test_every_kind_has_a_plain_name_one_cause_and_a_place_in_the_schema():
     assert all(kind.isidentifier() for kind in KINDS)
+    assert sorted(kind for kinds in CAUSES.values() for kind in kinds) == sorted(KINDS)
+    assert set(CAUSES) <= set(re.findall(r"[a-z]+", Report.to_dict.__doc__))
     assert set(KINDS) <= set(re.findall(r"[a-z_]+", Report.to_dict.__doc__.partition("Kinds:")[2]))
 
 
@@ -343,8 +350,88 @@ def test_training_is_another_law(tmp_path):
 
 
 def test_names_cannot_write_html():
-    bad = Report((), (Finding("all_zero", "<script>"),))
+    bad = Report(
+        (),
+        (Finding("all_zero", "<script>", code="<script>"),),
+        coverage=Coverage((), {"bias": ("<script>",)}, {}),
+    )
     assert "<script>" not in bad._repr_html_()
+
+
+def like_gpt2(folder):
+    """148 tensors, two of them sick: one is 20 times as large as the others, one has two equal units."""
+    layers, rng = {"transformer.wte.weight": ik.normal((90, 96), std=0.02, rng=1)}, np.random.default_rng(0)
+    shapes = {
+        "attn.c_attn": (32, 96),
+        "attn.c_proj": (32, 32),
+        "mlp.c_fc": (32, 128),
+        "mlp.c_proj": (128, 32),
+    }
+    for k in range(12):
+        for name in ("ln_1", "ln_2"):
+            layers |= {
+                f"transformer.h.{k}.{name}.weight": np.ones(96),
+                f"transformer.h.{k}.{name}.bias": np.zeros(96),
+            }
+        for name, shape in shapes.items():
+            layers[f"transformer.h.{k}.{name}.weight"] = ik.normal(shape, std=0.02, rng=rng)
+            layers[f"transformer.h.{k}.{name}.bias"] = np.zeros(shape[1])
+    layers["transformer.h.5.mlp.c_fc.weight"] *= 20
+    layers["transformer.h.7.mlp.c_fc.weight"][:, 3] = layers["transformer.h.7.mlp.c_fc.weight"][:, 9]
+    np.savez(folder / "gpt2.npz", **layers)
+    return folder / "gpt2.npz"
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_report_fits_a_terminal_and_its_findings_do_not_scroll_away(lang, tmp_path):
+    report = audit(like_gpt2(tmp_path), lang=lang)
+    assert [f.cause for f in report.findings] == ["units", "scale"]
+    lines = str(report).splitlines()
+    assert max(map(_width, lines)) <= WIDTH
+    assert len(lines) < 2 * LINES
+    assert lines[0].count("2") == lines[-1].count("2") == 1
+    heads = [lines.index(text(f"doctor.cause.{cause}", lang)) for cause in ("units", "scale")]
+    assert heads == sorted(heads)
+    assert "transformer.h.7" in lines[heads[0] + 1]
+    assert "transformer.h.0…11.attn.c_attn.weight ×12" in lines
+    assert not any(
+        line.endswith(tuple("（《“")) or line.lstrip().startswith(tuple("，。；：、）》！？”"))
+        for line in lines
+    )
+    every = report.told(every=True)
+    assert all(f"\n{tensor.name}\n" in every for tensor in report.tensors)
+    assert every.startswith("\n".join(lines[: heads[1]]))
+
+
+class Outline(HTMLParser):
+    """What a screen reader goes by: elements in their order, with their roles, scopes and texts."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.seen = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.seen.append(("text", data))
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_what_a_screen_reader_finds_in_a_notebook(lang, tmp_path):
+    report = audit(like_gpt2(tmp_path), lang=lang)
+    seen = Outline(report._repr_html_()).seen
+    assert seen[0] == ("div", {"lang": lang})
+    tags = [tag for tag, _ in seen]
+    roles = [attrs["role"] for tag, attrs in seen if tag != "text" and "role" in attrs]
+    assert roles == ["status", "heading", "heading"]
+    assert tags.index("details") > max(k for k, (tag, attrs) in enumerate(seen) if tag == "div")
+    scopes = [attrs["scope"] for tag, attrs in seen if tag == "th"]
+    assert scopes == ["col"] * 6 + ["row"] * len(report.tensors)
+    assert not any(re.fullmatch("h[1-6]", tag) for tag in tags)  # JupyterLab would list them
+    short = Outline(audit(saved(tmp_path, **{"2_weight": SICK["dead_rows"]}), lang=lang)._repr_html_()).seen
+    assert {"caption", "details"} & {tag for tag, _ in short} == {"caption"}
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):

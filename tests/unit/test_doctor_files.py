@@ -22,8 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory import peak_memory
 
+import initkit as ik
 from initkit.command import main
-from initkit.doctor import checkpoints, scan
+from initkit.doctor import audit, checkpoints, scan
 from initkit.doctor.checkpoints import Unreadable, format_names, keras, opened, pickles, protocol, raw
 from initkit.doctor.checkpoints.protocol import Bytes
 
@@ -31,7 +32,7 @@ W = np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32)
 KERNEL = np.random.default_rng(1).standard_normal((4, 3, 2, 5)).astype(np.float32)
 FORMATS = [
     ".npy", ".npz", ".safetensors", ".pt", ".pth", ".pth.tar", ".th", ".bin", ".ckpt", ".weights.h5",
-    ".keras", ".zip", ".index.json",
+    ".keras", ".zip", ".index.json", ".gguf",
 ]  # fmt: skip
 SINGLE = {".npy"}  # of these, the formats of one matrix
 KERAS = {".weights.h5", ".keras"}
@@ -60,6 +61,10 @@ def save(path, tensors: dict, **more) -> None:
         with zipfile.ZipFile(path, "w") as z:
             z.writestr("data", "{}")
             z.write(path.with_name("policy.pth"), "policy.pth")
+    elif name.endswith(".gguf"):
+        path.write_bytes(
+            gguf([(key, value.shape, 0, value.astype("<f4").tobytes()) for key, value in tensors.items()])
+        )
     elif name.endswith(".index.json"):  # a file a tensor
         places = {key: f"part-{k}.safetensors" for k, key in enumerate(tensors)}
         for key, place in places.items():
@@ -68,6 +73,22 @@ def save(path, tensors: dict, **more) -> None:
     else:
         torch = pytest.importorskip("torch")
         torch.save({key: torch.tensor(value) for key, value in tensors.items()}, path, **more)
+
+
+def gguf(tensors, metadata=(), version=3, count=None, alignment=32) -> bytes:
+    """A file as llama.cpp has it, of (name, shape, ggml's type, bytes) and (key, type, value's bytes)."""
+    said = lambda s: struct.pack("<Q", len(s)) + s  # noqa: E731
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors) if count is None else count, len(metadata))
+    head += b"".join(said(key) + struct.pack("<I", kind) + value for key, kind, value in metadata)
+    entries = b""
+    for name, shape, kind, numbers in tensors:
+        entries += bytes(-len(entries) % alignment)
+        head += (
+            said(name.encode()) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape[::-1])
+        )
+        head += struct.pack("<IQ", kind, len(entries))
+        entries += numbers
+    return head + bytes(-len(head) % alignment) + entries
 
 
 def assert_same(found, array, units_last=False):
@@ -647,7 +668,7 @@ def test_a_file_is_what_it_holds_whatever_it_is_called(tmp_path):
         ("w.pt.bz2", b"BZh9" + bytes(50), "unpack it"),
         ("w.bin", b"\x1c\0\0\0TFL3" + bytes(50), "get_tensor"),
         ("w.pth.tar", bytes(257) + b"ustar" + bytes(300), "unpack"),
-        ("w.gguf", b"GGUF" + bytes(50), "GGUFReader"),
+        ("w.gguf", b"GGUF" + bytes(50), "of version 0"),
         ("w.onnx", b"\x08\x07" + bytes(50), "onnx.load"),
         ("w.msgpack", b"\x81" + bytes(50), "flatten_dict"),
         ("w.bin", b"x" * 50, "torch.save(model.state_dict())"),
@@ -991,7 +1012,7 @@ def fuzz(tmp_path, suffix, examples, **more):
     assert peak_memory() - before < 300 * 2**20
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".pt", ".zip", ".index.json"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".pt", ".zip", ".index.json", ".gguf"])
 def test_fuzz(suffix, tmp_path):
     fuzz(tmp_path, suffix, 100)
 
@@ -1007,3 +1028,57 @@ def test_fuzz_legacy(tmp_path):
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_fuzz_keras(suffix, tmp_path):  # each starts a process
     fuzz(tmp_path, suffix, 10)
+
+
+# GGUF ------------------------------------------------------------------------------------------------
+
+WORDS = struct.pack("<IQ", 8, 2) + 2 * (struct.pack("<Q", 3) + b"abc")  # an array of strings
+METADATA = [
+    (b"tokens", 9, WORDS),
+    (b"a", 8, struct.pack("<Q", 1) + b"b"),
+    (b"scores", 9, struct.pack("<IQ", 6, 3) + bytes(12)),
+]
+
+
+def test_gguf_as_llama_cpp_names_it(tmp_path):
+    """Floating-point numbers of three widths, behind metadata; what is quantized is named."""
+    q, norm = ik.he_normal((40, 60), rng=0), np.ones(60, np.float32)
+    half = (q.view("<u4") >> 16).astype("<u2").tobytes()
+    tensors = [
+        ("token_embd.weight", (90, 60), 2, bytes(90 * 60 // 32 * 18)),
+        ("blk.0.attn_norm.weight", (60,), 0, norm.tobytes()),
+        ("blk.0.attn_q.weight", (40, 60), 0, q.tobytes()),
+        ("blk.0.attn_k.weight", (40, 60), 1, q.astype("<f2").tobytes()),
+        ("blk.0.attn_v.weight", (40, 60), 30, half),
+        ("blk.0.ids", (4,), 26, bytes(16)),
+    ]
+    alignment = [(b"general.alignment", 4, struct.pack("<I", 64))]
+    (tmp_path / "w").write_bytes(gguf(tensors, METADATA + alignment, alignment=64))
+    report = audit(tmp_path / "w")
+    assert report.findings == ()
+    assert report.coverage.judged == ("blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight")
+    assert report.coverage.left_out == {"norm_scale": ("blk.0.attn_norm.weight",)}
+    assert report.coverage.unread == {"quantized": ("token_embd.weight",), "integer": ("blk.0.ids",)}
+    rows = {t.name: t for t in report.tensors}
+    assert all((rows[n].fan_in, str(rows[n].found)) == (60, "he_normal()") for n in report.coverage.judged)
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        (gguf([("w", (3, 4), 0, bytes(48))], version=1), "version 1"),
+        (gguf([("w", (3, 4), 0, bytes(48))], count=2**60), "claims"),
+        (gguf([("w", (2**40, 4), 0, bytes(48))]), "the file ends before it does"),
+        (gguf([("w", (1,) * 5, 0, bytes(4))]), "5 axes"),
+        (gguf([("w", (3, 4), 0, bytes(48))], [(b"a", 13, b"")]), "type 13"),
+        (gguf([("w", (3, 4), 0, bytes(48))], [(b"a", 9, struct.pack("<IQ", 8, 2**60))]), "cut short"),
+        (gguf([("w", (3, 4), 0, bytes(48))], [(b"a", 9, struct.pack("<IQ", 0, 2**60))]), "cut short"),
+        (gguf([("w", (3,), 0, bytes(12))], [(b"a", 9, struct.pack("<IQ", 9, 2**60) * 5000)]), "is not"),
+        (gguf([("w", (3, 4), 0, bytes(48))], [(b"general.alignment", 4, bytes(4))]), "alignment of 0"),
+    ],
+)  # fmt: skip
+def test_gguf_that_lies(file, what, tmp_path):
+    (tmp_path / "w.gguf").write_bytes(file)
+    before = peak_memory()
+    assert what in refused(tmp_path / "w.gguf")
+    assert peak_memory() - before < 100 * 2**20

@@ -82,7 +82,7 @@ def test_where_nothing_tells_both_readings_are_shown_and_no_finding_rests_on_one
     assert "256 → 784 | 784 → 256" in str(found)
     assert "--layout" in str(found)
     told = json.loads(found.to_json())
-    assert told["schema"] == 1
+    assert told["schema"] == 2
     assert told["coverage"]["open_layout"] == ["W"]
     assert told["tensors"][0]["other_layout"]["match"] == "he_normal()"
     assert "两种读法" in str(audit(tmp_path / "net.npz", lang="zh"))

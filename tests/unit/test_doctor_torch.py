@@ -7,6 +7,7 @@ import itertools
 import json
 import pickle
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -235,7 +236,8 @@ def test_xavier_under_relu_vanishes_and_the_line_mends_it():
     signal = report.findings[0]
     assert signal.fields["first"] == 1
     assert 0.68 < float(signal.fields["factor"]) < 0.74  # √½ a layer
-    assert "relu after xavier_normal(); he_normal() keeps them" in signal.message("en")
+    assert signal.message("en").endswith("relu after xavier_normal()")
+    assert signal.remedy("en") == "he_normal() keeps them"
     assert report.findings[2].fields["wanted"] == "1.41"
     mend(report, model)
     assert not diagnose(model, batch(), LABELS).findings
@@ -351,8 +353,12 @@ def test_dead_and_saturated_layers():
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_a_report_prints_shows_and_is_json(lang):
     report = diagnose(mlp(nn.init.xavier_normal_), batch(), LABELS, lang=lang)
-    assert report.findings[0].message(lang) in str(report)
-    assert "<img" in report._repr_html_()
+    assert "".join(report.findings[0].message(lang).split()) in "".join(str(report).split())
+    page = report._repr_html_()
+    assert page.index("<img") < page.index("role='status'") < page.index("<li>") < page.index("<table")
+    (alt,) = re.findall('alt="(.*?)"', page)
+    q = report.signals.q
+    assert f"{q[0]:.2g}" in alt.partition(f"{q[-1]:.2g}")[0]  # what the picture shows, the first layer first
     said = json.loads(report.to_json())
     assert len(said["signals"]["q"]) == len(said["signals"]["predicted_q"]) == 31
     assert said["findings"][0]["message"] == report.findings[0].message(lang)

@@ -51,7 +51,6 @@ OTHER_FORMATS = [
             "packed by zstd, xz or bzip2: unpack it, and audit that",
         ),
         (rb"^.{257}ustar|^.tar$", "a tar archive: unpack it, and audit what is in it"),
-        (rb"^GGUF|^.gguf$", "GGUF: np.savez what gguf.GGUFReader(path).tensors holds, and audit that"),
         (rb"^.onnx$", "ONNX: np.savez what onnx.load(path).graph.initializer holds, and audit that"),
         (
             rb"^.{4}TFL3|^.tflite$",
