@@ -382,6 +382,15 @@ def test_the_maps_are_one_layer_of_the_recursion(activation):
     assert np.ndim(one) == 0
 
 
+@pytest.mark.parametrize(("activation", "area"), [("tanh", 4 / 3), ("sigmoid", 1 / 6)])
+def test_a_function_so_steep_that_it_is_a_step(activation, area):
+    """χ₁ = σ_w² ∫f'(x)² dx/√(2π q*), where q* is large: the slope is seen near 0 alone."""
+    for sigma_w, sigma_b in ((1e3, 0.0), (1e5, 0.0), (1e3, 3e5)):
+        there = ik.phase(activation, sigma_w, sigma_b)
+        assert there.chi_1 == pytest.approx(sigma_w**2 * area / np.sqrt(2 * np.pi * there.q_star), rel=1e-5)
+    assert ik.phase(activation, [2.0, 1e6, 1e9, 1e30]).phase.tolist()[1:] == ["chaotic"] * 3
+
+
 @pytest.mark.parametrize(
     ("activation", "sigma_w", "sigma_b"), [("tanh", 2.0, 0.3), ("tanh", 0.5, 0.0), ("relu", 3.0, 0.0)]
 )
