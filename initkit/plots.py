@@ -84,7 +84,7 @@ class Figure(matplotlib.figure.Figure):
 
 @functools.lru_cache(maxsize=4096)
 def _inked(piece: str, dpi: float, color: str, family: tuple[str, ...], size: float) -> Array:
-    """RGBA pixels of a word, character or $formula$, as wide as its advance, 2 em high, baseline at 1.4 em."""
+    """RGBA pixels of a word, character or $formula$: its advance wide, 2 em high, the baseline at 1.4 em."""
     properties, formula = FontProperties(family=family, size=size), piece.startswith("$")
     measure = FigureCanvasAgg(matplotlib.figure.Figure((1, 1), dpi=dpi)).get_renderer()
     width = lambda text: measure.get_text_width_height_descent(text, properties, formula)[0]  # noqa: E731

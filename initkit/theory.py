@@ -24,6 +24,7 @@ from .fans import checked_shape
 from .network import MLP, NORM_EPSILON, Norm
 from .signals import FLAT, Signals, mean_cosine, mean_square, measure, softmax_cross_entropy, steepest_slope
 
+
 # Nodes z and weights w with Σ w·g(z) ≈ E[g(z)], z ~ N(0, 1): Gauss and Legendre's rule on panels. 0, where
 # most kinks are, is a border, and the panels are narrow near it, as a large √q makes f(√q·z) steep there.
 def _rule(right: Array) -> tuple[Array, Array]:

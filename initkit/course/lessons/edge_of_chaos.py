@@ -447,5 +447,5 @@ def far_sighted(answer):
     if good(phase("tanh", sigma_b, sigma_w)) and sigma_w >= 0.3:
         return "swapped", {}
     if there.phase != "ordered":
-        return "chaotic", {"chi": f"{there.chi_1:.3f}"}
+        return "chaotic", {"chi": f"{there.chi_1:.4g}"}
     return "short", {"xi": f"{there.xi_c:.0f}"}
