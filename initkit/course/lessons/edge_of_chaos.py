@@ -425,8 +425,8 @@ def far_sighted(answer):
     ('short', {'xi': '16'})
     >>> far_sighted((1.45, 0.3))
     ('chaotic', {'chi': '1.032'})
-    >>> far_sighted((1e9, 0.3))[0]
-    'chaotic'
+    >>> far_sighted((1e9, 0.3))
+    ('chaotic', {'chi': '5.319e+10'})
     >>> far_sighted((0.3, 1.37))
     ('swapped', {})
     >>> far_sighted((1.0, 0.0))
