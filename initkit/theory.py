@@ -146,14 +146,14 @@ def _moments(activation: Activation, q: Array) -> _Moments:
         )
     values, slopes = _on_gaussian(activation.f, q), _on_gaussian(activation.df, q)
     squares = np.square(values)
-    mean, second = values @ _W, squares @ _W
+    mean, size = values @ _W, squares @ _W
     passed, slope2 = ((values * slopes * _Z) @ _W) * np.sqrt(q), np.square(slopes) @ _W
     steep = q > _STEEP
     if steep.any():
         f, df = (_on_gaussian(g, q[steep], _NEAR_Z) for g in (activation.f, activation.df))
         passed[steep] = ((f * df * _NEAR_Z) @ _NEAR_W) * np.sqrt(q[steep])
         slope2[steep] = np.square(df) @ _NEAR_W
-    return _Moments(mean, second, _variance(values, mean), _variance(squares, second), passed, slope2)
+    return _Moments(mean, size, _variance(values, mean), _variance(squares, size), passed, slope2)
 
 
 def _of_lines(lines: tuple[float, float], q: Any, c: Any) -> Any:
