@@ -45,13 +45,16 @@ USED_course := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, in
 USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-lib test-notebooks test-browser test-pages site test-site test-door test-grade test-binder test-torch test-machines jolt numbers test-versions bench papers lint docs slides format diff strip record lesson sync lock frameworks font bundle help clean
+.PHONY: lab test test-slow test-lib test-notebooks test-browser test-pages site test-site test-door test-grade test-binder test-torch test-machines jolt numbers test-versions bench papers lint docs slides format diff strip record lesson sync lock frameworks font bundle help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/initkit course notebooks $(EDITION:%=--lang %) $(ARGS)
 
-test: $(VENV)/installed ## run every test: the library, the papers, the notebooks
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) notebooks/zh $(TESTED) $(ARGS)
+test: $(VENV)/installed ## test the library, the papers, and every notebook in both editions
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not slow" $(NBVAL) notebooks/zh $(TESTED) $(ARGS)
+
+test-slow: $(VENV)/installed ## run the tests that make test leaves out for its time
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m slow $(TESTED) $(ARGS)
 
 test-lib: $(VENV)/installed ## run the tests of the library and the papers
 	$(PYTEST) initkit tests/unit tests/papers $(ARGS)

@@ -11,6 +11,7 @@ import nox
 nox.options.sessions = ["test", "lint"]
 nox.options.reuse_existing_virtualenvs = True
 PYTEST = ["python", "-m", "pytest", "-n", "auto", "--dist", "loadgroup"]
+TESTED = ["tests/notebooks", "tests/papers", "tests/machines", "tests/unit", "initkit"]
 NBVAL = ["--nbval-lax", "--nbval-cell-timeout=60", "--nbval-kernel-name=python3"]
 
 
@@ -21,10 +22,16 @@ def ready(session: nox.Session, extras: str = "course,test") -> None:
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Every test: the library, the papers, the notebooks."""
+    """The library, the papers, and every notebook in both editions."""
     ready(session)
-    folders = ["tests/notebooks", "tests/papers", "tests/machines", "tests/unit", "initkit"]
-    session.run(*PYTEST, *NBVAL, "notebooks/zh", *folders, *session.posargs)
+    session.run(*PYTEST, "-m", "not slow", *NBVAL, "notebooks/zh", *TESTED, *session.posargs)
+
+
+@nox.session(name="test-slow")
+def test_slow(session: nox.Session) -> None:
+    """The tests that `test` leaves out for its time."""
+    ready(session)
+    session.run(*PYTEST, "-m", "slow", *TESTED, *session.posargs)
 
 
 @nox.session(name="test-lib")

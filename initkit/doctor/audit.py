@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -34,8 +35,11 @@ from .symmetry import units_alike
 
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
 LEFT, LEARNT = 2048, 10  # entries of a weight that training would show in; how many others show it, at least
+WORN = 0.01  # the share of a trained layer's units that may die or fall together on the way
+OFF = -20.0  # a bias that shuts a unit: its sigmoid, or its share of a softmax, is below e⁻²⁰
 # What is no finding on a tensor that is as a recipe wants it.
 BY_RECIPE = ("all_zero", "scale_outlier", "transposed_fans", "scheme_activation_mismatch")
+_DRAWS_UNIFORM = re.compile(r"^torch_default|uniform")  # how the calls of such laws are written
 SAME = 2.0  # gains by fan_out that differ by no more are one choice
 MISMATCH = 1.25  # a gain that is off by this factor changes the mean square 87-fold over ten layers
 
@@ -104,6 +108,11 @@ def audit(
     zero. A tensor of which nothing is known is judged as a weight if it is a matrix or a kernel of
     floating-point numbers. ``coverage`` says what was judged, left out and not read.
 
+    Where most weights were trained, what training makes of a well drawn tensor is no finding: scales of their
+    own, entries far out, one unit in a hundred that died or fell together with another, and units without
+    weights whose bias is below −20. There a tensor of fewer than 2,048 entries that passes as a draw is
+    "too_few", unless it is set, or drawn within a scheme's own uniform bound.
+
     Units are compared with each other, inputs are not. Two equal units get the same gradient for ever; two
     equal columns, or a column of zeros, get the gradients of their own inputs and part at the first step, and
     masks and pruning make such columns on purpose.
@@ -138,9 +147,8 @@ def audit(
                 file = printable(os.path.basename(os.path.normpath(against)))
                 comparison, differ = compared(file, [*rows, *others], [*there[0], *there[1]])
     findings = [finding for row in rows for finding in row.findings] + _compared(rows, wanted)
-    if _is_trained([row.tensor for row in rows if _is_weight(row)]):
-        # Training may move one entry far from the others.
-        findings = [finding for finding in findings if finding.kind != "lone_outlier"]
+    if _is_trained(rows):
+        findings = [finding for finding in findings if not _by_training(finding, rows)]
     findings += _identical_layers(rows)
     meant = {row.tensor.name for row in rows if row.fits}
     off = [f for f in findings if f.kind == "off_recipe"]
@@ -168,7 +176,9 @@ def _read(sources: Sequence[Source], layout: str, recipe: str | None = None) -> 
     surveyed = survey(sources, layout)
     plan = None if recipe is None else Plan(recipe, surveyed)
     rows = [_examined(one, plan) for one in surveyed if one.source.unread not in OTHERS]
-    return _told_by_bias(rows), [Row(one, None) for one in surveyed if one.source.unread in OTHERS]
+    return _told_by_company(_told_by_bias(rows)), [
+        Row(one, None) for one in surveyed if one.source.unread in OTHERS
+    ]
 
 
 def _examined(surveyed: Surveyed, plan: Plan | None) -> Row:
@@ -265,6 +275,51 @@ def _told_by_bias(rows: list[Row]) -> list[Row]:
     return [told(row) for row in rows]
 
 
+def _told_by_company(rows: list[Row]) -> list[Row]:
+    """Call small tensors that pass as draws "too_few" where most weights of the file were trained.
+
+    A trained bias, shift or small kernel is often as normal as a draw, of some scale. A uniform draw of a
+    scheme's own bound stays what it is: a step of training carries entries past its edges.
+    """
+    if not _is_trained(rows):
+        return rows
+
+    def told(row: Row) -> Row:
+        found = row.tensor.found
+        passes = found.verdict in ("fresh", "fresh_unnamed") and found.scheme not in EXACT
+        bounded = found.matches and _DRAWS_UNIFORM.search(str(found.matches[0]))
+        if not passes or bounded or math.prod(row.tensor.shape) >= LEFT:
+            return row
+        found = Identification("too_few", outliers=found.outliers)
+        return replace(row, tensor=replace(row.tensor, found=found))
+
+    return [told(row) for row in rows]
+
+
+def _by_training(finding: Finding, rows: list[Row]) -> bool:
+    """Whether training, or who trained, may have made of a well drawn tensor what is found.
+
+    One entry moves far from the others; a few units of many die, or fall together; and a class that is never
+    to be named has no weights, and a bias that shuts it.
+    """
+    if finding.kind not in ("lone_outlier", "symmetric_rows", "dead_rows"):
+        return False
+    if finding.kind == "lone_outlier":
+        return True
+    row = next(row for row in rows if row.tensor.name == finding.tensor)
+    if finding.fields["count"] <= WORN * row.surveyed.sides[1]:
+        return True
+    biases = [
+        one.bias_scan.sample[0] for one in rows if one.surveyed.weight == finding.tensor and one.bias_scan
+    ]
+    return finding.kind == "dead_rows" and any(
+        finding.fields["first"] < len(bias)
+        and bias[finding.fields["first"]] <= OFF
+        and np.count_nonzero(bias <= OFF) == finding.fields["count"]
+        for bias in biases
+    )
+
+
 def wrong_by_itself(
     name: str, shape: Sequence[int], s: Scan, units_last: bool = False, table: bool = False
 ) -> Iterator[Finding]:
@@ -337,7 +392,7 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
     by_fan_in, by_fan_out = _GAINS
     medians = (
         [float(np.median([gain(one) for one in weights])) for gain in _GAINS]
-        if len(weights) > 3 and not _is_trained(weights)
+        if len(weights) > 3 and not _is_trained(rows)
         else None
     )
     if len(trained) >= max(LEARNT, 0.9 * len(told)):
@@ -399,9 +454,10 @@ def _identical_layers(rows: list[Row]) -> list[Finding]:
     return identical_layers(alike)
 
 
-def _is_trained(weights: list[Tensor]) -> bool:
+def _is_trained(rows: list[Row]) -> bool:
     """Whether most weights that can be told are not as they were drawn."""
-    told = [weight.found.verdict for weight in weights if weight.found.verdict != "too_few"]
+    weights = [row.tensor.found.verdict for row in rows if _is_weight(row)]
+    told = [verdict for verdict in weights if verdict != "too_few"]
     return 2 * told.count("not_fresh") > len(told)
 
 

@@ -73,7 +73,8 @@ class Identification:
     verdict : {"fresh", "fresh_unnamed", "too_few", "not_fresh"}
         "fresh" where at least one known initializer explains the tensor; "fresh_unnamed" where a law does, of
         a scale that no initializer has; "too_few" where its entries refuse no law, and could not have refused
-        a wrong one; "not_fresh" where every law is refused.
+        a wrong one, or, in ``audit``, where most weights beside it were trained; "not_fresh" where every law
+        is refused.
     matches : tuple of Match
         What it may be a sample of, the likeliest first; empty where it is not "fresh".
     ambiguous : bool
@@ -361,7 +362,8 @@ def _at_best(
     """
     rms, furthest = math.sqrt(s.mean_square), max(-s.low, s.high)
     scales = [rms]
-    if law is not NORMAL:
+    # A law that is refused whatever its scale needs no further ones.
+    if law is not NORMAL and (len(known) + 4) * min(known.values()) >= ALPHA:
         scales += [furthest / law.furthest(s.n, share) for share in (0.5, 0.03, 2 * ALPHA)]
     tried = [(std, _tests(s, law, std, known, ordered)) for std in scales]
     std, tests = max(tried, key=lambda pair: _combined(pair[1]))

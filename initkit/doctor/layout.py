@@ -20,7 +20,7 @@ from .roles import Path, natural
 LAYOUTS = ("auto", "torch", "keras")
 KERNEL = 11  # of kernels larger than this along an axis none is known by its shape
 
-_KERAS = re.compile(r"kernel$")
+_KERAS = re.compile(r"kernel$|^onnx::MatMul_\d+$")  # torch.onnx: what x is multiplied with from the right
 _TORCH = re.compile(r"^(weight(_(v|g|orig|[ih]h\w*))?|in_proj_weight|original[01])$")
 _EXPERTS = re.compile(r"(^|_)experts?(_|$)")
 # Whose kernels have heads in them: (inputs, heads, size) of the first, (heads, size, units) of the second.

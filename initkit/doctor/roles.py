@@ -125,6 +125,11 @@ class File:
 Neighbours = Callable[[Path, File], bool]
 
 
+def _has_no_bias(path: Path, file: File) -> bool:
+    """A table has none: a module with one is a layer, though it is called an embedding."""
+    return "bias" not in file.beside(path)
+
+
 def _beside(pattern: str) -> Neighbours:
     """Whether a leaf of the same module fits."""
     return lambda path, file: any(re.fullmatch(pattern, leaf) for leaf in file.beside(path))
@@ -207,6 +212,11 @@ class Sign(NamedTuple):
 def _is_mask(path: Path) -> bool:
     """(1, 1, T, T)"""
     return len(path.shape) == 4 and path.shape[:2] == (1, 1) and path.shape[2] == path.shape[3] > 1
+
+
+def _is_no_parameter(path: Path) -> bool:
+    """In no module."""
+    return len(path.parts) == 1 or not path.parts[0]
 
 
 def _is_depthwise(path: Path) -> bool:
@@ -293,6 +303,14 @@ SIGNS = (
     Sign("buffer", "path", r"^batch_stats$"),
     # e3nn: Wigner's 3j symbols, which are orthogonal, as a draw may be.
     Sign("buffer", "leaf", r"^_w3j_"),
+    # What torch.onnx computed beforehand, by the operation's name: positions, mostly. "val_7" may as well be
+    # a transposed weight: it is judged beside the others, and not for being 0.
+    Sign(
+        "buffer", "leaf",
+        r"^((r?sub|add|mul|div|neg|pow|exp|sin|cos|cat|stack|expand|arange|full|zeros|ones)_\d+|\w+_output_\d+)$",
+        shape=_is_no_parameter,
+    ),
+    Sign("unknown", "leaf", r"^val_\d+$", shape=_is_no_parameter),
     # Masks: GPT-2's tril of ones; others of 0 and -inf.
     Sign("buffer", "leaf", r"^bias$", shape=_is_mask, finds=()),
     Sign("buffer", "leaf", r"(^|_)(mask|tril|triu)$|^masked_bias$", finds=()),
@@ -326,7 +344,7 @@ SIGNS = (
     Sign("embedding", "leaf", _POSITIONS + r"|^pe$|rel_pos"),
     Sign("embedding", "owner", _POSITIONS + r"|relative_attention_bias", shape=_is_table),
     Sign("embedding", "leaf", _TABLE, finds=OR_ZERO),
-    Sign("embedding", "owner", _TABLE, shape=_is_table, finds=OR_ZERO),
+    Sign("embedding", "owner", _TABLE, shape=_is_table, neighbours=_has_no_bias, finds=OR_ZERO),
     Sign("embedding", "owner", r"^shared$", shape=_is_vocabulary, finds=OR_ZERO),
     # What is added, whatever its axes: units, heads, experts, gates.
     Sign("bias", "leaf", r"(^|_)bias(es)?(_\w+)?$|^b\d*$|^beta$"),

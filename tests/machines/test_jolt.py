@@ -46,6 +46,7 @@ def test_chaotic(between):
 """
 
 
+@pytest.mark.slow
 def test_planted_cells_and_tests(tmp_path):
     new = nbformat.v4.new_code_cell
     cells = [new(SETUP, id="setup"), new("1 / 0", id="not-used")]

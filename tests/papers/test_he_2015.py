@@ -59,6 +59,7 @@ def test_xavier_halves_the_signal_of_relu_a_layer(claim):
     )
 
 
+@pytest.mark.slow
 def test_thirty_layers_he_trains_and_xavier_stalls(claim):
     """Figure 3, as an MLP analogue on the digits: 30 layers of 128, lr 0.01, 12 epochs, two seeds.
 

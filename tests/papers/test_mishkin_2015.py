@@ -24,6 +24,7 @@ def test_every_layer_ends_within_the_tolerance(claim, activation):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_trains_what_xavier_does_not(claim):
     """Table 1's point, as an MLP analogue: 30 ReLU layers on the digits, 12 epochs, three seeds.
 

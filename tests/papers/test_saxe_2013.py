@@ -66,6 +66,7 @@ def epochs_to_learn(init: str, depth: int) -> np.ndarray:
     return np.array(found)
 
 
+@pytest.mark.slow
 def test_learning_time_under_depth(claim):
     """Figure 6 and section 3.1: orthogonal starts make the learning time independent of depth."""
     slower = {}

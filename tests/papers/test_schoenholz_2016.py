@@ -55,6 +55,7 @@ def test_depth_scales(claim, w2, xi):
     claim(f"eq. 9: ξ_c at σ_b² = 0.05, σ_w² = {w2}", xi, ik.phase("tanh", w2**0.5, 0.05**0.5).xi_c, 0.05)
 
 
+@pytest.mark.slow
 def test_correlations_fade_as_predicted(claim):
     """Figure 2: 1 − c_l of a real net falls by exp(−1/ξ_c) a layer. Five nets of 1,000 units, layers 10 to
     50, from a correlation of 0.95, as the law is that of small distances. A net's spread is 1.2."""
@@ -74,6 +75,7 @@ def test_correlations_fade_as_predicted(claim):
     )
 
 
+@pytest.mark.slow
 def test_trainable_depth(claim):
     """Figure 5: nets train to about 6 ξ_c. On the digits, at 3 ξ_c and at 10 ξ_c.
 

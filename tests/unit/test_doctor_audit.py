@@ -540,6 +540,47 @@ def test_a_layer_that_training_has_left_out(tmp_path, count, left, kinds):
         assert "12 of 13" in report.findings[0].message("en")
 
 
+def test_few_entries_that_look_drawn_prove_nothing_beside_trained_ones(tmp_path):
+    """A trained shift or small kernel is as normal as a draw; none keeps a uniform bound."""
+    few = {
+        "norm.bias": ik.normal(128, std=0.17, rng=0),
+        "conv.weight": ik.he_normal((32, 1, 3, 3), rng=1),
+        "table": ik.normal((12, 12), std=2, rng=2),
+        "head.weight": ik.torch_default((10, 100), rng=3),
+        "zero.bias": np.zeros(8),
+        "left.weight": ik.he_normal((90, 100), rng=4),
+    }
+    np.savez(tmp_path / "net.npz", **as_trained(12), **few)
+    told = {t.name: t.found.verdict for t in audit(tmp_path / "net.npz").tensors}
+    assert [told[name] for name in few] == ["too_few"] * 3 + ["fresh"] * 3
+    np.savez(tmp_path / "net.npz", **weights(), **few)
+    told = {t.name: t.found.verdict for t in audit(tmp_path / "net.npz").tensors}
+    assert {told[name] for name in few} == {"fresh", "fresh_unnamed"}
+
+
+def _spoilt(rows, units, of=0.0):
+    w = np.random.default_rng(7).normal(size=(units, 60)) * np.linspace(1, 3, units)[:, None]
+    w[:rows] = of * w[-1]
+    return w
+
+
+@pytest.mark.parametrize(("w", "bias", "kinds"), [
+    (_spoilt(1, 200, 1.0), 0.0, []),
+    (_spoilt(1, 200), 0.0, []),
+    (_spoilt(20, 200, 1.0), 0.0, ["symmetric_rows"]),
+    (_spoilt(20, 200), 0.0, ["dead_rows"]),
+    (_spoilt(1, 21), 0.0, ["dead_rows"]),
+    (_spoilt(1, 21), -100.0, []),  # a class that is never to be named
+])  # fmt: skip
+def test_what_training_makes_of_a_few_units_is_no_fault(w, bias, kinds, tmp_path):
+    biases = np.linspace(-1, 1, len(w))
+    biases[0] = bias
+    np.savez(tmp_path / "net.npz", **as_trained(12), **{"last.weight": w, "last.bias": biases})
+    assert [f.kind for f in audit(tmp_path / "net.npz").findings] == kinds
+    np.savez(tmp_path / "net.npz", **weights(), **{"last.weight": w, "last.bias": biases})
+    assert {"symmetric_rows", "dead_rows"} & {f.kind for f in audit(tmp_path / "net.npz").findings}
+
+
 def test_what_training_makes_of_a_scale_is_no_fault(tmp_path):
     large = {f"large.{name}": 100 * w for name, w in as_trained(2).items()}
     np.savez(tmp_path / "net.npz", **as_trained(12), **large)

@@ -148,6 +148,7 @@ def alarm(rng) -> bool:
     return bool(trained_by_bias(biases, read))
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_said():
     """500 fresh nets, at most 0.1 % of them called worn: 5 or more less than once in 5,000 runs."""
     rng = np.random.default_rng(0)

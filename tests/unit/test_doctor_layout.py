@@ -59,6 +59,11 @@ def test_kernels_of_jax_are_read_as_such(weight, bias, tmp_path):
         assert fans(report(tmp_path, turned)) == fans(found)  # the same net as PyTorch has it
 
 
+def test_what_torch_onnx_multiplies_from_the_right(tmp_path):
+    net = {"onnx::MatMul_267": keras((256, 64)), "onnx::MatMul_268": keras((256, 32))}
+    assert fans(report(tmp_path, net)) == {"onnx::MatMul_267": (256, 64), "onnx::MatMul_268": (256, 32)}
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_chain_of_sizes_tells(turned, tmp_path):
     net = {f"W{k}": keras(s, k) for k, s in enumerate([(784, 256), (256, 100), (100, 10)])}

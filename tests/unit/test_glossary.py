@@ -87,6 +87,8 @@ def test_a_term_is_used_in_its_lesson(name, lang):
 
 def uses(word: str, written: str, lang: str) -> list[str]:
     """Where the word is used, other than as a part of a longer term of the course."""
+    if word.casefold() not in written.casefold():
+        return []
     for term in TERMS.values():
         if word.casefold() in (longer := term[lang].casefold()) and word.casefold() != longer:
             written = re.sub(re.escape(longer), "", written, flags=re.IGNORECASE)

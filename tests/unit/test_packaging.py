@@ -205,7 +205,7 @@ def test_nox_runs_what_make_runs():
         for node in sessions.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
-    words = {*lists["NBVAL"], *lists["PYTEST"]} - {"python", "auto"}
+    words = {*lists["NBVAL"], *lists["PYTEST"], *lists["TESTED"]} - {"python", "auto"}
     for function in (
         node for node in sessions.body if isinstance(node, ast.FunctionDef) and node.decorator_list
     ):

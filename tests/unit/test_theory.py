@@ -315,7 +315,7 @@ def test_the_last_layer_is_linear():
     assert blocks.q[-1] < blocks.q[-2]  # and no block
 
 
-@pytest.mark.parametrize(("activation", "sigma_b"), [("relu", 0.0), ("tanh", 0.3), ("gelu", 0.2)])
+@pytest.mark.parametrize(("activation", "sigma_b"), [("relu", 0.0), ("tanh", 0.3), pytest.param("gelu", 0.2, marks=pytest.mark.slow)])
 def test_the_band_is_that_of_many_nets(activation, sigma_b):
     """Layers of 60, 200, 80 and 120 units: 1,000 nets, whose log q has the band's spread to a tenth."""
     widths = [50, 60, 200, 80, 120]

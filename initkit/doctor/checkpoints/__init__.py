@@ -46,9 +46,17 @@ OTHER_FORMATS = [
         (rb"^version https://git-lfs", "a pointer of Git LFS, not the file itself: git lfs pull"),
         (rb"(?i)^\s*<(!doctype|html)", "a web page, not the file itself: fetch it again"),
         (rb"^\x1f\x8b|^.gz$", "packed by gzip: gunzip it, and audit what comes out"),
+        (
+            rb"^(\x28\xb5\x2f\xfd|\xfd7zXZ|BZh\d)|^.(zst|xz|bz2)$",
+            "packed by zstd, xz or bzip2: unpack it, and audit that",
+        ),
         (rb"^.{257}ustar|^.tar$", "a tar archive: unpack it, and audit what is in it"),
         (rb"^GGUF|^.gguf$", "GGUF: np.savez what gguf.GGUFReader(path).tensors holds, and audit that"),
         (rb"^.onnx$", "ONNX: np.savez what onnx.load(path).graph.initializer holds, and audit that"),
+        (
+            rb"^.{4}TFL3|^.tflite$",
+            "TFLite: np.savez what get_tensor of a tf.lite.Interpreter gives of each of get_tensor_details()",
+        ),
         (rb"^.msgpack$", "Flax's msgpack: np.savez(…, **flatten_dict(params, sep='/')), and audit that"),
     )
 ]
