@@ -84,17 +84,17 @@ class Figure(matplotlib.figure.Figure):
 
 @functools.lru_cache(maxsize=4096)
 def _inked(piece: str, dpi: float, color: str, family: tuple[str, ...], size: float) -> Array:
-    """RGBA pixels of a word or character, as wide as its advance, 2 em high, with the baseline at 1.4 em."""
-    properties = FontProperties(family=family, size=size)
+    """RGBA pixels of a word, character or $formula$: its advance wide, 2 em high, the baseline at 1.4 em."""
+    properties, formula = FontProperties(family=family, size=size), piece.startswith("$")
     measure = FigureCanvasAgg(matplotlib.figure.Figure((1, 1), dpi=dpi)).get_renderer()
-    width = lambda text: measure.get_text_width_height_descent(text, properties, False)[0]  # noqa: E731
+    width = lambda text: measure.get_text_width_height_descent(text, properties, formula)[0]  # noqa: E731
     advance = round(width(f"0{piece}0") - width("00"))
     em = size * dpi / 72
     canvas = FigureCanvasAgg(matplotlib.figure.Figure(((advance + 8) / dpi, round(2 * em) / dpi), dpi=dpi))
     renderer = canvas.get_renderer()
     gc = renderer.new_gc()
     gc.set_foreground(color)
-    renderer.draw_text(gc, 4, round(1.4 * em), piece, properties, 0)
+    renderer.draw_text(gc, 4, round(1.4 * em), piece, properties, 0, formula)
     return np.asarray(renderer.buffer_rgba())[:, 4 : 4 + advance].copy()
 
 
@@ -102,7 +102,8 @@ class Words(matplotlib.artist.Artist):
     """A line of text for live figures; its baseline begins at (x, y) of its axes or figure.
 
     A matplotlib Text is laid out and rendered anew at every change, 3 ms for fifty characters. Here every
-    Latin word, and every other character, is rendered once; a change only puts them beside each other.
+    Latin word, $formula$, and every other character, is rendered once; a change only puts them beside each
+    other.
     """
 
     def __init__(self, x: float, y: float, color: str, size: float = 10, right: bool = False) -> None:
@@ -120,7 +121,7 @@ class Words(matplotlib.artist.Artist):
         if not self.text:
             return
         look = renderer.dpi, self.color, self.family, self.size
-        pieces = re.findall(r"[A-Za-z]+|.", self.text)
+        pieces = re.findall(r"\$[^$]*\$|[A-Za-z]+|.", self.text)
         pixels = np.concatenate([_inked(piece, *look) for piece in pieces], axis=1)
         x, y = (self.axes.transAxes if self.axes else self.figure.transFigure).transform(self.position)
         em = self.size * renderer.dpi / 72

@@ -24,18 +24,24 @@ from .fans import checked_shape
 from .network import MLP, NORM_EPSILON, Norm
 from .signals import FLAT, Signals, mean_cosine, mean_square, measure, softmax_cross_entropy, steepest_slope
 
+
 # Nodes z and weights w with Σ w·g(z) ≈ E[g(z)], z ~ N(0, 1): Gauss and Legendre's rule on panels. 0, where
 # most kinks are, is a border, and the panels are narrow near it, as a large √q makes f(√q·z) steep there.
-_x, _w = np.polynomial.legendre.leggauss(10)
-_right = np.array([0.003, 0.05, 0.4, 1.5, 3.0, 5.0, 8.5])
-_borders = np.concatenate([-_right[::-1], [0.0], _right])
-_half = np.diff(_borders)[:, None] / 2
-_Z = (_borders[:-1, None] + _half * (_x + 1)).ravel()
-_W = (_half * _w).ravel() * np.exp(-_Z * _Z / 2) / activations.SQRT_2PI
-# The weights are corrected so that E[1] = E[z²] = 1 to the last digit: a critical net's q then stays exactly
-# as it is.
-_m0, _m2, _m4 = (_W @ _Z**_k for _k in (0, 2, 4))
-_W *= np.polynomial.Polynomial(np.linalg.solve([[_m0, _m2], [_m2, _m4]], [1.0, 1.0]))(_Z * _Z)
+def _rule(right: Array) -> tuple[Array, Array]:
+    """Nodes and weights on panels with these borders on the right of 0, and on its left."""
+    x, w = np.polynomial.legendre.leggauss(10)
+    borders = np.concatenate([-right[::-1], [0.0], right])
+    half = np.diff(borders)[:, None] / 2
+    z = (borders[:-1, None] + half * (x + 1)).ravel()
+    weights = (half * w).ravel() * np.exp(-z * z / 2) / activations.SQRT_2PI
+    # Corrected so that E[1] = E[z²] = 1 to the last digit: a critical net's q then stays exactly as it is.
+    m0, m2, m4 = (weights @ z**k for k in (0, 2, 4))
+    return z, weights * np.polynomial.Polynomial(np.linalg.solve([[m0, m2], [m2, m4]], [1.0, 1.0]))(z * z)
+
+
+_Z, _W = _rule(np.array([0.003, 0.05, 0.4, 1.5, 3.0, 5.0, 8.5]))
+# Where q is above _STEEP, a bounded f is a step between two nodes, and its slope is seen by these alone.
+_STEEP, (_NEAR_Z, _NEAR_W) = 1e4, _rule(np.append(np.geomspace(1e-8, 0.4, 14), [1.5, 3.0, 5.0, 8.5]))
 
 # Row k: the Hermite polynomial h_k, scaled so that E[h_j(z) h_k(z)] = [j = k], times the weights.
 _TERMS = 48
@@ -46,9 +52,9 @@ _HERMITE = np.array(_hermite) * _W
 _POWERS = np.arange(float(_TERMS))
 
 
-def _on_gaussian(f: Elementwise, q: npt.ArrayLike) -> Array:
+def _on_gaussian(f: Elementwise, q: npt.ArrayLike, nodes: Array = _Z) -> Array:
     """f(√q·z) on the nodes, a row for each entry of ``q``."""
-    return np.asarray(f(np.sqrt(np.asarray(q, np.float64))[..., None] * _Z), np.float64)
+    return np.asarray(f(np.sqrt(np.asarray(q, np.float64))[..., None] * nodes), np.float64)
 
 
 def _second_of_each(activation: Activation, q: Array) -> Array:
@@ -140,11 +146,14 @@ def _moments(activation: Activation, q: Array) -> _Moments:
         )
     values, slopes = _on_gaussian(activation.f, q), _on_gaussian(activation.df, q)
     squares = np.square(values)
-    mean, second = values @ _W, squares @ _W
-    passed = ((values * slopes * _Z) @ _W) * np.sqrt(q)
-    return _Moments(
-        mean, second, _variance(values, mean), _variance(squares, second), passed, np.square(slopes) @ _W
-    )
+    mean, size = values @ _W, squares @ _W
+    passed, slope2 = ((values * slopes * _Z) @ _W) * np.sqrt(q), np.square(slopes) @ _W
+    steep = q > _STEEP
+    if steep.any():
+        f, df = (_on_gaussian(g, q[steep], _NEAR_Z) for g in (activation.f, activation.df))
+        passed[steep] = ((f * df * _NEAR_Z) @ _NEAR_W) * np.sqrt(q[steep])
+        slope2[steep] = np.square(df) @ _NEAR_W
+    return _Moments(mean, size, _variance(values, mean), _variance(squares, size), passed, slope2)
 
 
 def _of_lines(lines: tuple[float, float], q: Any, c: Any) -> Any:
@@ -612,7 +621,8 @@ def phase(
     -------
     Phase or PhaseMap
         ``Phase`` of two numbers; of arrays, ``PhaseMap``, which has the same fields as arrays. The attributes
-        have the equations. Right for σ_w up to about 1,000, where tanh is a step.
+        have the equations. Beyond σ_w = 1e5 a bounded f's phase is still right, but its q*, and with it χ₁,
+        may count as infinite.
 
     Raises
     ------

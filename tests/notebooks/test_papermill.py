@@ -83,7 +83,7 @@ def solvable(lang, name) -> bool:
 
 @pytest.mark.parametrize("name", tool.lessons())
 def test_lesson_runs(name, tmp_path):
-    """The English edition, solved; nbval runs the Chinese as it is. It prints what is stored, and draws it."""
+    """The English edition, solved, prints and draws what is stored; nbval runs the Chinese as it is."""
     done = run_and_look("en", name, tmp_path, {"SOLVE": True} if solvable("en", name) else None)
     assert set(verdicts(done)) <= {"✓"}
     known = {cell.id: cell for cell in done.cells if "id" in cell}  # papermill adds a cell of parameters

@@ -279,3 +279,106 @@ def test_where_a_package_is_missing_one_line_says_how_to_install_it(lang, capsys
     monkeypatch.setattr(sys, "platform", "emscripten")
     assert not course.installed("no_torch", lang=lang)
     assert {"en": "outside the browser", "zh": "浏览器里装不了"}[lang] in capsys.readouterr().out
+
+
+# Lesson 09's table and the paragraph below it. A call that stands there is run as it stands.
+
+
+def table_of_09(lang: str) -> tuple[list[str], list[list[str]], str]:
+    """The code in its first row, by framework; what the second row says; the text below."""
+    book = notebooks.read(notebooks.ROOT / lang / "09_orthogonal.ipynb")
+    source = next(c.source for c in book.cells if c.id == "framework")
+    first, second = [line.split("|")[2:-1] for line in source.splitlines() if line.startswith("|")][2:]
+    calls = [re.findall(r"`([^`]+)`", part) for part in second]
+    return [re.findall(r"`([^`]+)`", part)[0] for part in first], calls, source.rpartition("|")[2]
+
+
+def kernels_of_09(framework: str, shape: tuple, count: int = 1, g: float = 2.0) -> np.ndarray:
+    """``count`` kernels from the call in the table's first row, the output channels in front."""
+    needs(framework)
+    call = table_of_09("en")[0][["torch", "flax", "keras"].index(framework)]
+    if framework == "torch":
+        import torch
+
+        return np.stack([eval(call, {"nn": torch.nn, "w": torch.empty(shape), "g": g}) for _ in range(count)])
+    if framework == "flax":
+        import jax
+
+        draw, turned = eval(call, {"jax": jax, "g": g}), (*shape[2:], shape[1], shape[0])
+        drawn = jax.vmap(lambda key: draw(key, turned))(jax.random.split(jax.random.key(0), count))
+    else:
+        import keras
+
+        draw, turned = eval(call, {"keras": keras, "g": g}), (*shape[2:], shape[1], shape[0])
+        drawn = np.stack([np.array(eval(call, {"keras": keras, "g": g})(turned)) for _ in range(count)])
+    return np.moveaxis(np.moveaxis(np.array(drawn), -1, 1), -1, 2)
+
+
+@pytest.mark.parametrize("framework", NEEDED)
+def test_lesson_09_the_frameworks_orthogonal(framework):
+    """Var[W] = g²/max(in, out), a convolution's kernel as (out, all the rest); its sign is corrected."""
+    for shape in ((40, 160), (160, 40), (32, 8, 3, 3), (96, 8, 3, 3)):
+        (w,) = kernels_of_09(framework, shape).reshape(1, shape[0], -1)
+        gram = w @ w.T if len(w) <= w.shape[1] else w.T @ w
+        assert gram == pytest.approx(4 * np.eye(len(gram)), abs=1e-4)
+    # Of 200 of Haar's, 100 ± 7 have a determinant of -1; without the correction all or none have.
+    w = kernels_of_09(framework, (20, 20), 200, 1.0)
+    assert 60 < np.sum(np.linalg.det(w) < 0) < 140
+
+
+def test_lesson_09_a_convolution_that_keeps_lengths():
+    needs("flax")
+    needs("keras")
+    import jax
+    import keras
+
+    _, (torchs, (call,), kerass), _ = table_of_09("en")
+    assert (torchs, kerass) == (["nn.init.dirac_"], [])
+    assert not [name for name in dir(keras.initializers) if "delta" in name.lower()]
+    draw, key = eval(call, {"jax": jax, "g": 2.0}), jax.random.key(0)
+    w = np.array(draw(key, (3, 3, 8, 32)))
+    assert w[1, 1] @ w[1, 1].T == pytest.approx(4 * np.eye(8), abs=1e-4)
+    assert np.count_nonzero(w) == w[1, 1].size
+    with pytest.raises(ValueError, match="fan_in"):  # narrower than what comes in
+        draw(key, (3, 3, 32, 8))
+
+
+def test_lesson_09_pytorchs_dirac_and_lstm():
+    needs("torch")
+    import torch
+    from torch import nn
+
+    image, dirac = torch.randn(2, 8, 5, 5), nn.Conv2d(8, 8, 3, padding=1, bias=False)
+    nn.init.dirac_(dirac.weight)
+    assert torch.equal(dirac(image), image)
+    assert not [name for name in dir(nn.init) if "delta" in name]
+    lstm = nn.LSTM(8, 16)
+    (loop,) = re.findall(r"`(for [^`]+)`", table_of_09("en")[2])
+    exec(loop, {"lstm": lstm, "nn": nn})
+    for w in lstm.weight_hh_l0.detach().numpy().reshape(4, 16, 16):
+        assert w @ w.T == pytest.approx(np.eye(16), abs=1e-5)
+    whole = nn.init.orthogonal_(torch.empty(4 * 16, 16)).numpy()
+    assert np.square(whole).mean() * 16 == pytest.approx(0.5**2)  # of each of the four, the gain squared
+
+
+def test_lesson_09_kerass_lstm():
+    needs("keras")
+    from keras import layers
+
+    lstm = layers.LSTM(16)
+    lstm.build((None, 5, 8))
+    w = np.array(lstm.cell.recurrent_kernel.value)  # (16, 4·16): its rows are orthonormal, the gates' are not
+    assert w @ w.T == pytest.approx(np.eye(16), abs=1e-5)
+    assert np.square(w).mean() * 16 == pytest.approx(0.5**2)
+
+
+@pytest.mark.parametrize("lang", course.LANGUAGES)
+def test_lesson_09_names_what_is_tested(lang):
+    """The same calls in both editions; the versions are the Makefile's, JAX's the one that is recorded."""
+    first, second, below = table_of_09(lang)
+    assert (first, second) == table_of_09("en")[:2]
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+    for package, name in (("torch", "PyTorch"), ("keras", "Keras")):
+        assert re.findall(rf"{name} ([\d.]+\d)", below) == re.findall(rf"\b{package}==(\d+\.\d+)\b", makefile)
+    recorded = (Path(__file__).parent / "frameworks.json").read_text(encoding="utf-8")
+    assert re.findall(r"JAX ([\d.]+\d)", below) == re.findall(r'"jax": "(\d+\.\d+)\.', recorded)

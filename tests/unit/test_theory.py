@@ -315,7 +315,10 @@ def test_the_last_layer_is_linear():
     assert blocks.q[-1] < blocks.q[-2]  # and no block
 
 
-@pytest.mark.parametrize(("activation", "sigma_b"), [("relu", 0.0), ("tanh", 0.3), pytest.param("gelu", 0.2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("activation", "sigma_b"),
+    [("relu", 0.0), ("tanh", 0.3), pytest.param("gelu", 0.2, marks=pytest.mark.slow)],
+)
 def test_the_band_is_that_of_many_nets(activation, sigma_b):
     """Layers of 60, 200, 80 and 120 units: 1,000 nets, whose log q has the band's spread to a tenth."""
     widths = [50, 60, 200, 80, 120]
@@ -380,6 +383,15 @@ def test_the_maps_are_one_layer_of_the_recursion(activation):
     one = theory.correlation_map(activation, float(p.correlation[0]), 1.4, 0.3, float(p.q[0]))
     assert one == pytest.approx(p.correlation[1], rel=1e-9)
     assert np.ndim(one) == 0
+
+
+@pytest.mark.parametrize(("activation", "area"), [("tanh", 4 / 3), ("sigmoid", 1 / 6)])
+def test_a_function_so_steep_that_it_is_a_step(activation, area):
+    """χ₁ = σ_w² ∫f'(x)² dx/√(2π q*), where q* is large: the slope is seen near 0 alone."""
+    for sigma_w, sigma_b in ((1e3, 0.0), (1e5, 0.0), (1e3, 3e5)):
+        there = ik.phase(activation, sigma_w, sigma_b)
+        assert there.chi_1 == pytest.approx(sigma_w**2 * area / np.sqrt(2 * np.pi * there.q_star), rel=1e-5)
+    assert ik.phase(activation, [2.0, 1e6, 1e9, 1e30]).phase.tolist()[1:] == ["chaotic"] * 3
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,7 @@ def _choice(lang: str, name: str, options: tuple[str, ...]):
 
 def _power(chi_1: float) -> str:
     """χ₁ to the power of the layers between the first hidden layer and the last, as a power of ten."""
-    return f"{(DEPTH - 2) * np.log10(chi_1):z.0f}".replace("-", "−")
+    return f"{(DEPTH - 2) * np.log10(chi_1):z.0f}"
 
 
 @exercise("08.1", chi=(0.94, [k / 100 for k in range(60, 96)]))
@@ -425,6 +425,8 @@ def far_sighted(answer):
     ('short', {'xi': '16'})
     >>> far_sighted((1.45, 0.3))
     ('chaotic', {'chi': '1.032'})
+    >>> far_sighted((1e9, 0.3))
+    ('chaotic', {'chi': '5.319e+10'})
     >>> far_sighted((0.3, 1.37))
     ('swapped', {})
     >>> far_sighted((1.0, 0.0))
@@ -445,5 +447,5 @@ def far_sighted(answer):
     if good(phase("tanh", sigma_b, sigma_w)) and sigma_w >= 0.3:
         return "swapped", {}
     if there.phase != "ordered":
-        return "chaotic", {"chi": f"{there.chi_1:.3f}"}
+        return "chaotic", {"chi": f"{there.chi_1:.4g}"}
     return "short", {"xi": f"{there.xi_c:.0f}"}

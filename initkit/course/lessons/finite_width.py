@@ -15,6 +15,7 @@ from ..registry import exercise, live_figure
 BARS, NARROW, WIDE, START = 10, 2, 100, 40
 NETS, MOST = 500, 4  # of each, so many times the ten layers
 LOW, HIGH, METER = 1e-5, 1e2, 1.5  # the ends of the axes: M, and Σ1/n
+APART = 0.06  # marks nearer than that on the meter would melt together
 
 
 class Cloud(plots.Picture):
@@ -27,13 +28,13 @@ class Cloud(plots.Picture):
         cloud.set_position((0.03, 0.14, 0.45, 0.64))
         walk.set_position((0.56, 0.14, 0.42, 0.64))
         for axes, title in ((cloud, "finite_width.cloud"), (walk, "finite_width.walk")):
-            axes.set(xscale="log", xlim=(LOW, HIGH), xlabel="M")
+            axes.set(xscale="log", xlim=(LOW, HIGH), xlabel="$M$")
             axes.set_title(self.text(title), loc="left", fontsize=11)
             axes.axvline(1, color=plots.THEORY, lw=0.8, ls=":")
             axes.grid(axis="x", color=plots.FAINT, lw=0.8)
             axes.set_axisbelow(True)
         cloud.set(ylim=(0, 1.35), yticks=[])
-        walk.set(ylim=(METER, 0), ylabel="Σ1/n")
+        walk.set(ylim=(METER, 0), ylabel=r"$\sum\,1/n$")
         at = np.linspace(0, METER, 60)
         for edge, style in ((0, "-"), (-1.645, "--"), (1.645, "--")):
             walk.plot(np.exp(-5 * at / 2 + edge * np.sqrt(5 * at)), at, color=plots.THEORY, lw=1.2, ls=style)
@@ -60,7 +61,8 @@ class Cloud(plots.Picture):
         self.law.set_data(*law)
         self.median.set_data([max(median, LOW)], [0.985])
         self.mean.set_data([min(max(mean, LOW), HIGH)], [0.985])
-        at, *edges = path
+        _, shown = np.unique((path[0, -1] - path[0, ::-1]) // APART, return_index=True)  # from the last layer
+        at, *edges = path[:, ::-1][:, shown]
         low, middle, high = np.clip(edges, LOW, HIGH)
         self.sides.set_data(np.append(low, high), np.append(at, at))
         self.middle.set_data(middle, at)
