@@ -336,18 +336,19 @@ class Watch(TorchFunctionMode):
         """The hook before a module without parameters, which may be an activation of the model's own."""
         layer = self.outputs.get(id(inputs[0])) if inputs else None
         if layer is not None:
-            self.entered[id(m)] = layer, layer.uses, set(layer.into), np.array(numbers(inputs[0]))
+            self.entered[id(m)] = layer, layer.uses, set(layer.into), set(layer.through)
 
     def _ends(self, m, inputs, output):
         """The hook after it: what it made of a layer's output, in any number of calls, is told by values."""
-        layer, uses, into, before = self.entered.pop(id(m), (None, 0, set(), None))
-        if layer is None or not isinstance(output, torch.Tensor) or output.shape != before.shape:
+        layer, uses, into, through = self.entered.pop(id(m), (None, 0, set(), set()))
+        if layer is None or not isinstance(output, torch.Tensor) or output.shape != layer.z.shape:
             return
         function = None if id(output) in self.activated else _by_values(m, output)
         if function is not None:
             layer.uses, layer.into = uses + 1, into | {function.name}
+            layer.through = through | {function.name}
             with np.errstate(all="ignore"):
-                layer.followed_by(function, before, output)
+                layer.followed_by(function, numbers(layer.z), output)
             self.activated[id(output)] = layer
 
     def _ran(self, name, module, inputs, output):
