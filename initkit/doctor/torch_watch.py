@@ -345,10 +345,10 @@ class Watch(TorchFunctionMode):
             return
         function = None if id(output) in self.activated else _by_values(m, output)
         if function is not None:
-            layer.uses, layer.into = uses + 1, into | {function.name}
-            layer.through = through | {function.name}
             with np.errstate(all="ignore"):
                 layer.followed_by(function, numbers(layer.z), output)
+            layer.uses, layer.into = uses + 1, into | {function.name}
+            layer.through = through | {function.name}
             self.activated[id(output)] = layer
 
     def _ran(self, name, module, inputs, output):

@@ -22,6 +22,7 @@ from torch import nn  # noqa: E402
 import initkit as ik  # noqa: E402
 import initkit.doctor  # noqa: E402 - the lines that findings propose name it
 from initkit.doctor import apply, diagnose  # noqa: E402
+from initkit.doctor.torch_plain import BETWEEN  # noqa: E402
 from initkit.doctor.torch_watch import Watch  # noqa: E402
 
 
@@ -341,6 +342,7 @@ def test_a_module_of_the_models_own_is_told_by_its_values(function, name):
         model(batch())
     layers = watch.ran()
     assert {layer.activation and layer.activation.name for layer in layers[:-1]} == {name}
+    assert name is None or all(layer.through <= BETWEEN | {name} for layer in layers[:-1])
     with torch.no_grad():
         model[2].bias.fill_(-20.0)
     dead = [f.tensor for f in diagnose(model, batch()).findings if f.kind == "dead_units"]
@@ -718,6 +720,12 @@ def test_a_small_batch_has_smaller_outputs_as_the_luck_of_its_labels_is_larger(n
     x = batch(n, 64)
     apply(model, x, rng=0)
     assert model(x).square().mean().sqrt().item() == pytest.approx(min(0.3, 0.075 * n**0.5), rel=1e-3)
+
+
+def test_an_output_that_a_relu_follows_begins_small_as_well():
+    model = mlp(None, depth=12, width=64).append(nn.ReLU())
+    apply(model, batch(), rng=0)
+    assert model[:-1](batch()).square().mean().sqrt().item() == pytest.approx(0.3, rel=1e-3)
 
 
 def test_a_function_in_forward_is_seen_with_and_without_a_batch():
