@@ -338,7 +338,7 @@ def tanh_gelu(z):
 )
 def test_a_module_of_the_models_own_is_told_by_its_values(function, name):
     model = mlp(he, lambda: Own(function), depth=5)
-    with torch.no_grad(), Watch(model, ((batch(),),)) as watch:
+    with Watch(model, ((batch(),),)) as watch:
         model(batch())
     layers = watch.ran()
     assert {layer.activation and layer.activation.name for layer in layers[:-1]} == {name}
