@@ -106,7 +106,7 @@ def _noise(module) -> Iterator[torch.Tensor]:
 
 
 def watched(module: nn.Module, inputs: tuple | dict) -> tuple[list[Layer], set[int]]:
-    """The layers of one pass, and the ids of the modules whose output, or its ReLU, is the module's own."""
+    """The layers of one pass, and the ids of the modules whose output is the module's own."""
     with torch.no_grad(), Watch(module, (inputs,)) as watch:
         output = output_of(module, inputs)
     y = next((t for t in tensors_in([output]) if t.is_floating_point()), None)
@@ -118,7 +118,7 @@ def watched(module: nn.Module, inputs: tuple | dict) -> tuple[list[Layer], set[i
         for layer in layers
         if id(layer.module) in heads
         and isinstance(layer.module, LINEAR)
-        and (layer.activation is None or base_name(layer.activation) in ("identity", *KINKED))
+        and (layer.activation is None or layer.activation.name == "identity")
     }
 
 
