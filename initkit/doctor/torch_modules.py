@@ -392,8 +392,10 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
             continue  # zeros come out of a layer that sees zeros, behind a branch that starts at zero say
         saturated, dead = layer.stats[4:]
         # One input alone leaves half of the units off, ± 0.5/√units: three standard deviations more are dead.
+        # Of few units all may be off by luck; but smooth functions are flat well below 0 alone, beyond it.
         if base_name(layer.activation) in HE - {"leaky_relu"}:  # flat on one side
-            if dead > HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis]):
+            most = HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis])
+            if dead > most or (dead == 1 and base_name(layer.activation) != "relu"):
                 crowds.setdefault(("dead_units", layer.activation), []).append((dead, layer))
         elif base_name(layer.activation) not in HE and saturated > HALF:
             crowds.setdefault(("saturated_outputs", layer.activation), []).append((saturated, layer))

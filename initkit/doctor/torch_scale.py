@@ -30,7 +30,9 @@ from .torch_watch import (
     torch,
 )
 
-HEAD = 0.3  # root mean square of the first outputs: softmax cross-entropy starts at ln C + 0.3²/2
+# Root mean square r of the first outputs: softmax cross-entropy starts at ln C + r²/2, give or take r/√n with
+# the n labels; a small batch has a smaller r, so that their luck is at most LUCK.
+HEAD, LUCK = 0.3, 0.075
 SMALL = 0.1  # mean square at which a saturating function is nearly linear: tanh keeps the gradient there
 WIDE = 4.0  # before a smoothed ReLU: at 1 and below the mean square that returns is not a stable one
 SMOOTH, KINKED = ("gelu", "silu", "mish"), ("relu", "leaky_relu")
@@ -146,10 +148,10 @@ def rescale(
     The mean square is 1 (LSUV, Mishkin & Matas 2015); ``SMALL`` before a function with both bounds, such as
     tanh, ``WIDE`` before a smoothed ReLU; 1/n for the last layer of each of n branches that are added to a
     stream, so that the stream at most doubles (Hanin & Rolnick 2018; Zhang, Dauphin & Ma 2019); ``HEAD``² for
-    the output. Before a ReLU a unit's mean over the batch is taken out of its bias, in part: through it all
-    examples come to look alike, as their mean grows at the cost of what tells them apart (Krähenbühl et al.
-    2016; Salimans & Kingma 2016), whereas to take it out in full makes the gradient grow ×1.47 a layer (Yang
-    et al. 2019), hence 5/depth of it. Of the output it is taken out in full.
+    the output, or less for few examples. Before a ReLU a unit's mean over the batch is taken out of its bias,
+    in part: through it all examples come to look alike, as their mean grows at the cost of what tells them
+    apart (Krähenbühl et al. 2016; Salimans & Kingma 2016), whereas to take it out in full makes the gradient
+    grow ×1.47 a layer (Yang et al. 2019), hence 5/depth of it. Of the output it is taken out in full.
 
     Parameters
     ----------
@@ -180,14 +182,15 @@ def rescale(
         if layer is None or p is None or id(p) not in allowed or id(p) in tables or not z.isfinite().all():
             return None
         head, branch = id(m) in heads, layer.added and id(m) not in heads
-        target = HEAD**2 if head else 1 / branches if branch else _target(layer)
         axis = layer.unit_axis % z.ndim
         others = [k for k in range(z.ndim) if k != axis]
+        n = math.prod(z.shape[k] for k in others)
+        target = min(HEAD, LUCK * math.sqrt(n)) ** 2 if head else 1 / branches if branch else _target(layer)
         bias = m._parameters.get("bias")
         kinked = layer.activation is not None and base_name(layer.activation) in KINKED
         part = 1.0 if head and exact else share if kinked and not head else 0.0
         free = part > 0 and bias is not None and id(bias) in allowed
-        mean = part * z.double().mean(others) if free and math.prod(z.shape[k] for k in others) > 1 else None
+        mean = part * z.double().mean(others) if free and n > 1 else None
         size = (z.double() - 0 if mean is None else z.double() - _along(mean, axis, z.ndim)).square().mean()
         if not size > 0:
             return None

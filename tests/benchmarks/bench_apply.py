@@ -173,6 +173,62 @@ def timmed(name, side=64, **arguments):
     return make, lambda: torch.randn(4, 3, side, side)
 
 
+def narrowed(build, side=32):
+    """An architecture of fewer or narrower blocks than any that its package names."""
+    return build, lambda: torch.randn(4, 3, side, side)
+
+
+def resnet():
+    from torchvision.models.resnet import BasicBlock, ResNet
+
+    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes=10)
+
+
+def shufflenet():
+    from torchvision.models import ShuffleNetV2
+
+    return ShuffleNetV2([2, 3, 2], [24, 48, 96, 192, 1024], num_classes=10)
+
+
+def densenet():
+    from torchvision.models import DenseNet
+
+    return DenseNet(12, (3, 4, 4), 24, num_classes=10)
+
+
+def convnext():
+    from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+
+    widths = (24, 48), (48, 96), (96, None)
+    return ConvNeXt([CNBlockConfig(*pair, 2) for pair in widths], num_classes=10)
+
+
+def regnet():
+    from torchvision.models.regnet import BlockParams, RegNet
+
+    sizes = {"depth": 7, "w_0": 24, "w_a": 24.0, "w_m": 2.0, "group_width": 8, "se_ratio": 0.25}
+    return RegNet(BlockParams.from_init_params(**sizes), num_classes=10)
+
+
+def efficientnet():
+    from torchvision.models.efficientnet import EfficientNet, MBConvConfig
+
+    blocks = (1, 3, 1, 16, 16, 1), (6, 3, 2, 16, 24, 2), (6, 5, 2, 24, 40, 2), (6, 3, 2, 40, 64, 2)
+    return EfficientNet([MBConvConfig(*b) for b in blocks], 0.2, num_classes=10, last_channel=256)
+
+
+def mixer(**arguments):
+    from timm.models.mlp_mixer import MlpMixer
+
+    return MlpMixer(num_classes=10, img_size=64, num_blocks=4, embed_dim=96, **arguments)
+
+
+def resmlp():
+    from timm.models.mlp_mixer import Affine, ResBlock
+
+    return mixer(mlp_ratio=4, block_layer=ResBlock, norm_layer=Affine)
+
+
 def hugging(model, config, **arguments):
     def make():
         import transformers
@@ -218,26 +274,27 @@ BERT = {"vocab_size": 500, "hidden_size": 64, "num_hidden_layers": 3, "num_atten
 BERT |= {"intermediate_size": 128}
 LLAMA = {**BERT, "num_key_value_heads": 2}
 VIT = {"img_size": 64, "embed_dim": 96, "depth": 4, "num_heads": 3}
+MOBILE = [1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 2, 2], [6, 64, 2, 2]  # expansion, channels, blocks, stride
+NFNET = {"depths": (1, 1, 2, 1), "channels": (32, 64, 96, 128), "group_size": 8, "num_features": 256}
 MODELS = {
-    "torchvision resnet18": vision("resnet18"),
-    "torchvision vgg11": vision("vgg11"),
-    "torchvision alexnet": vision("alexnet", 64),
-    "torchvision squeezenet1_1": vision("squeezenet1_1", 64),
-    "torchvision mobilenet_v2": vision("mobilenet_v2"),
-    "torchvision mobilenet_v3_small": vision("mobilenet_v3_small"),
-    "torchvision shufflenet_v2_x0_5": vision("shufflenet_v2_x0_5", 64),
+    "torchvision ResNet": narrowed(resnet),
+    "torchvision squeezenet1_1": vision("squeezenet1_1"),
+    "torchvision mobilenet_v2": vision("mobilenet_v2", width_mult=0.35, inverted_residual_setting=MOBILE),
+    "torchvision mobilenet_v3_small": vision("mobilenet_v3_small", width_mult=0.5),
+    "torchvision ShuffleNetV2": narrowed(shufflenet, 64),
     "torchvision mnasnet0_5": vision("mnasnet0_5", 64),
-    "torchvision densenet121": vision("densenet121"),
-    "torchvision convnext_tiny": vision("convnext_tiny"),
-    "torchvision regnet_y_400mf": vision("regnet_y_400mf"),
+    "torchvision DenseNet": narrowed(densenet),
+    "torchvision ConvNeXt": narrowed(convnext),
+    "torchvision RegNetY": narrowed(regnet),
+    "torchvision EfficientNet": narrowed(efficientnet),
     "timm vit_tiny_patch16_224": timmed("vit_tiny_patch16_224", **VIT),
     "timm deit3_small_patch16_224": timmed("deit3_small_patch16_224", **VIT),
-    "timm convnext_atto": timmed("convnext_atto"),
-    "timm efficientnet_b0": timmed("efficientnet_b0"),
-    "timm mixer_s16_224": timmed("mixer_s16_224", img_size=64),
-    "timm nfnet_l0": timmed("nfnet_l0"),
-    "timm resmlp_12_224": timmed("resmlp_12_224", img_size=64),
-    "timm ghostnet_100": timmed("ghostnet_100"),
+    "timm convnext_atto": timmed("convnext_atto", 32, depths=(1, 1, 2, 1), dims=(24, 48, 96, 192)),
+    "timm test_efficientnet": timmed("test_efficientnet", 32),
+    "timm MLP-Mixer": narrowed(mixer, 64),
+    "timm ResMLP": narrowed(resmlp, 64),
+    "timm nfnet_l0": timmed("nfnet_l0", 32, **NFNET),
+    "timm ghostnet_050": timmed("ghostnet_050", 32),
     "transformers GPT2": hugging(
         "GPT2LMHeadModel", "GPT2Config", vocab_size=500, n_positions=64, n_embd=64, n_layer=3, n_head=4
     ),
@@ -434,16 +491,13 @@ def architecture(name: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def architectures(only, rows: dict[str, str]):
-    """The table, of the rows that are there, and of those asked for, which are measured anew."""
+def architectures(rows: dict[str, str]):
+    """The table of these rows, and what they come to."""
     columns = [*COLUMNS, *SICK, *FOUND]
     yield "| " + " | ".join(columns) + " |"
     yield "|---" * len(columns) + "|"
-    for name in MODELS:
-        if only is None or any(part in name for part in only):
-            rows[name] = architecture(name)
-        if name in rows:
-            yield rows[name]
+    rows = {name: rows[name] for name in MODELS if name in rows}
+    yield from rows.values()
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows.values()]
     layers, said = sum(int(row[1]) for row in cells), [row[2] for row in cells]
     places = sum(map(int, re.findall(r"\((\d+)\)", " ".join(said))))
@@ -508,10 +562,12 @@ if __name__ == "__main__":
         f"{NEAR[0]} times the other plus {NEAR[1]}, at first or after the steps.",
         "",
     ]
-    nets = plain(asked.seeds) if asked.only is None else plain_lines()
-    for part in (nets, between, architectures(asked.only, table_rows())):
-        for line in part:
-            print(line, flush=True)
-            lines.append(line)
-    if asked.write:
-        PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines += plain(asked.seeds) if asked.only is None else plain_lines()
+    rows = table_rows()
+    for name in (name for part in asked.only or [""] for name in MODELS if part in name):
+        rows[name] = architecture(name)
+        print(rows[name], flush=True)
+        page = "\n".join([*lines, *between, *architectures(rows)])
+        if asked.write:  # after each, as all of them take an hour
+            PAGE.write_text(page + "\n", encoding="utf-8")
+    print(page)

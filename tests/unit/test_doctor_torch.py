@@ -5,6 +5,7 @@ import copy
 import functools
 import itertools
 import json
+import math
 import pickle
 import random
 import re
@@ -22,6 +23,8 @@ from torch import nn  # noqa: E402
 import initkit as ik  # noqa: E402
 import initkit.doctor  # noqa: E402 - the lines that findings propose name it
 from initkit.doctor import apply, diagnose  # noqa: E402
+from initkit.doctor.torch_plain import BETWEEN  # noqa: E402
+from initkit.doctor.torch_watch import Watch  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -307,6 +310,47 @@ def test_an_activation_written_by_hand_is_not_named_but_its_chain_is_judged():
     assert report.findings[0].code is None
 
 
+class Own(nn.Module):
+    """A function that calls none of PyTorch's activations whole."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, z):
+        return self.function(z)
+
+
+def tanh_gelu(z):
+    return 0.5 * z * (1 + torch.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (tanh_gelu, "gelu"),
+        (lambda z: z * torch.sigmoid(1.702 * z), "gelu"),
+        (lambda z: z * torch.sigmoid(z), "silu"),
+        (lambda z: z * (z > 0), "relu"),
+        (torch.sin, None),
+        (lambda z: 1.001 * z, None),
+        (lambda z: z / z.square().mean(-1, keepdim=True).sqrt(), None),
+    ],
+    ids=["tanh gelu", "quick gelu", "silu", "relu", "sine", "identity", "norm"],
+)
+def test_a_module_of_the_models_own_is_told_by_its_values(function, name):
+    model = mlp(he, lambda: Own(function), depth=5)
+    with Watch(model, ((batch(),),)) as watch:
+        model(batch())
+    layers = watch.ran()
+    assert {layer.activation and layer.activation.name for layer in layers[:-1]} == {name}
+    assert name is None or all(layer.through <= BETWEEN | {name} for layer in layers[:-1])
+    with torch.no_grad():
+        model[2].bias.fill_(-20.0)
+    dead = [f.tensor for f in diagnose(model, batch()).findings if f.kind == "dead_units"]
+    assert dead == (["2.weight"] if name else [])
+
+
 def test_sigmoid_is_not_promised_what_no_scale_can_keep():
     report = diagnose(mlp(nn.init.xavier_normal_, nn.Sigmoid), batch())
     assert kinds(report) == ["gradient_vanishes"]
@@ -338,6 +382,14 @@ def test_broken_symmetry_zeros_dead_rows_and_nan():
     assert found[("non_finite", "6.weight")] == {"count": 1}
     assert ("overflow", "6.weight") in found
     assert kinds(report)[0] == "non_finite"
+
+
+@pytest.mark.parametrize(("activation", "found"), [(nn.SiLU, True), (nn.GELU, True), (nn.ReLU, False)])
+def test_four_units_may_be_off_by_chance_but_not_far_below_zero(activation, found):
+    model = nn.Sequential(nn.Linear(64, 4), activation(), nn.Linear(4, 64), activation(), nn.Linear(64, 10))
+    assert "dead_units" not in kinds(diagnose(model, batch()))
+    nn.init.constant_(model[0].bias, -9.0)
+    assert ("dead_units" in kinds(diagnose(model, batch()))) == found
 
 
 def test_dead_and_saturated_layers():
@@ -666,6 +718,14 @@ def test_with_a_batch_the_layers_are_measured_and_the_loss_begins_at_ln_c(activa
     assert last < before[1] - 0.3
     assert did.done["0.weight"].startswith("orthogonal() × ")
     assert did.losses[1][1] < did.losses[0][1]
+
+
+@pytest.mark.parametrize("n", [4, 9, 100])
+def test_a_small_batch_has_smaller_outputs_as_the_luck_of_its_labels_is_larger(n):
+    model = mlp(None, nn.ReLU, depth=20, width=64)
+    x = batch(n, 64)
+    apply(model, x, rng=0)
+    assert model(x).square().mean().sqrt().item() == pytest.approx(min(0.3, 0.075 * n**0.5), rel=1e-3)
 
 
 def test_a_function_in_forward_is_seen_with_and_without_a_batch():
