@@ -192,7 +192,8 @@ def test_two_notebooks_of_one_student_name_each_other():
     assert [row.notes for row in rows] == [["STUDENT 与 b.ipynb 相同"], ["STUDENT 与 a.ipynb 相同"], [], []]
 
 
-@pytest.mark.parametrize("walled", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow
+@pytest.mark.parametrize("walled", [True, False])
 def test_a_class(tmp_path, capsys, monkeypatch, walled):
     """One that is right, and one whose cells end the process, or do not end, or mend the check."""
     if walled and not grade.walled():
