@@ -88,7 +88,7 @@ def _by_values(m: nn.Module, like: torch.Tensor) -> activations.Activation | Non
             x, y = numbers(x), numbers(m.forward(x.clone()))
     except Exception:  # whatever a module raises that is no function of one tensor
         return None
-    if y.shape != x.shape:
+    if y.shape != x.shape or not x.size:
         return None
     step = -(-x.size // 1000)  # a thousand entries tell
     x, y = x.ravel()[::step], y.ravel()[::step]
