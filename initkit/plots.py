@@ -485,8 +485,9 @@ def update_ratios(nets: Mapping[str, History], *, lang: str) -> Figure:
         for k, (name, history) in enumerate(nets.items()):
             ratios = history.log_update_ratio[0]
             layers = np.arange(1, len(ratios) + 1)
-            entries[name] = {"marker": "o", **points(k)}
-            axes.plot(layers, ratios, "o", **points(k), clip_on=False)
+            # The second net's are rings under the first's points, and wider: neither hides the other.
+            entries[name] = {"marker": "o", **points(k), "ms": 9 if k else 5}
+            axes.plot(layers, ratios, **entries[name], zorder=2 - k / 2, clip_on=False)
         axes.set(xlim=(0.4, len(layers) + 0.6), xlabel=text("signal.layer", lang))
         axes.set_xticks(layers[:: 1 + len(layers) // 8])
         axes.yaxis.set_major_locator(MaxNLocator(7, integer=True))
