@@ -134,7 +134,7 @@ def test_units_in_training_shows_the_step_it_is_told():
         3,
         3,
     ]  # what comes after step 2 is not told
-    assert all(part in picture.verdict.get_text() for part in ("c = 0.1", "ε = 1e-06", "rank 2"))
+    assert all(part in picture.verdict.get_text() for part in ("c = 0.1", "ε = 10⁻⁶", "rank 2"))
     picture.update(places, np.ones(4), np.ones(4, int), 3, 0.1, 1e-6)
     assert abs(picture.points.get_xydata()).max() == picture.REACH
 

@@ -172,7 +172,7 @@ def read_in_a_picture(answer):
     ('level', {'net': 'A'})
     >>> read_in_a_picture([4, 4, 2])
     ('direction', {'net': 'B'})
-    >>> read_in_a_picture([4, 3, 3])
+    >>> read_in_a_picture([4, 3, 1])
     ('other', {'net': 'C'})
     >>> read_in_a_picture(["4", "3", "2"])
     ('three', {})
@@ -188,5 +188,6 @@ def read_in_a_picture(answer):
     for net, said, right in zip(SPECIMENS, chosen, (4, 3, 2), strict=True):
         if said != right:
             wrong_way = {said, right} == {3, 4}
-            return ("level" if said == 1 else "direction" if wrong_way else "other"), {"net": net}
+            level = said == 1 and right != 2
+            return ("level" if level else "direction" if wrong_way else "other"), {"net": net}
     return "right", {}

@@ -18,6 +18,17 @@ from ..registry import exercise, live_figure
 UNITS, STEPS, LR, EXAMPLES = 8, 200, 0.3, 400
 AT_ONCE = 10  # steps of training between two pictures
 NOISES = (0.0, *(10.0**-k for k in range(9, 0, -1)))
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def written(noise: float) -> str:
+    """0 or a power of ten, as a reader would write it.
+
+    >>> [written(noise) for noise in (0.0, 1e-6, 0.1)]
+    ['0', '10⁻⁶', '0.1']
+    """
+    digits, _, power = f"{noise:g}".partition("e")
+    return "10" + str(int(power)).translate(RAISED) if power else digits
 
 
 class Run:
@@ -108,7 +119,7 @@ class UnitsInTraining(plots.Picture):
             self.text(
                 "symmetry.verdict",
                 value=f"{value:g}",
-                noise=f"{noise:g}",
+                noise=written(noise),
                 step=step,
                 loss=f"{loss[step]:.2f}",
                 rank=rank[step],
@@ -139,7 +150,7 @@ def zero_and_symmetry(*, lang: str, seed: int = 0):
 
     moved = {
         "value": controls.slider("symmetry.value", lang, 0.0, 1.0, 0.05, 0.1),
-        "noise": controls.steps("symmetry.noise", lang, {f"{n:g}": n for n in NOISES}, 0.0),
+        "noise": controls.steps("symmetry.noise", lang, {written(n): n for n in NOISES}, 0.0),
         "step": controls.slider("symmetry.shown", lang, 0, STEPS, 1, 0),
     }
     return picture, moved, respond
