@@ -445,8 +445,8 @@ class Phase:
     xi_q : float
         ``q_l − q*`` fades as exp(−l/xi_q) (Schoenholz et al. 2016, eq. 7); inf where it does not fade.
     xi_c : float
-        ``c_l − c*`` fades as exp(−l/xi_c) (eq. 9); inf where it fades by a power of l, as at the edge of chaos or
-        where a ReLU's q explodes, or not at all.
+        ``c_l − c*`` fades as exp(−l/xi_c) (eq. 9); inf where it fades by a power of l, as at the edge of
+        chaos or where a ReLU's q explodes, or not at all.
     phase : {"ordered", "critical", "chaotic"}
         χ₁ < 1: inputs become alike; χ₁ = 1; χ₁ > 1: gradients explode.
     """
