@@ -267,6 +267,7 @@ def _background(kind: str, activation: str, lang: str) -> dict:
         shown = {"values": runs.mean(axis=2), "cmap": "Blues", "low": 0.0, "high": 1.1}
     elif kind == "xi_c":
         depths = np.log10(np.clip(theory.xi_c, 1, 1000))
+        depths[theory.q_star > 1e13] = np.nan  # no depth where the signal explodes: left white
         shown = {"values": depths, "cmap": "Blues", "low": 0.0, "high": 3.3}
     else:
         logs = np.clip(np.log(theory.chi_1), -1, 1)
