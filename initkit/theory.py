@@ -445,7 +445,8 @@ class Phase:
     xi_q : float
         ``q_l − q*`` fades as exp(−l/xi_q) (Schoenholz et al. 2016, eq. 7); inf where it does not fade.
     xi_c : float
-        ``c_l − c*`` fades as exp(−l/xi_c) (eq. 9); inf at the edge of chaos, and where it does not fade.
+        ``c_l − c*`` fades as exp(−l/xi_c) (eq. 9); inf where it fades by a power of l, as at the edge of
+        chaos or where a ReLU's q explodes, or not at all.
     phase : {"ordered", "critical", "chaotic"}
         χ₁ < 1: inputs become alike; χ₁ = 1; χ₁ > 1: gradients explode.
     """
@@ -593,6 +594,8 @@ def _phases(
     # Near c*, the distance to it changes by the slope of the map in every layer.
     step = np.minimum(1e-5, (1 - c_star) / 2)
     slope[rows] = 1 + (nearer(c_star + step) - nearer(c_star - step)) / (2 * step)
+    # Above the diagonal up to 1, as where ReLU's q explodes: c* = 1, which c nears by a power of the depth.
+    slope[rows[(nearer(low) > 0) & ~between]] = 1.0
     return q_star, chi_1, _depth_scale(w2 * moments.passed / q), _depth_scale(slope), name
 
 

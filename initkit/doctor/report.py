@@ -558,7 +558,9 @@ class Report:
         if more:
             lines += _wrapped(text("doctor.more_rows", self.lang, count=more))
         if self.findings and len(lines) > LINES:
-            causes = ", ".join(f"{cause} ({len(those)})" for cause, those in self._by_cause().items())
+            counts = {cause: len(those) for cause, those in self._by_cause().items()}
+            told = (text("doctor.above_one", self.lang, cause=k, count=v) for k, v in counts.items())
+            causes = text("doctor.comma", self.lang).join(told)
             lines += ["", *_wrapped(text("doctor.above", self.lang, count=len(self.findings), causes=causes))]
         return "\n".join(lines)
 

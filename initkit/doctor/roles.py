@@ -316,6 +316,7 @@ SIGNS = (
     Sign("buffer", "leaf", r"(^|_)(mask|tril|triu)$|^masked_bias$", finds=()),
     # Places and angles: rotary positions (Su et al. 2021), BERT, Swin, LeViT.
     Sign("buffer", "leaf", r"^(\w*inv_freq|freqs|freqs?_(cis|cos|sin)|(cos|sin)(_cached?)?)$"),
+    Sign("buffer", "owner", r"^rope_(freqs|factors_(long|short))$"),  # llama.cpp's GGUF
     Sign("buffer", "leaf", r"position_ids$|relative_(position_index|coords_table)$|(^|_)idxs?$"),
     # Fixed filters: antialiased-cnns (Zhang 2019), StyleGAN2, BigVGAN; windows, mel banks and Fourier bases
     # of torchaudio and torchlibrosa.

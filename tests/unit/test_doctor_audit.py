@@ -216,7 +216,7 @@ def test_json(tmp_path):
     assert told["tensors"][4]["match"] is None
     (finding,) = told["findings"]
     assert set(finding) == {"kind", "cause", "tensor", "message", "meaning", "remedy"}
-    assert (finding["cause"], finding["message"]) == ("numbers", "2 entries are NaN or infinite")
+    assert (finding["cause"], finding["message"]) == ("numbers", "NaN or infinite entries: 2")
     assert "loss" in finding["meaning"]
 
 
@@ -344,7 +344,7 @@ def test_training_is_another_law(tmp_path):
     report = against(tmp_path, net(0), other)
     assert {f.kind for f in report.findings} == {"other_law"}
     assert "not fresh" in report.findings[0].message("en")
-    assert "不是新抽的" in report.findings[0].message("zh")
+    assert "不像刚初始化的" in report.findings[0].message("zh")
     trained = against(tmp_path, other, other | {"0.weight": other["0.weight"] * 2})
     assert [f.kind for f in trained.findings] == ["replica_differs"]
 

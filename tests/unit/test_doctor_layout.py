@@ -91,7 +91,7 @@ def test_where_nothing_tells_both_readings_are_shown_and_no_finding_rests_on_one
     assert finding.kind == "transposed_fans"
     assert main(["audit", str(tmp_path / "net.npz"), "--lang", "en"]) == 0
     assert main(["audit", str(tmp_path / "net.npz"), "--layout", "torch", "--lang", "en"]) == 1
-    assert "its fans look exchanged" in capsys.readouterr().out
+    assert "its fans look swapped" in capsys.readouterr().out
     with pytest.raises(ValueError, match="layout must be one of auto, torch, keras, not 'jax'"):
         audit(tmp_path / "net.npz", layout="jax")
 

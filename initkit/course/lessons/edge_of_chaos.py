@@ -91,11 +91,11 @@ def edge_line(chi_1: Array) -> tuple[Array, Array]:
     [1.0, 1.4]
     >>> for f in ("gelu", "silu"):  # as critical_sigma_w has it
     ...     b[np.isfinite(edge_line(theory_of(f).chi_1)[0])][:1].round(2).tolist()
-    [0.4]
+    [0.45]
     []
     """
     log = np.log(chi_1)
-    crosses = (log[:, :-1] < 0) & (log[:, 1:] >= -1e-9) & (log[:, 1:] - log[:, :-1] < 0.184)
+    crosses = (log[:, :-1] < 0) & (log[:, 1:] >= -1e-9) & (log[:, 1:] - log[:, :-1] < 0.17)
     at, row = crosses.argmax(axis=1), np.arange(len(log))
     left, right = log[row, at], log[row, at + 1]
     w = SIGMA_W[at] - left / (right - left) * (SIGMA_W[at + 1] - SIGMA_W[at])
@@ -267,6 +267,7 @@ def _background(kind: str, activation: str, lang: str) -> dict:
         shown = {"values": runs.mean(axis=2), "cmap": "Blues", "low": 0.0, "high": 1.1}
     elif kind == "xi_c":
         depths = np.log10(np.clip(theory.xi_c, 1, 1000))
+        depths[theory.q_star > 1e13] = np.nan  # no depth where the signal explodes: left white
         shown = {"values": depths, "cmap": "Blues", "low": 0.0, "high": 3.3}
     else:
         logs = np.clip(np.log(theory.chi_1), -1, 1)
@@ -300,12 +301,13 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
         z = np.stack(trace.pre[:-1])
         cobwebs, correlations = _cobwebs(function, sigma_w, sigma_b, q_star, z, x)
         shown = np.array(SHOWN) - 1
+        name = "exploding" if q_star > 1e13 else theory.phase[row, column]
         depth_of = f"{xi_c:.1f}" if np.isfinite(xi_c) else "∞"
         fields = {
             "chi": f"{chi_1:.3f}",
             "xi": depth_of,
             "q": "∞" if q_star > 1e13 else f"{q_star:.2g}",
-            "phase": text(f"edge_of_chaos.{theory.phase[row, column]}", lang),
+            "phase": text(f"edge_of_chaos.{name}", lang),
         }
         fields["sigma_w"], fields["sigma_b"] = f"{sigma_w:.2f}", f"{sigma_b:.2f}"
         forecast = {
