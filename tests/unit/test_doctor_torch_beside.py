@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import operator
+import re
 
 import numpy as np
 import pytest
@@ -650,7 +651,7 @@ def test_assert_healthy_fails_with_the_report_and_lets_through_what_is_allowed()
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_coverage_stands_in_every_report(lang):
     whole = str(diagnose(mlp(), batch(), lang=lang))
-    assert whole.endswith({"zh": "3 层全部查看过。", "en": "Looked at all 3 layers."}[lang])
+    assert {"zh": "3 层全部查看过。", "en": "Looked at all 3 layers."}[lang] in whole
     part = str(diagnose(Parts("never_called"), batch(), lang=lang))
     assert {"zh": "共 4 层，查看了 3 层", "en": "Looked at 3 of 4 layers; not at:"}[lang] in part
-    assert part.endswith("aux")
+    assert re.search(r"·.*aux$", part, re.MULTILINE)
