@@ -1,5 +1,6 @@
 """A real JupyterLab, and a reader who opens a notebook in a real Chromium, runs it, and looks."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -72,15 +73,16 @@ class Lab:
         return f"{self.url}/lab/tree/{path}?token={self.token}&reset"
 
     def stop(self):
-        if hasattr(os, "killpg"):  # make, uvx and pipx start JupyterLab as a process of their own
-            os.killpg(self.process.pid, signal.SIGTERM)
-        else:
-            self.process.terminate()
-        try:
-            self.process.wait(30)
-        finally:
-            self.process.kill()
-            self.log.close()
+        """Ask it to end; one that has not in half a minute, as when a kernel was just starting, is killed."""
+        for end in ("SIGTERM", "SIGKILL"):
+            if hasattr(os, "killpg"):  # make, uvx and pipx start JupyterLab as a process of their own
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, getattr(signal, end))
+            else:
+                self.process.terminate() if end == "SIGTERM" else self.process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(30)
+        self.log.close()
 
 
 def lab_arguments(port: int, token: str) -> list[str]:
