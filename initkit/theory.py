@@ -585,7 +585,8 @@ def _phases(
     rows = np.flatnonzero(name == "chaotic")
     nearer = _nearer(activation, w2[rows], b2[rows], q[rows])
     low, high = np.full(len(rows), 1e-12), np.full(len(rows), 1 - 1e-6)
-    between = (nearer(low) > 0) & (nearer(high) < 0)
+    leaves_0 = nearer(low) > 0
+    between = leaves_0 & (nearer(high) < 0)
     c_star = np.zeros(len(rows))
     inner = rows[between]
     inner_nearer = _nearer(activation, w2[inner], b2[inner], q[inner])
@@ -595,7 +596,7 @@ def _phases(
     step = np.minimum(1e-5, (1 - c_star) / 2)
     slope[rows] = 1 + (nearer(c_star + step) - nearer(c_star - step)) / (2 * step)
     # Above the diagonal up to 1, as where ReLU's q explodes: c* = 1, which c nears by a power of the depth.
-    slope[rows[(nearer(low) > 0) & ~between]] = 1.0
+    slope[rows[leaves_0 & ~between]] = 1.0
     return q_star, chi_1, _depth_scale(w2 * moments.passed / q), _depth_scale(slope), name
 
 

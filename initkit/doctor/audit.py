@@ -302,22 +302,16 @@ def _by_training(finding: Finding, rows: list[Row]) -> bool:
     One entry moves far from the others; a few units of many die, or fall together; and a class that is never
     to be named has no weights, and a bias that shuts it.
     """
-    if finding.kind not in ("lone_outlier", "symmetric_rows", "dead_rows"):
-        return False
-    if finding.kind == "lone_outlier":
-        return True
+    if finding.kind not in ("symmetric_rows", "dead_rows"):
+        return finding.kind == "lone_outlier"
+    count, first = finding.fields["count"], finding.fields.get("first")
     row = next(row for row in rows if row.tensor.name == finding.tensor)
-    if finding.fields["count"] <= WORN * row.surveyed.sides[1]:
-        return True
-    biases = [
-        one.bias_scan.sample[0] for one in rows if one.surveyed.weight == finding.tensor and one.bias_scan
-    ]
-    return finding.kind == "dead_rows" and any(
-        finding.fields["first"] < len(bias)
-        and bias[finding.fields["first"]] <= OFF
-        and np.count_nonzero(bias <= OFF) == finding.fields["count"]
-        for bias in biases
-    )
+    few = count <= WORN * row.surveyed.sides[1]
+    if few or finding.kind == "symmetric_rows":
+        return few
+    biases = [one.bias_scan for one in rows if one.surveyed.weight == finding.tensor and one.bias_scan]
+    shut = [bias.sample[0] <= OFF for bias in biases]
+    return any(first < len(off) and off[first] and np.count_nonzero(off) == count for off in shut)
 
 
 def wrong_by_itself(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import math
 import re
@@ -51,6 +52,7 @@ NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
 FACTS = ("phase", "singular_values", "finite_width")
 ALIKE = 3  # findings, or rows, that differ in the block alone, from which on they are one
 LEAST = 24  # columns for what a tensor was drawn by
+ITEM = "  · "  # how a line of a list begins, in words.toml's doctor.group too
 
 
 @dataclass(frozen=True)
@@ -475,26 +477,24 @@ class Report:
         for (_, (shape, fans, match)), those in alike.items():
             for some in [those] if len(those) >= ALIKE else [[t] for t in those]:
                 name = _name_of([t.name for t in some]) + (f" ×{len(some)}" if len(some) > 1 else "")
-                gain = both(some[0], lambda t: _number([t.gain])) if len(some) == 1 else None
-                gain = gain or _number([t.gain for t in some])
-                rows.append([name, shape, fans, _number([t.std for t in some]), gain, match])
-                judged.append(some[0].role in (None, "weight", "unknown"))
+                one, std, gain = some[0], _number([t.std for t in some]), _number([t.gain for t in some])
+                gain = both(one, lambda t: _number([t.gain])) if len(some) == 1 else gain
+                rows.append([name, shape, fans, std, gain, match])
+                judged.append(one.role in (None, "weight", "unknown"))
         if fold and len(judged) > ROWS:
             rows = [row for row, keep in zip(rows, [True, *judged], strict=True) if keep][: ROWS + 1]
         return rows, len(judged) - len(rows) + 1
 
     def _said(self) -> list[str]:
         """What comes after the findings."""
-        covered = self.coverage.lines(self.lang) if self.coverage else []
-        notes = [f"  · {note.tensor}: {note.message(self.lang)}" for note in self.notes]
-        if notes:
-            notes.insert(0, text("doctor.notes", self.lang))
-        facts = [f"  · {fact.tensor}: {fact.message(self.lang)}" for fact in self.facts]
-        if facts:
-            facts.insert(0, text("doctor.facts", self.lang))
-        against = self.against.lines(self.lang) if self.against else []
-        recipe = self.recipe.lines(self.lang) if self.recipe else []
-        return [*notes, *facts, *recipe, *against, *covered]
+        lines = []
+        for key, those in (("notes", self.notes), ("facts", self.facts)):
+            if those:
+                lines.append(text(f"doctor.{key}", self.lang))
+                lines += [f"{ITEM}{one.tensor}: {one.message(self.lang)}" for one in those]
+        for part in (self.recipe, self.against, self.coverage):
+            lines += part.lines(self.lang) if part else []
+        return lines
 
     def _verdict(self) -> str:
         if not self.findings:
@@ -586,36 +586,37 @@ class Report:
                 code = f"<pre>{html.escape(finding.code)}</pre>" if finding.code else ""
                 parts.append(f"<li>{seen}{told}{code}</li>")
             parts.append("</ul>")
-        told = "".join(
-            f"<li>{html.escape(line[4:])}</li>"
-            if line.startswith("  · ")
-            else f"<div>{html.escape(line)}</div>"
-            for line in self._said()
-        )
-        parts.append(re.sub("((?:<li>.*?</li>)+)", r"<ul>\1</ul>", told, flags=re.DOTALL))
-        (head, *rows), _ = self._rows(fold=False)
-        if rows:
-            count = text("doctor.tensors", self.lang, count=len(rows))
-            left = "style='text-align: left'"  # JupyterLab's cells are flush right, as suits numbers
-            ends = {0: left, len(head) - 1: left}
-            columns = "".join(
-                f"<th scope='col' {ends.get(k, '')}>{html.escape(cell)}</th>" for k, cell in enumerate(head)
-            )
-            body = "".join(
-                f"<tr><th scope='row' {left}>{html.escape(name)}</th>"
-                + "".join(
-                    f"<td {ends.get(k, '')}>{html.escape(cell)}</td>" for k, cell in enumerate(cells, 1)
-                )
-                + "</tr>"
-                for name, *cells in rows
-            )
-            table = f"<thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
-            if len(rows) > LINES:
-                table = f"<table aria-label='{count}'>{table}"
-                parts.append(f"<details><summary>{count}</summary>{table}</details>")
+        for listed, lines in itertools.groupby(self._said(), lambda line: line.startswith(ITEM)):
+            if listed:
+                items = "".join(f"<li>{html.escape(line.removeprefix(ITEM))}</li>" for line in lines)
+                parts.append(f"<ul>{items}</ul>")
             else:
-                parts.append(f"<table><caption>{count}</caption>{table}")
-        return f"<div lang='{self.lang}'>{''.join(parts)}</div>"
+                parts += [f"<div>{html.escape(line)}</div>" for line in lines]
+        return f"<div lang='{self.lang}'>{''.join(parts)}{self._table()}</div>"
+
+    def _table(self) -> str:
+        """The tensors as HTML, folded where they are many; nothing where there are none."""
+        (head, *rows), _ = self._rows(fold=False)
+        if not rows:
+            return ""
+        last = len(head) - 1
+
+        def cell(k: int, words: str, tag: str, scope: str = "") -> str:
+            # JupyterLab's cells are flush right, as suits numbers alone.
+            left = " style='text-align: left'" if k in (0, last) else ""
+            return f"<{tag}{scope}{left}>{html.escape(words)}</{tag}>"
+
+        columns = "".join(cell(k, words, "th", " scope='col'") for k, words in enumerate(head))
+        body = ""
+        for name, *others in rows:
+            cells = "".join(cell(k, words, "td") for k, words in enumerate(others, 1))
+            first = cell(0, name, "th", " scope='row'")
+            body += f"<tr>{first}{cells}</tr>"
+        count = text("doctor.tensors", self.lang, count=len(rows))
+        table = f"<thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
+        if len(rows) > LINES:
+            return f"<details><summary>{count}</summary><table aria-label='{count}'>{table}</details>"
+        return f"<table><caption>{count}</caption>{table}"
 
     def _picture(self) -> str:
         import base64
@@ -658,10 +659,8 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
-OPENING, CLOSING = (
-    "（《“",
-    "，。；：、）》！？”",
-)  # a line ends in none of these, and begins with none of those
+# A line ends in none of the first, and begins with none of the second.
+OPENING, CLOSING = "（《“", "，。；：、）》！？”"
 WIDE = "\u2e80-\u9fff\uff00-\uffef"
 PIECE = re.compile(rf"\s*[{OPENING}]*(?:[^\s{OPENING}{CLOSING}{WIDE}]+|[^\s{OPENING}{CLOSING}])?[{CLOSING}]*")
 

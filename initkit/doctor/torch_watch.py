@@ -93,9 +93,9 @@ def _by_values(m: nn.Module, like: torch.Tensor) -> activations.Activation | Non
     step = -(-x.size // 1000)  # a thousand entries tell
     x, y = x.ravel()[::step], y.ravel()[::step]
     with np.errstate(all="ignore"):
-        off = {name: np.abs(f.f(x) - y).max() for name, f in activations.NAMES.items()}
-    name = min(off, key=lambda name: off[name] if off[name] == off[name] else math.inf, default="identity")
-    return _known(name, _DEFAULTS.get(name)) if off.get(name, 1) <= 0.03 else None
+        off = {name: float(np.abs(f.f(x) - y).max()) for name, f in activations.NAMES.items()}
+    name = min(off, key=lambda name: np.nan_to_num(off[name], nan=math.inf))
+    return _known(name, _DEFAULTS.get(name)) if off[name] <= 0.03 else None
 
 
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:

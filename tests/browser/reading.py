@@ -1,6 +1,7 @@
 """A real JupyterLab, and a reader who opens a notebook in a real Chromium, runs it, and looks."""
 
 import contextlib
+import functools
 import itertools
 import os
 import shutil
@@ -74,12 +75,13 @@ class Lab:
 
     def stop(self):
         """Ask it to end; one that has not in half a minute, as when a kernel was just starting, is killed."""
-        for end in ("SIGTERM", "SIGKILL"):
-            if hasattr(os, "killpg"):  # make, uvx and pipx start JupyterLab as a process of their own
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self.process.pid, getattr(signal, end))
-            else:
-                self.process.terminate() if end == "SIGTERM" else self.process.kill()
+        if hasattr(os, "killpg"):  # make, uvx and pipx start JupyterLab as a process of their own
+            tell, ends = functools.partial(os.killpg, self.process.pid), (signal.SIGTERM, signal.SIGKILL)
+        else:
+            tell, ends = self.process.send_signal, (signal.SIGTERM,)  # which on Windows kills
+        for end in ends:
+            with contextlib.suppress(ProcessLookupError):
+                tell(end)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(30)
         self.log.close()

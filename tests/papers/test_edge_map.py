@@ -43,6 +43,6 @@ def test_the_map_is_whole():
 def test_the_ridge_of_tanh_lies_along_the_edge():
     """In each row the best place is within two columns of where χ₁ = 1."""
     w, b, runs = room.measured()["tanh"]
-    edge, rows = room.edge_line(room.theory_of("tanh").chi_1)
+    edge, rows = room.edge_line(room.theory_of("tanh"))
     best = w[runs.mean(axis=2).argmax(axis=1)]
     assert (np.abs(best - np.interp(b, rows, edge)) <= 0.4).all()

@@ -25,6 +25,7 @@ WIDTHS = [64, *[WIDTH] * (DEPTH - 1), 10]
 FUNCTIONS = ("tanh", "relu", "gelu", "silu")
 # The sliders' steps. Theory is known on them beforehand, so that a move does not wait for it.
 SIGMA_W, SIGMA_B = np.arange(45, 306, 5) / 100, np.arange(0, 71, 5) / 100
+EXPLODED = 1e13  # a q* above it is none that a signal stays at
 SHOWN = (1, 2, 5, 10, 20, 29)  # layers, as clocks
 RUNS = Path(__file__).with_name("edge_of_chaos.csv")  # made by tools/edge_map.py
 
@@ -83,19 +84,23 @@ def theory_of(activation: str) -> PhaseMap:
     return phase(activation, SIGMA_W[None], SIGMA_B[:, None])
 
 
-def edge_line(chi_1: Array) -> tuple[Array, Array]:
-    """Where χ₁ = 1: σ_w, NaN where there is none, and σ_b. A jump of χ₁ over 1, as GELU's, is no edge.
+def edge_line(theory: PhaseMap) -> tuple[Array, Array]:
+    """Where χ₁ = 1: σ_w, NaN where there is none, and σ_b.
 
-    >>> w, b = edge_line(theory_of("tanh").chi_1)
+    A jump of χ₁ over 1, as GELU's where its q* runs away, is no edge. ReLU's q* runs away, too, but its χ₁
+    rises no faster than σ_w².
+
+    >>> w, b = edge_line(theory_of("tanh"))
     >>> w[[0, 6]].round(1).tolist()
     [1.0, 1.4]
     >>> for f in ("gelu", "silu"):  # as critical_sigma_w has it
-    ...     b[np.isfinite(edge_line(theory_of(f).chi_1)[0])][:1].round(2).tolist()
+    ...     b[np.isfinite(edge_line(theory_of(f))[0])][:1].round(2).tolist()
     [0.45]
     []
     """
-    log = np.log(chi_1)
-    crosses = (log[:, :-1] < 0) & (log[:, 1:] >= -1e-9) & (log[:, 1:] - log[:, :-1] < 0.17)
+    log = np.log(theory.chi_1)
+    steady = (theory.q_star[:, 1:] < EXPLODED) | (np.diff(log) < 1.1 * np.diff(2 * np.log(SIGMA_W)))
+    crosses = (log[:, :-1] < 0) & (log[:, 1:] >= -1e-9) & steady
     at, row = crosses.argmax(axis=1), np.arange(len(log))
     left, right = log[row, at], log[row, at + 1]
     w = SIGMA_W[at] - left / (right - left) * (SIGMA_W[at + 1] - SIGMA_W[at])
@@ -267,13 +272,13 @@ def _background(kind: str, activation: str, lang: str) -> dict:
         shown = {"values": runs.mean(axis=2), "cmap": "Blues", "low": 0.0, "high": 1.1}
     elif kind == "xi_c":
         depths = np.log10(np.clip(theory.xi_c, 1, 1000))
-        depths[theory.q_star > 1e13] = np.nan  # no depth where the signal explodes: left white
+        depths[theory.q_star > EXPLODED] = np.nan  # no depth where the signal explodes: left white
         shown = {"values": depths, "cmap": "Blues", "low": 0.0, "high": 3.3}
     else:
         logs = np.clip(np.log(theory.chi_1), -1, 1)
         shown = {"values": logs, "cmap": "coolwarm", "low": -1.6, "high": 1.6}
     legend = text(f"edge_of_chaos.{kind}_legend", lang, runs=2)
-    return {**shown, "extent": extent, "legend": legend, "edge": edge_line(theory.chi_1)}
+    return {**shown, "extent": extent, "legend": legend, "edge": edge_line(theory)}
 
 
 def _nearest(activation: str, sigma_w: float, sigma_b: float) -> float:
@@ -301,12 +306,13 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
         z = np.stack(trace.pre[:-1])
         cobwebs, correlations = _cobwebs(function, sigma_w, sigma_b, q_star, z, x)
         shown = np.array(SHOWN) - 1
-        name = "exploding" if q_star > 1e13 else theory.phase[row, column]
+        exploding = q_star > EXPLODED
+        name = "exploding" if exploding else theory.phase[row, column]
         depth_of = f"{xi_c:.1f}" if np.isfinite(xi_c) else "∞"
         fields = {
             "chi": f"{chi_1:.3f}",
             "xi": depth_of,
-            "q": "∞" if q_star > 1e13 else f"{q_star:.2g}",
+            "q": "∞" if exploding else f"{q_star:.2g}",
             "phase": text(f"edge_of_chaos.{name}", lang),
         }
         fields["sigma_w"], fields["sigma_b"] = f"{sigma_w:.2f}", f"{sigma_b:.2f}"
