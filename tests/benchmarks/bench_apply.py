@@ -567,7 +567,6 @@ if __name__ == "__main__":
     for name in (name for part in asked.only or [""] for name in MODELS if part in name):
         rows[name] = architecture(name)
         print(rows[name], flush=True)
-        page = "\n".join([*lines, *between, *architectures(rows)])
         if asked.write:  # after each, as all of them take an hour
-            PAGE.write_text(page + "\n", encoding="utf-8")
-    print(page)
+            PAGE.write_text("\n".join([*lines, *between, *architectures(rows), ""]), encoding="utf-8")
+    print(*lines, *between, *architectures(rows), sep="\n")
