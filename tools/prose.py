@@ -5,8 +5,9 @@
                                       (an hour), into tests/notebooks/measured.toml; or only the measures
                                       of tests/notebooks/measures.py that are named behind it
 
-What counts, in Markdown cells outside code and displayed formulas: per cents, decimals, powers of ten,
-45–80. (Other whole numbers are mostly sizes; an exercise sets its own.) A number is backed by the lesson's
+What counts, in Markdown cells outside code and displayed formulas, and in what the quizzes and hints say but
+for their wrong options: per cents, decimals, powers of ten, 45–80. (Other whole numbers are mostly sizes; an
+exercise sets its own.) A number is backed by the lesson's
 code, where it is a setting or a threshold; by what a compared cell prints; else by a line of
 tests/notebooks/numbers.toml, which quotes the prose around it, in as few words as are said of nothing else:
 
@@ -38,6 +39,7 @@ import machines
 import numpy as np
 
 import notebooks
+from initkit.words import table as all_words
 
 TESTS = Path(__file__).parents[1] / "tests/notebooks"
 MEASURED = TESTS / "measured.toml"
@@ -69,9 +71,9 @@ class Number(NamedTuple):
     counts: bool
 
 
-def prose(cell) -> str:
-    """What a Markdown cell says, on one line."""
-    return " ".join(NOT_PROSE.sub(" ", cell.source).split())
+def prose(source: str) -> str:
+    """What Markdown says, on one line."""
+    return " ".join(NOT_PROSE.sub(" ", source).split())
 
 
 def numbers(text: str) -> list[Number]:
@@ -241,15 +243,26 @@ def _is(least: float, most: float, number: Number) -> bool:
 
 
 @functools.cache
-def lesson(name: str):
-    """The English edition."""
-    return notebooks.read(notebooks.ROOT / "en" / name)
+def lesson(name: str, lang: str = "en"):
+    return notebooks.read(notebooks.ROOT / lang / name)
+
+
+def texts(name: str, lang: str = "en") -> dict[str, str]:
+    """The prose of a lesson: by cell, and by the names of what its quizzes and hints say."""
+    cells = lesson(name, lang).cells
+    said = {cell.id: prose(cell.source) for cell in cells if cell.cell_type == "markdown"}
+    of_lesson = re.compile(rf"(?:quiz|hint)\.{notebooks.number_of(name)}\.")
+    return said | {
+        key: prose(by_lang[lang])
+        for key, by_lang in all_words().items()
+        if of_lesson.match(key) and not key.endswith("_wrong")
+    }
 
 
 class Line(NamedTuple):
     """A number of a lesson, where it stands, and what backs it, if anything does."""
 
-    cell: str
+    place: str
     words: str
     backing: str | None
 
@@ -260,10 +273,7 @@ def lines(name: str) -> list[Line]:
     (constants, limits), printed = settings(notebook), outputs(notebook)
     entries = table().get(notebooks.number_of(name), {})
     found = []
-    for cell in notebook.cells:
-        if cell.cell_type != "markdown":
-            continue
-        text = prose(cell)
+    for place, text in texts(name).items():
         spans = [
             (*match.span(), backing if isinstance(backing, str) else json.dumps(backing, ensure_ascii=False))
             for words, backing in entries.items()
@@ -272,38 +282,36 @@ def lines(name: str) -> list[Line]:
         for number in numbers(text):
             size = abs(number.value)
             by = next((b for start, end, b in spans if start <= number.start and number.end <= end), None)
-            if by is None and (not number.counts or cell.id.startswith("exercise")):
+            if by is None and (not number.counts or place.startswith("exercise")):
                 continue
             if by is None and (size, number.share) in printed:
                 by = "printed by a cell"
             if by is None and (size / 100 in limits if number.share else size in constants):
                 by = "set in the code"
             around = text[max(0, number.start - 40) : number.end + 25]
-            found.append(Line(cell.id, around, by))
+            found.append(Line(place, around, by))
     return found
 
 
 def quotations(name: str) -> dict[str, int]:
     """Of every line of the table, how often the lesson says it."""
-    texts = [prose(cell) for cell in lesson(name).cells if cell.cell_type == "markdown"]
     return {
-        words: sum(text.count(words) for text in texts)
-        for words in table().get(notebooks.number_of(name), {})
+        quotation: sum(text.count(quotation) for text in texts(name).values())
+        for quotation in table().get(notebooks.number_of(name), {})
     }
 
 
 def differences(name: str) -> list[str]:
-    """Cells whose numbers are not the same in both editions."""
-    editions = lesson(name).cells, notebooks.read(notebooks.ROOT / "zh" / name).cells
+    """Texts whose numbers are not the same in both editions."""
+    editions = texts(name), texts(name, "zh")
+    assert editions[0].keys() == editions[1].keys()
     found = []
-    for cells in zip(*editions, strict=True):
-        if cells[0].cell_type != "markdown":
-            continue
-        en, zh = ({(n.value, n.share) for n in numbers(prose(cell)) if n.counts} for cell in cells)
+    for place in editions[0]:
+        en, zh = ({(n.value, n.share) for n in numbers(said[place]) if n.counts} for said in editions)
         for lang, only in (("en", en - zh), ("zh", zh - en)):
             if only:
                 said = ", ".join(f"{value:g}{' %' * share}" for value, share in sorted(only))
-                found.append(f"{cells[0].id}: only {lang} has {said}")
+                found.append(f"{place}: only {lang} has {said}")
     return found
 
 
@@ -354,9 +362,9 @@ def main() -> int:
         return 0
     bare = 0
     for name in notebooks.lessons():
-        for cell, words, backing in lines(name):
-            print(f"{name.removesuffix('.ipynb')}:{cell}: …{words}… | {backing or 'NOTHING'}")
-            bare += backing is None
+        for line in lines(name):
+            print(f"{name.removesuffix('.ipynb')}:{line.place}: …{line.words}… | {line.backing or 'NOTHING'}")
+            bare += line.backing is None
     return 1 if bare else 0
 
 

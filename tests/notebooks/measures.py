@@ -431,12 +431,13 @@ def patients_trained(seed):
 @over([0])
 def trained_normal(_):
     """The normal net of "After five epochs of training", with five seeds; and after forty epochs."""
-    accuracy, moved, unnamed, later = [], [], 0, [0, 0, 0]
+    accuracy, moved, spread, unnamed, later = [], [], [], 0, [0, 0, 0]
     for seed in range(5):
         net = ik.MLP([64, 128, 128, 10], "relu", "he_normal", rng=seed)
-        start = net.weights[2].copy()
+        *hidden, start = (w.copy() for w in net.weights)
         accuracy.append(last(fit(net, lr=0.05, epochs=5, rng=seed)))
         moved.append(100 * np.linalg.norm(net.weights[2] - start) / np.linalg.norm(start))
+        spread += [100 * abs(now.std() / w.std() - 1) for now, w in zip(net.weights, hidden, strict=False)]
         unnamed += not doctor.identify(net.weights[2]).matches
         net = ik.MLP([64, 128, 128, 10], "relu", "he_normal", rng=seed)
         fit(net, lr=0.05, epochs=40, rng=seed)
@@ -446,6 +447,8 @@ def trained_normal(_):
         "accuracy_most": max(accuracy),
         "moved_least": min(moved),
         "moved_most": max(moved),
+        "spread_least": min(spread),
+        "spread_most": max(spread),
         "output_unnamed": unnamed,
         **{f"layer_{k}_unnamed_later": n for k, n in enumerate(later, 1)},
     }
@@ -648,14 +651,23 @@ def commonest(net) -> float:
     return 100 * np.bincount(answers).max() / len(answers)
 
 
+def twenty_relu(seed) -> ik.MLP:
+    return ik.MLP([64, *[100] * 19, 10], "relu", "he_normal", rng=seed)
+
+
 @over(range(40))
 def twenty_relu_layers(seed):
-    return {"share": commonest(ik.MLP([64, *[100] * 19, 10], "relu", "he_normal", rng=seed))}
+    return {"share": commonest(twenty_relu(seed))}
+
+
+@over([0])
+def forty_relu_nets(_):
+    return {"share": np.mean([commonest(twenty_relu(seed)) for seed in range(40)])}
 
 
 @over(range(5))
 def twenty_relu_layers_trained(seed):
-    net = ik.MLP([64, *[100] * 19, 10], "relu", "he_normal", rng=seed)
+    net = twenty_relu(seed)
     found = {}
     for epoch, _ in enumerate(training.iterate(net, digits(), lr=0.05, epochs=3, rng=seed)):
         found[f"epoch_{epoch}"] = commonest(net)

@@ -1,7 +1,6 @@
 """Every number in the lessons' prose has something that gives it: tools/prose.py says what counts."""
 
 import measures
-import nbformat.v4 as nb
 import prose
 import pytest
 
@@ -12,7 +11,7 @@ NAMES = notebooks.lessons()
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_in_prose_is_backed(name):
-    bare = [f"{cell}: …{words}…" for cell, words, backing in prose.lines(name) if backing is None]
+    bare = [f"{place}: …{words}…" for place, words, backing in prose.lines(name) if backing is None]
     lesson = notebooks.number_of(name)
     assert not bare, (
         f'nothing gives these numbers. Let a cell print them, or add a line to ["{lesson}"] of '
@@ -46,10 +45,6 @@ def test_the_table_has_no_other_lessons():
     assert set(prose.table()) <= {notebooks.number_of(name) for name in NAMES}
 
 
-def cell(source):
-    return nb.new_markdown_cell(source)
-
-
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -63,7 +58,7 @@ def cell(source):
     ],
 )
 def test_what_counts(text, found):
-    assert [n.value for n in prose.numbers(prose.prose(cell(text))) if n.counts] == pytest.approx(found)
+    assert [n.value for n in prose.numbers(prose.prose(text)) if n.counts] == pytest.approx(found)
 
 
 @pytest.fixture
