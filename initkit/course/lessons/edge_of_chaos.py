@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import functools
 from pathlib import Path
 
 import numpy as np
 
-from ... import datasets, initializers, plots
+from ... import activations, datasets, initializers, plots
 from ...arguments import Array
 from ...network import MLP
 from ...plots import DIM, FAINT, MEASURED, QUIET, THEORY, Words
@@ -49,12 +50,10 @@ def net_at(
     >>> net.widths, round(float(net.weights[1].std()) * 64**0.5, 1)
     ((64, 64, 64, 64, 10), 1.5)
     """
-    unit = _unit_net(depth, width, seed)
-    net = MLP(unit.widths, activation, "zeros")
-    for to, drawn in zip(net.weights, unit.weights, strict=True):
-        np.multiply(drawn, np.float32(sigma_w), out=to)
-    for to, drawn in zip(net.biases, unit.biases, strict=True):
-        np.multiply(drawn, np.float32(sigma_b), out=to)
+    net = copy.copy(_unit_net(depth, width, seed))
+    net.activation = activations.get(activation)
+    net.weights = [np.float32(sigma_w) * drawn for drawn in net.weights]
+    net.biases = [np.float32(sigma_b) * drawn for drawn in net.biases]
     return net
 
 
