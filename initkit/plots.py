@@ -22,7 +22,7 @@ from .arguments import Array
 from .packages import needed_by
 from .signals import Passage, Signals, fate
 from .training import History
-from .words import text
+from .words import RAISED, text, two_digits
 from .words.fonts import style
 
 with needed_by("initkit.plots", "matplotlib"):
@@ -37,6 +37,7 @@ with needed_by("initkit.plots", "matplotlib"):
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 THEORY, MEASURED = "#D55E00", "#0072B2"
 FAINT, QUIET, DIM = "#e4e4e4", "#9a9a9a", "#555555"  # grid lines, lines in the background, their labels
+LOWERED = {raised: digit for digit, raised in RAISED.items()}
 
 # All drawing holds this lock: Matplotlib has global state (rcParams, font caches, the mathtext parser), and
 # some front-ends run widget callbacks on a thread of their own.
@@ -103,7 +104,7 @@ class Words(matplotlib.artist.Artist):
 
     A matplotlib Text is laid out and rendered anew at every change, 3 ms for fifty characters. Here every
     Latin word, $formula$, and every other character, is rendered once; a change only puts them beside each
-    other.
+    other. A power of ten is a formula, as raised digits come from two fonts.
     """
 
     def __init__(self, x: float, y: float, color: str, size: float = 10, right: bool = False) -> None:
@@ -112,7 +113,7 @@ class Words(matplotlib.artist.Artist):
         self.family = tuple(matplotlib.rcParams["font.family"])
 
     def set_text(self, text: str) -> None:
-        self.text = text
+        self.text = re.sub("·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda m: rf"$\cdot10^{{{m[1].translate(LOWERED)}}}$", text)
 
     def get_text(self) -> str:
         return self.text
@@ -377,7 +378,7 @@ class SignalsByLayer(Picture):
             for panel, quantity in zip(series, ("q", "grad_var"), strict=True):
                 values = (getattr(s, quantity, None) for s in (seen, predicted))
                 panel.update(*(() if v is None else v for v in values))
-            passed = {way: f"{passage.change:.2g}" for way, passage in passages(seen).items()}
+            passed = {way: two_digits(passage.change) for way, passage in passages(seen).items()}
             said.append(self.text("signal.passage", name=name, **passed))
         self.verdict.set_text(self.text("signal.through", nets=self.text("signal.and").join(said)))
 

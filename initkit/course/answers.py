@@ -5,12 +5,12 @@ Where an answer is not what it should be, each returns what a check returns: a k
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 
 import numpy as np
 
 from ..signals import Fate
+from ..words import two_digits
 
 Said = tuple[str, dict]  # the key of a text, and the fields to fill in
 
@@ -72,15 +72,6 @@ def nearest(answer, known: dict[str, float], rel: float = 0.01) -> Said:
             return key, {}
     close = "right" in known and abs(found - known["right"]) <= 0.05 * known["right"]
     return "close" if close else "other", {}
-
-
-def two_digits(value: float) -> str:
-    """As a reader would write it.
-
-    >>> [two_digits(value) for value in (0.384, 604.0, 6.04e12, 6e-7)]
-    ['0.38', '600', '6e12', '6e-7']
-    """
-    return re.sub(r"e\+?(-?)0*", r"e\1", f"{float(f'{value:.2g}'):g}")
 
 
 def kept(found: Fate, squared: bool = False) -> Said:

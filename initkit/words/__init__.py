@@ -16,6 +16,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 LANGUAGES = ("zh", "en")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def files(folder: Traversable | None = None) -> Iterator[Traversable]:
@@ -59,6 +60,18 @@ def text(key: str, lang: str, **fields) -> str:
         close = difflib.get_close_matches(key, table(), n=3)
         raise KeyError(f"no text is called {key!r}" + (f"; close: {', '.join(close)}" if close else ""))
     return table()[key][lang].format(**fields)
+
+
+def two_digits(value: float) -> str:
+    """As a reader would write it.
+
+    >>> [two_digits(value) for value in (0.384, 604.0, 6.04e12, 6e-7)]
+    ['0.38', '600', '6·10¹²', '6·10⁻⁷']
+    """
+    digits, _, power = f"{value:.2g}".partition("e")
+    if power in ("+02", "+03"):
+        return f"{float(digits) * 10 ** int(power):.0f}"
+    return f"{digits}·10{str(int(power)).translate(RAISED)}" if power else digits
 
 
 def system_language() -> str:

@@ -12,7 +12,7 @@ from ...signals import fate, measure
 from ...theory import seen_and_predicted
 from ...training import iterate
 from ...widgets import controls
-from ...words import text
+from ...words import text, two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -48,7 +48,7 @@ class VerdictCard(plots.TrainingAndSignals):
         super().update(name, signals, history, others, predicted)
         for row, said in zip(self.rows, (predicted, signals), strict=True):
             words = {
-                way: self.text(f"fate.{FATES[passage.verdict]}", change=f"{passage.change:.2g}")
+                way: self.text(f"fate.{FATES[passage.verdict]}", change=two_digits(passage.change))
                 for way, passage in plots.passages(said).items()
             }
             row.set_text(self.text("fate.passage", **words))

@@ -9,7 +9,7 @@ import numpy as np
 from ... import activations, initializers, plots, spectra, theory
 from ...plots import DIM, FAINT, MEASURED, QUIET, THEORY
 from ...widgets import controls
-from ...words import text
+from ...words import text, two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -163,7 +163,7 @@ def short(value: float) -> str:
     """Two decimals, or a power of ten.
 
     >>> [short(value) for value in (1.0, 0.034, 2e-7, 31.6, 4e5, 0.0)]
-    ['1.00', '0.034', '2e-7', '32', '4e5', '0']
+    ['1.00', '0.034', '2·10⁻⁷', '32', '4·10⁵', '0']
     """
     if value == 0 or 10 <= value < 1e3:
         return f"{value:.0f}"
@@ -171,7 +171,7 @@ def short(value: float) -> str:
         return f"{value:.2f}"
     if 1e-3 <= value < 0.1:
         return f"{value:.2g}"
-    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    return two_digits(float(f"{value:.0e}"))
 
 
 @live_figure

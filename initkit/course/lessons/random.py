@@ -13,7 +13,7 @@ from ...plots import DIM, MEASURED
 from ...signals import fate
 from ...theory import predict, seen_and_predicted
 from ...widgets import controls
-from ...words import text
+from ...words import text, two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -71,7 +71,7 @@ class ForwardAndBackward(plots.Picture):
         if seen.q[-1] == 0:
             self.verdict.set_text(self.text("random.gone", layer=int(np.argmin(seen.q)) + 1))
         elif seen.overflowed_at is None:
-            ratio = answers.two_digits(seen.q[-1] / seen.q[0])
+            ratio = two_digits(seen.q[-1] / seen.q[0])
             self.verdict.set_text(self.text("random.verdict", depth=seen.depth, ratio=ratio))
         else:
             self.verdict.set_text(self.text("random.overflowed", layer=seen.overflowed_at))

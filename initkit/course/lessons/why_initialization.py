@@ -9,7 +9,7 @@ from ...network import MLP
 from ...signals import measure
 from ...training import iterate
 from ...widgets import controls
-from ...words import text
+from ...words import text, two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -87,7 +87,7 @@ def level_relu(answer):
         key = "variance"
     else:
         key = "small" if high < 0.1 else "large"
-    return key, {"count": count, "low": answers.two_digits(low), "high": answers.two_digits(high)}
+    return key, {"count": count, "low": two_digits(low), "high": two_digits(high)}
 
 
 @exercise("01.3")
