@@ -118,12 +118,16 @@ class Words(matplotlib.artist.Artist):
     def get_text(self) -> str:
         return self.text
 
+    def ink(self, dpi: float) -> Array:
+        """RGBA pixels of the whole line."""
+        look = dpi, self.color, self.family, self.size
+        pieces = re.findall(r"\$[^$]*\$|[A-Za-z]+|.", self.text)
+        return np.concatenate([_inked(piece, *look) for piece in pieces], axis=1)
+
     def draw(self, renderer: Any) -> None:
         if not self.text:
             return
-        look = renderer.dpi, self.color, self.family, self.size
-        pieces = re.findall(r"\$[^$]*\$|[A-Za-z]+|.", self.text)
-        pixels = np.concatenate([_inked(piece, *look) for piece in pieces], axis=1)
+        pixels = self.ink(renderer.dpi)
         x, y = (self.axes.transAxes if self.axes else self.figure.transFigure).transform(self.position)
         em = self.size * renderer.dpi / 72
         below = round(2 * em) - round(1.4 * em)

@@ -290,7 +290,8 @@ def pixels_of(label):
 )
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_every_control_of_every_figure_in_every_language(name, lang, moves, caplog, monkeypatch):
-    """Each control moves the picture; no glyph is missing, neither as a warning nor in the log."""
+    """Each control moves the picture, whose words stay inside; no glyph is missing, in a warning or the log."""
+    monkeypatch.setattr(plots.Words, "draw", held_inside(plots.Words.draw))
     for module in ("choosing", "rescue", "why_initialization"):  # long work, of which the beginning will do
         monkeypatch.setattr(sys.modules[f"initkit.course.lessons.{module}"], "EPOCHS", 1)
     with warnings.catch_warnings(), caplog.at_level(logging.DEBUG, logger="matplotlib"):
@@ -310,6 +311,19 @@ def test_every_control_of_every_figure_in_every_language(name, lang, moves, capl
                 assert figure.image.value != before, f"{control.description} = {value}"
             control.value = start
     assert not missing_glyphs(caplog)
+
+
+def held_inside(draw):
+    """``Words.draw`` that fails where a line leaves the picture on the right."""
+
+    def checked(words, renderer):
+        draw(words, renderer)
+        if words.text and not words.right:
+            across = words.axes.transAxes if words.axes else words.figure.transFigure
+            end = across.transform(words.position)[0] + words.ink(renderer.dpi).shape[1]
+            assert end <= renderer.width, words.text
+
+    return checked
 
 
 def missing_glyphs(caplog):
