@@ -290,7 +290,7 @@ def pixels_of(label):
 )
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_every_control_of_every_figure_in_every_language(name, lang, moves, caplog, monkeypatch):
-    """Each control moves the picture, whose words stay inside; no glyph is missing, in a warning or the log."""
+    """Each control moves the picture; its words stay inside, no glyph is missing, in a warning or the log."""
     monkeypatch.setattr(plots.Words, "draw", held_inside(plots.Words.draw))
     for module in ("choosing", "rescue", "why_initialization"):  # long work, of which the beginning will do
         monkeypatch.setattr(sys.modules[f"initkit.course.lessons.{module}"], "EPOCHS", 1)
