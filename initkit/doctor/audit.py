@@ -23,7 +23,7 @@ from .against import compared
 from .bias_evidence import trained_by_bias
 from .checkpoints import Source, opened
 from .checkpoints.protocol import OTHERS, printable
-from .identify import EXACT, SET, Identification, of_scan
+from .identify import EXACT, SET, Identification, of_scan, past_an_edge
 from .layout import LAYOUTS
 from .order import before_activation
 from .recipes import Plan
@@ -111,7 +111,9 @@ def audit(
     Where most weights were trained, what training makes of a well drawn tensor is no finding: scales of their
     own, entries far out, one unit in a hundred that died or fell together with another, and units without
     weights whose bias is below −20. There a tensor of fewer than 2,048 entries that passes as a draw is
-    "too_few", unless it is set, or drawn within a scheme's own uniform bound.
+    "too_few", unless it is set, or drawn within a scheme's own uniform bound and no trained weight's bias;
+    and a larger one that is uniform and ends within 5 % past such a bound is "not_fresh", for the reason
+    "edge", as a draw that steps of training moved a little.
 
     Units are compared with each other, inputs are not. Two equal units get the same gradient for ever; two
     equal columns, or a column of zeros, get the gradients of their own inputs and part at the first step, and
@@ -279,18 +281,22 @@ def _told_by_company(rows: list[Row]) -> list[Row]:
     """Call small tensors that pass as draws "too_few" where most weights of the file were trained.
 
     A trained bias, shift or small kernel is often as normal as a draw, of some scale. A uniform draw of a
-    scheme's own bound stays what it is: a step of training carries entries past its edges.
+    scheme's own bound stays what it is, unless it is the bias of a trained weight: steps of training carry
+    entries past its edges. A larger tensor whose entries are a little past such edges is "not_fresh".
     """
     if not _is_trained(rows):
         return rows
+    trained = {row.tensor.name for row in rows if row.tensor.found.verdict == "not_fresh"}
 
     def told(row: Row) -> Row:
         found = row.tensor.found
         passes = found.verdict in ("fresh", "fresh_unnamed") and found.scheme not in EXACT
         bounded = found.matches and _DRAWS_UNIFORM.search(str(found.matches[0]))
-        if not passes or bounded or math.prod(row.tensor.shape) >= LEFT:
-            return row
-        found = Identification("too_few", outliers=found.outliers)
+        one = row.surveyed
+        if passes and math.prod(row.tensor.shape) < LEFT and (not bounded or one.weight in trained):
+            found = Identification("too_few", outliers=found.outliers)
+        elif passes and past_an_edge(found, one.source.layer, one.source.axes, one.layer_fans):
+            found = Identification("not_fresh", reason="edge")
         return replace(row, tensor=replace(row.tensor, found=found))
 
     return [told(row) for row in rows]
@@ -380,7 +386,8 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
     """
     weights = [row.tensor for row in rows if _is_weight(row)]
     told = [weight for weight in weights if weight.found.verdict != "too_few"]
-    trained = [weight for weight in told if weight.found.verdict == "not_fresh"]
+    # What has hardly moved itself says of no other that training left it out.
+    trained = [one for one in told if one.found.verdict == "not_fresh" and one.found.reason != "edge"]
     held = before_activation(row.surveyed for row in rows) if wanted else ()
     findings = []
     by_fan_in, by_fan_out = _GAINS

@@ -26,13 +26,15 @@ from .scan import Far, Lines, Scan, scan_array
 ALPHA = 1e-3
 # A law that passes is not named where the log-likelihood of another is larger by more than this.
 LESS_LIKELY = 7.0
+# Training by small steps carries the entries of a uniform draw so far past its edges.
+EDGE = 1.05
 
 VERDICTS = ("fresh", "fresh_unnamed", "too_few", "not_fresh")
 
-# Why a tensor is not fresh: what ``identify`` tests, then what ``audit`` concludes from a layer's bias.
+# Why a tensor is not fresh: what ``identify`` tests, then what ``audit`` concludes from its company.
 REASONS = (
     "non_finite", "too_large", "drifted_mean", "tails", "kurtosis", "shape",
-    "rows", "columns", "low_rank", "neighbours", "biases", "bias",
+    "rows", "columns", "low_rank", "neighbours", "biases", "bias", "edge",
 )  # fmt: skip
 
 
@@ -82,8 +84,9 @@ class Identification:
     reason : str or None
         Where it is not fresh, what speaks against it: one of ``REASONS``. In a report of ``audit``, "biases"
         is said of a bias that passes by itself and not beside the file's other biases, and "bias" of a weight
-        that passes while its layer's bias does not. "optimizer" is said of an optimizer's state, which nobody
-        draws. "empty", "sparse" and "quantized" tensors have no entries that could be looked at.
+        that passes while its layer's bias does not; "edge", where most weights beside it were trained, of one
+        that is uniform a little past a scheme's bound. "optimizer" is said of an optimizer's state, which
+        nobody draws. "empty", "sparse" and "quantized" tensors have no entries that could be looked at.
     law : Match or None
         Where it is "fresh_unnamed": the likeliest law, of the scale that fits best, as a call that draws so.
     outliers : tuple of Far
@@ -508,7 +511,9 @@ def _exact(s: Scan, shape, units_last: bool) -> tuple[str, dict] | None:
     if min(rows, columns) > 1:
         gram = s.gram
         level = float(np.trace(gram)) / len(gram)
-        if np.abs(gram - level * np.eye(len(gram))).max() < (1e-4 + 4 * s.epsilon) * level:
+        # The roundings of n entries, as whatever is independent, add up to a share of 1/√n.
+        near = 1e-4 + 4 * s.epsilon * min(1.0, 3 / math.sqrt(max(rows, columns)))
+        if np.abs(gram - level * np.eye(len(gram))).max() < near * level:
             return "orthogonal", _gain(math.sqrt(level))
     return None
 
@@ -528,8 +533,21 @@ def _passes_on(s: Scan, target: np.ndarray, gain: float) -> bool:
     return bool(np.allclose(s.by_row.product_0, gain * across[target], rtol=1e-5, atol=0))
 
 
+def past_an_edge(
+    found: Identification, shape: Sequence[int], axes: dict[str, int], layer_fans: Sequence[float]
+) -> bool:
+    """Whether it is uniform, of no scheme's scale, and ends within EDGE past a bound that some scheme has."""
+    if found.law is None or found.law.scheme != "uniform":
+        return False
+    ends = [c.std * c.law.bound for c in _candidates(shape, axes, layer_fans) if c.law is UNIFORM]
+    return any(end < found.law.params["high"] <= EDGE * end for end in ends)
+
+
 def _sparse(s: Scan, shape, units_last: bool) -> Match | None:
-    """The Match of ``sparse``: equally many zeros in every unit, or from every input, the rest normal."""
+    """The Match of ``sparse``: equally many zeros in every unit, or from every input, the rest normal.
+
+    Zeros that fill whole lines were set, as a table's padding is: then it is the Match of ``normal``.
+    """
     if len(shape) != 2 or not (s.has_lines and s.whole) or not 0 < s.zeros < s.n:
         return None
     of_units, of_inputs = (s.by_column.zeros, s.by_row.zeros)[:: 1 if units_last else -1]
@@ -539,8 +557,10 @@ def _sparse(s: Scan, shape, units_last: bool) -> Match | None:
         params = {"sparsity": _sparsity(int(of_inputs[0]), len(of_units)), "mode": "fan_out"}
     else:
         return None
-    if _by_chance_equal(s.n, s.zeros, len(of_inputs if np.ptp(of_units) else of_units)) >= ALPHA:
+    lines, across = (of_inputs, of_units) if np.ptp(of_units) else (of_units, of_inputs)
+    if _by_chance_equal(s.n, s.zeros, len(lines)) >= ALPHA:
         return None
+    scheme, params = ("normal", {}) if np.isin(across, (0, len(lines))).all() else ("sparse", params)
     n = s.n - s.zeros
     kept = s.sample
     entries = kept[kept != 0]
@@ -552,7 +572,7 @@ def _sparse(s: Scan, shape, units_last: bool) -> Match | None:
         )
         p = min(1.0, 4 * min(below, 1 - below), 2 * kolmogorov(np.sort(entries), NORMAL, std))
         if p >= ALPHA:
-            return Match("sparse", {**params, "std": std}, None, p)
+            return Match(scheme, {**params, "std": std}, None, p)
     return None
 
 

@@ -244,6 +244,11 @@ def _is_vector(path: Path) -> bool:
     return math.prod(path.shape) == max(path.shape, default=1)
 
 
+def _is_numbered(path: Path) -> bool:
+    """One of Keras' variables without a name, of the layer itself, not of one inside it."""
+    return path.parts[-2:-1] == ("vars",)
+
+
 def _has_one_axis(path: Path) -> bool:
     return len(path.shape) == 1
 
@@ -333,6 +338,7 @@ SIGNS = (
         r"^(A_logs?|A_(real|imag)|log_A_real|log_dt|inv_dt|dt_bias|Ds|time_(decay|first|faaaa|mix_\w+))$",
     ),
     Sign("other", "leaf", r"^[ABCD]$", neighbours=_beside("A_log|log_dt|log_A_real|inv_dt")),
+    Sign("other", "owner", r"(?i)^(mamba|ssm|ssd|s4d?)\d?(_\d+)?$", shape=_is_numbered),
     # Factors of a branch: LayerScale, 1e-6 to 0.1 (Touvron et al. 2021), timm's ls1.gamma; CLIP.
     Sign(
         "other", "leaf",

@@ -192,6 +192,22 @@ def test_a_scan_without_its_far_entries_is_that_of_0_in_their_places(block, monk
             assert np.allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+def test_long_rows_in_half_precision_are_orthogonal_by_their_angles_alone():
+    """Rounding moves the product of two rows of n entries by epsilon/√n, as chance moves that of a draw's."""
+    for seed in range(40):
+        w = ik.normal((2, 16384), std=0.01, dtype=np.float16, rng=seed)
+        assert identify(w).scheme != "orthogonal", seed
+        w = ik.orthogonal((2, 16384), rng=seed).astype(np.float16)
+        assert identify(w).scheme == "orthogonal", seed
+
+
+def test_a_row_of_zeros_is_a_padding_index_not_a_sparse_draw():
+    w = ik.normal((1000, 64), std=1.0, rng=0)
+    w[3] = 0
+    assert str(identify(w)) == "normal(std=1)"
+    assert str(identify(ik.sparse((1000, 64), sparsity=0.001, std=1.0, rng=0))).startswith("sparse(")
+
+
 def test_what_too_few_entries_can_and_cannot_tell():
     """Of 300 fresh tensors with fewer than FEWEST entries none is named.
 

@@ -627,6 +627,38 @@ def test_a_layer_that_training_has_left_out(tmp_path, count, left, kinds):
         assert "12 of 13" in report.findings[0].message("en")
 
 
+def test_a_uniform_draw_that_goes_past_its_edge_was_trained_a_little(tmp_path):
+    """By some hundredths, where most were trained; and that says nothing of what has not moved at all."""
+    rng = np.random.default_rng(0)
+    drawn = ik.xavier_uniform((96, 96), rng=rng)
+    net = {
+        "moved.weight": drawn + 2e-4 * rng.standard_normal(drawn.shape),
+        "own.weight": ik.uniform((96, 96), low=-0.16, high=0.16, rng=rng),  # no scheme's bound is near
+        "left.weight": ik.torch_default((90, 100), rng=rng),
+    }
+
+    def told(**more):
+        np.savez(tmp_path / "net.npz", **net, **more)
+        report = audit(tmp_path / "net.npz", lang="en")
+        found = {t.name: t.found for t in report.tensors}
+        return [(found[name].verdict, found[name].reason) for name in net], report
+
+    verdicts, report = told(**as_trained(30))
+    assert verdicts == [("not_fresh", "edge"), ("fresh_unnamed", None), ("fresh", None)]
+    assert [f.tensor for f in report.findings] == ["left.weight", "own.weight"]
+    assert all("30 of 33" in f.message("en") for f in report.findings)
+    assert told()[0][0] == ("fresh_unnamed", None)
+
+
+def test_a_bias_in_its_default_beside_a_trained_weight_tells_nothing(tmp_path):
+    left, moved = ik.torch_default((128, 100), rng=0), ik.torch_default((128, 100), rng=1)
+    layers = {"left.weight": left, "moved.weight": moved + 0.2 * ik.orthogonal((128, 100), rng=2)[:1]}
+    biases = {f"{name}.bias": ik.uniform(128, low=-0.1, high=0.1, rng=3) for name in ("left", "moved")}
+    np.savez(tmp_path / "net.npz", **as_trained(12), **layers, **biases)
+    told = {t.name: t.found.verdict for t in audit(tmp_path / "net.npz").tensors}
+    assert [told[name] for name in (*layers, *biases)] == ["fresh", "not_fresh", "fresh", "too_few"]
+
+
 def test_few_entries_that_look_drawn_prove_nothing_beside_trained_ones(tmp_path):
     """A trained shift or small kernel is as normal as a draw; none keeps a uniform bound."""
     few = {
