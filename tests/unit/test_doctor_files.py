@@ -617,12 +617,25 @@ def test_types_that_pickles_name_as_python_2_did_harm_nothing(name):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit")
-def test_torchscript_is_told_what_it_is(tmp_path):
+def test_torchscript_has_the_state_dict_and_frozen_its_entries_alone(tmp_path):
     torch = pytest.importorskip("torch")
-    torch.jit.script(torch.nn.Linear(3, 2)).save(str(tmp_path / "w.pt"))
-    said = refused(tmp_path / "w.pt")
-    assert "TorchScript" in said
-    assert "packed" not in said
+    net = torch.nn.Sequential(torch.nn.Conv1d(2, 3, 3), torch.nn.BatchNorm1d(3), torch.nn.Linear(6, 4)).eval()
+    programs = {
+        "script": torch.jit.script(net),
+        "trace": torch.jit.trace(net, torch.ones(1, 2, 8)),
+        "frozen": torch.jit.freeze(torch.jit.script(net)),
+    }
+    torch.save(net.state_dict(), tmp_path / "plain.pt")
+    for name, program in programs.items():
+        program.save(str(tmp_path / f"{name}.pt"))
+    plain, *others = (scans(tmp_path / f"{name}.pt") for name in ("plain", "script", "trace"))
+    looks = {key: (s.n, s.mean, s.std, s.low, s.high) for key, s in plain.items()}
+    for other in others:
+        assert {key: (s.n, s.mean, s.std, s.low, s.high) for key, s in other.items()} == looks
+    frozen = {key: (s.n, s.mean, s.std, s.low, s.high) for key, s in scans(tmp_path / "frozen.pt").items()}
+    assert all(key.startswith("constants.") for key in frozen)
+    # Freezing multiplies the convolution by what the normalization behind it does.
+    assert {looks["2.weight"], looks["2.bias"]} <= set(frozen.values())
 
 
 @pytest.mark.parametrize("protocol", [2, 4])

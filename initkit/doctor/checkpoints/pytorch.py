@@ -45,6 +45,10 @@ _UNREAD = {"qtensor": "quantized", "sparse_tensor": "sparse", "meta_tensor_no_st
 # A module keeps in these what its state_dict calls without them.
 _INNER = ("_parameters", "_buffers", "_modules")
 
+Tensor = tuple[
+    str, Told, dict[str, Bytes]
+]  # its name, what tells of it, and the file's storages by their keys
+
 
 @register(
     ".pt", ".pth", ".bin", ".ckpt", ".th", ".pth.tar",
@@ -53,10 +57,10 @@ _INNER = ("_parameters", "_buffers", "_modules")
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The tensors in nested dicts, lists and objects, called by their keys with dots between."""
     if data.read(0, min(4, data.size)) == b"PK\3\4":
-        root, storages = _zipped(path, data, stack)
+        found = _zipped(path, data, stack)
     else:
-        root, storages = _legacy(path, data)
-    return [replace(_source(name, t, storages), of_torch=True) for name, t in _flat(root, path)]
+        found = _flat(*_legacy(path, data), path)
+    return [replace(_source(*tensor), of_torch=True) for tensor in found]
 
 
 @register(".zip", holds=r"^policy\.pth$")
@@ -71,45 +75,48 @@ def read_sb3(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
         part, name = member(info, archive, data), printable(info.filename[: -len(".pth")])
         if part.forward_only:
             raise Unreadable(f"{name}.pth in {path.name} is compressed: unpack it, and audit it by itself")
-        root, storages = _zipped(path, part, stack)
-        sources = [_source(f"{name}.{key}", t, storages) for key, t in _flat(root, path)]
+        sources = [_source(f"{name}.{key}", *rest) for key, *rest in _zipped(path, part, stack)]
         found += [replace(source, of_torch=True) for source in sources]
     return found
 
 
-def _zipped(path: Path, data: Bytes, stack: ExitStack) -> tuple[object, dict]:
-    """What the archive's pickle describes, and its storages, by their keys."""
+def _zipped(path: Path, data: Bytes, stack: ExitStack) -> list[Tensor]:
+    """The tensors of the archive's pickle.
+
+    TorchScript's archive has its program beside the same pickle of a module, and a second pickle of the
+    program's constants; in a frozen program these are the weights, without names.
+    """
     archive = archive_in(path, data, stack)
     names = archive.namelist()
-    if any(name.endswith("/constants.pkl") for name in names):
-        raise Unreadable(
-            f"{path.name} is TorchScript, a program with its weights: "
-            "torch.save(torch.jit.load(path).state_dict(), 'weights.pt'), and audit that"
-        )
-    if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-        raise Unreadable(
-            f"{path.name} was packed again: PyTorch leaves its tensors uncompressed. Zip it with -0"
-        )
-    inside = [info for info in archive.infolist() if info.filename.split("/")[1:] == ["data.pkl"]]
-    if len(inside) != 1:
+    inside = {info.filename: info for info in archive.infolist()}
+    tops = [name.split("/")[0] for name in names if name.split("/")[1:] == ["data.pkl"]]
+    if len(tops) != 1:
         raise Unreadable(f"{path.name} is an archive, but not what torch.save(model.state_dict()) writes")
-    pickled = member(inside[0], archive, data)
-    if pickled.size > HEADER:
-        raise Unreadable(
-            f"{path.name} has {pickled.size} bytes of names: torch.save(model.state_dict()) alone"
-        )
-    top = inside[0].filename.split("/")[0]
+    (top,) = tops
     if f"{top}/byteorder" in names:
-        order = member(archive.getinfo(f"{top}/byteorder"), archive, data)
+        order = member(inside[f"{top}/byteorder"], archive, data)
         if bytes(order.read(0, min(order.size, 8))) != b"little":
             raise Unreadable(f"{path.name} is big-endian: torch.load and torch.save it on another machine")
-    root = told(io.BytesIO(pickled.read(0, pickled.size)))
-    prefix = f"{top}/data/"
-    return root, {
-        info.filename[len(prefix) :]: member(info, archive, data)
-        for info in archive.infolist()
-        if info.filename.startswith(prefix)
-    }
+    found = []
+    for part in ("data", "constants"):
+        if f"{top}/{part}.pkl" not in names:
+            continue
+        prefix = f"{top}/{part}/"
+        stored = {name[len(prefix) :]: info for name, info in inside.items() if name.startswith(prefix)}
+        pickled = member(inside[f"{top}/{part}.pkl"], archive, data)
+        if any(info.compress_type != zipfile.ZIP_STORED for info in stored.values()) or pickled.forward_only:
+            raise Unreadable(
+                f"{path.name} was packed again: PyTorch leaves its tensors uncompressed. Zip it with -0"
+            )
+        if pickled.size > HEADER:
+            raise Unreadable(
+                f"{path.name} has {pickled.size} bytes of names: torch.save(model.state_dict()) alone"
+            )
+        root = told(io.BytesIO(pickled.read(0, pickled.size)))
+        storages = {key: member(info, archive, data) for key, info in stored.items()}
+        begins = "" if part == "data" else f"{part}."
+        found += [(begins + name, *rest) for name, *rest in _flat(root, storages, path)]
+    return found
 
 
 def _legacy(path: Path, data: Bytes) -> tuple[object, dict]:
@@ -223,8 +230,8 @@ def _shape(name: str, size: object) -> tuple[int, ...]:
     return sizes
 
 
-def _flat(root: object, path: Path) -> list[tuple[str, Told]]:
-    """(name, tensor) of all tensors and arrays in nested dicts, lists and objects."""
+def _flat(root: object, storages: dict[str, Bytes], path: Path) -> list[Tensor]:
+    """All tensors and arrays in nested dicts, lists and objects, each with the storages."""
     tensors, waiting, looked_at, seen = [], [("", root, 0)], 0, set()
     while waiting:
         name, value, depth = waiting.pop()
@@ -236,7 +243,7 @@ def _flat(root: object, path: Path) -> list[tuple[str, Told]]:
         elif not isinstance(value, Told) or is_name(value):
             continue
         elif value.what in _TENSORS or (value.what.endswith("multiarray._reconstruct") and value.state):
-            tensors.append((name or printable(path.stem), value))
+            tensors.append((name or printable(path.stem), value, storages))
             continue
         else:
             inner = [*enumerate(value.items), *value.pairs]
