@@ -129,8 +129,9 @@ slides: $(VENV)/docs $(VENV)/$(REVEAL) ## make a lesson's slides in build/slides
 	$(BIN)/python tools/slides.py --lesson "$(LESSON)" $(EDITION:%=--lang %) --reveal $(VENV)/node_modules/reveal.js
 
 format: $(VENV)/installed ## mend style, of notebooks too
-	$(BIN)/ruff check --fix .
+	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+	$(BIN)/ruff check .
 
 diff: $(VENV)/lab ## show what changed in the lessons, as text, without pictures (ARGS="main -- notebooks/zh")
 	git -c diff.lesson.textconv="$(BIN)/jupyter nbconvert --to markdown --stdout --log-level ERROR" \

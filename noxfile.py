@@ -63,8 +63,9 @@ def lint(session: nox.Session) -> None:
 def format_(session: nox.Session) -> None:
     """Mend style, of notebooks too."""
     ready(session)
-    session.run("ruff", "check", "--fix", ".")
+    session.run("ruff", "check", "--fix-only", ".")
     session.run("ruff", "format", ".")
+    session.run("ruff", "check", ".")
 
 
 @nox.session

@@ -467,6 +467,29 @@ def truncated_std(bound: float = 2.0) -> float:
     return math.sqrt(1 - 2 * bound * density / math.erf(bound / math.sqrt(2)))
 
 
+def _scaled_std(
+    shape: ShapeLike, scale: Real, mode: Mode,
+    in_axis: AxisLike, out_axis: AxisLike, batch_axis: AxisLike, groups: Whole, fan: Real | None,
+) -> float:  # fmt: skip
+    """√(scale/fan), with the arguments of ``variance_scaling``, which it checks; 0 where the fan is 0."""
+    if not isinstance(mode, str) or mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
+    scale = _not_negative("scale", scale)
+    if fan is not None:
+        fan = _above_0("fan", fan)
+        if (in_axis, out_axis, batch_axis, groups) != (1, 0, (), 1):
+            raise TypeError("fan says it all; axes and groups must not come with it")
+    else:
+        n_in, n_out = fans(shape, in_axis, out_axis, batch_axis, groups)
+        fan = {
+            "fan_in": n_in,
+            "fan_out": n_out,
+            "fan_avg": (n_in + n_out) / 2,
+            "fan_geo_avg": math.sqrt(n_in * n_out),
+        }[mode]
+    return math.sqrt(scale) / math.sqrt(fan) if fan else 0.0  # with a fan of 0, there is no entry to fill
+
+
 def variance_scaling(
     shape: ShapeLike, scale: Real = 1.0, mode: Mode = "fan_in",
     distribution: Distribution = "truncated_normal",
@@ -522,25 +545,10 @@ def variance_scaling(
     >>> bool(abs(w.var() * 100 - 2) < 0.1)
     True
     """
-    if not isinstance(mode, str) or mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
     if not isinstance(distribution, str) or distribution not in DISTRIBUTIONS:
         raise ValueError(f"distribution must be one of {', '.join(DISTRIBUTIONS)}, not {distribution!r}")
-    scale = _not_negative("scale", scale)
     shape = checked_shape(shape)
-    if fan is not None:
-        fan = _above_0("fan", fan)
-        if (in_axis, out_axis, batch_axis, groups) != (1, 0, (), 1):
-            raise TypeError("fan says it all; axes and groups must not come with it")
-    else:
-        n_in, n_out = fans(shape, in_axis, out_axis, batch_axis, groups)
-        fan = {
-            "fan_in": n_in,
-            "fan_out": n_out,
-            "fan_avg": (n_in + n_out) / 2,
-            "fan_geo_avg": math.sqrt(n_in * n_out),
-        }[mode]
-    std = math.sqrt(scale) / math.sqrt(fan) if fan else 0.0  # with a fan of 0, there is no entry to fill
+    std = _scaled_std(shape, scale, mode, in_axis, out_axis, batch_axis, groups, fan)
     if distribution == "uniform":
         bound = math.sqrt(3) * std
         return uniform(shape, -bound, bound, rng=rng, dtype=dtype, out=out)
@@ -1232,9 +1240,13 @@ kaiming_uniform, kaiming_normal = he_uniform, he_normal
 
 
 class Drawn(NamedTuple):
-    """What an initializer called with ``params`` draws: independent entries, mean 0, Var[W] = scale/fan."""
+    """What an initializer called with ``params`` draws: independent entries, mean 0, Var[W] = scale/fan.
 
-    distribution: str  # one of DISTRIBUTIONS
+    ``distribution`` is one of DISTRIBUTIONS, or a symmetric one of ``scipy.stats`` with eight moments: its
+    name there and its shape parameters, ("triang", 0.5).
+    """
+
+    distribution: str | tuple[Any, ...]
     scale: float
     fan: str  # one of MODES
     params: dict[str, Any] = {}  # noqa: RUF012 - never written to

@@ -57,12 +57,13 @@ class CLASS(plots.Picture):
     """WRITE what it shows. Two panels, q forward and the gradient backward, are ``plots.SignalsByLayer``."""
 
     def build(self):
-        """Draw what stands still, once, and create what moves, empty. Words come from ROOM.words.toml."""
+        """Draw what stands still, once, and create what moves, empty. Its words stand in the .toml beside."""
         axes = self.figure.subplots()
         self.figure.subplots_adjust(left=0.09, right=0.97, top=0.88, bottom=0.13)
         axes.set(xlim=(0.5, DEPTH + 0.5), yscale="log", ylim=(1e-12, 1e2))
         axes.set_title(self.text("ROOM.title"), loc="left")
         axes.set_xlabel(self.text("signal.layer"))
+        # Colours: MEASURED is for what is measured, THEORY for what is predicted, QUIET for the background.
         self.points = self.moves(axes.plot([], [], "o", color=plots.MEASURED, clip_on=False)[0])
 
     def update(self, q):
@@ -102,14 +103,15 @@ def factor_of_a_layer(answer):
     >>> factor_of_a_layer("a quarter")
     ('type', {'wanted': 'float', 'came': 'str'})
     """
-    # The key of what to say, a name in the section check.NN.1 of ROOM.words.toml, and the fields of its
-    # {braces}. Look at a property of the answer, and name the usual mistakes. Or: between, weights, kept.
+    # The key of what to say, a name in the section check.NN.1 of the words, and the fields of its {braces}.
+    # Look at a property of the answer, and name the usual mistakes. Or: between, weights, kept.
     return answers.nearest(answer, {"right": 0.5**2, "root": 0.5})
 '''
 
 WORDS = """\
 # Lesson NN: what its figure says, its questions, and what its exercises may get to hear.
-# {braces} are filled in by the code. No Chinese inside $…$: mathtext has no glyphs for it.
+# {braces} are filled in by the code; those of a formula are written twice, $2^{{20}}$. No Chinese inside $…$:
+# mathtext has no glyphs for it.
 
 [ROOM]
 title = { zh = "待写：图的标题（信号的均方 q）", en = "WRITE: the title (the signal's mean square q)" }

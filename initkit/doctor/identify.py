@@ -6,9 +6,11 @@ that no scheme has is one more; and where the entries are too few to refuse a wr
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy
@@ -167,8 +169,8 @@ class Law:
         x = np.clip(x * self.narrow, -self.cut, self.cut)
         return (scipy.special.ndtr(x) - scipy.special.ndtr(-self.cut)) / self.mass
 
-    def log_likelihood(self, mean_square: float) -> float:
-        """Mean log density over entries that lie within the bound and have this mean square."""
+    def log_likelihood(self, mean_square: float, entries: np.ndarray) -> float:
+        """Mean log density over ``entries`` that lie within the bound and have this mean square."""
         if self.name == "uniform":
             return -math.log(2 * self.bound)
         return math.log(self.narrow / self.mass / math.sqrt(2 * math.pi)) - mean_square * self.narrow**2 / 2
@@ -197,6 +199,40 @@ def _truncated(cut: float) -> Law:
         moments.append((k + 1) * moments[-1] - cut**k * (1 - narrow**2))
     fourth, sixth, eighth = (m / narrow**k for m, k in zip(moments[2:], (4, 6, 8), strict=True))
     return Law("truncated_normal", cut / narrow, fourth, sixth, eighth, cut, narrow)
+
+
+@functools.cache
+def _unit(distribution: tuple) -> Any:
+    """The distribution of ``scipy.stats``, by its name and shape parameters, with mean 0 and variance 1."""
+    name, *parameters = distribution
+    of = functools.partial(getattr(scipy.stats, name), *parameters)
+    mean, std = of().mean(), of().std()
+    return of(loc=-mean / std, scale=1 / std)
+
+
+@dataclass(frozen=True)
+class OfSciPy(Law):
+    """A law as ``Drawn.distribution`` has it, tried at the scales of its schemes alone: not one of SHAPES."""
+
+    distribution: tuple = ()
+
+    def cdf(self, x: np.ndarray | float) -> np.ndarray | float:
+        return _unit(self.distribution).cdf(x)
+
+    def log_likelihood(self, mean_square: float, entries: np.ndarray) -> float:
+        unit = _unit(self.distribution)
+        edge = unit.isf(1e-12)  # where the density may be 0, and rounding may have moved an entry
+        return float(unit.logpdf(np.clip(entries, -edge, edge)).mean())
+
+
+@functools.cache
+def law_of(distribution: str | tuple) -> Law:
+    """The law that ``Drawn.distribution`` says."""
+    if isinstance(distribution, str):
+        return LAWS[distribution]
+    unit = _unit(distribution)
+    moments = (2 * float(unit.expect(lambda x, k=k: x**k, lb=0)) for k in (4, 6, 8))
+    return OfSciPy(distribution[0], float(unit.support()[1]), *moments, distribution=distribution)
 
 
 NORMAL = Law("normal", math.inf, 3.0, 15.0, 105.0)
@@ -456,7 +492,7 @@ def _candidates(shape, axes: dict, layer_fans) -> list[_Candidate]:
                 name,
                 dict(law.params),
                 law.fan,
-                LAWS[law.distribution],
+                law_of(law.distribution),
                 math.sqrt(law.scale / by_name[law.fan]),
             )
             for name, law in _SCALED
@@ -720,16 +756,18 @@ def of_scan(
 def _of_laws(s: Scan, shape: Sequence[int], axes: dict, layer_fans: Sequence[float]) -> Identification:
     """The verdict on a tensor that is no exactly recognized one: by the laws that may have drawn it."""
     independence = _independence(s)
-    known = {law: _of_any_scale(s, law, independence) for law in SHAPES}
+    candidates = _candidates(shape, axes, layer_fans) if s.n >= FEWEST else []
+    laws = dict.fromkeys((*SHAPES, *(c.law for c in candidates)))
+    known = {law: _of_any_scale(s, law, independence) for law in laws}
     ordered = np.sort(s.sample, axis=None)
     passed = []
-    for c in _candidates(shape, axes, layer_fans) if s.n >= FEWEST else ():
+    for c in candidates:
         ratio = s.mean_square / c.std**2
         if abs(ratio - 1) * math.sqrt(s.n / (c.law.fourth - 1)) > 6 + 100 / math.sqrt(s.n):
             continue  # so far off in scale that the slower tests are not needed
         p = _combined(_tests(s, c.law, c.std, known[c.law], ordered))
         if p >= ALPHA:
-            likelihood = s.n * (c.law.log_likelihood(ratio) - math.log(c.std))
+            likelihood = s.n * (c.law.log_likelihood(ratio, ordered / c.std) - math.log(c.std))
             passed.append((likelihood, Match(c.scheme, c.params, c.fan, p)))
     if passed:
         best = max(likelihood for likelihood, _ in passed)
@@ -749,7 +787,8 @@ def _of_laws(s: Scan, shape: Sequence[int], axes: dict, layer_fans: Sequence[flo
     unnamed = []
     for law, p, std, _ in fitted:
         if p >= ALPHA:
-            likelihood = s.n * (law.log_likelihood(s.mean_square / std**2) - math.log(std))
+            fits = law.log_likelihood(s.mean_square / std**2, ordered / std)
+            likelihood = s.n * (fits - math.log(std))
             unnamed.append((likelihood, Match(law.name, law.params(std), None, p)))
     best = max(likelihood for likelihood, _ in unnamed)
     near = [pair for pair in unnamed if pair[0] > best - LESS_LIKELY]

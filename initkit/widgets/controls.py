@@ -12,6 +12,8 @@ import traitlets
 
 from ..words import text
 
+__all__ = ["bars", "choice", "function", "log_slider", "slider", "steps"]
+
 WIDTH = "440px"  # two share a row beside JupyterLab's file list on a screen of 1366 pixels
 
 # The traits below are declared anew without echo. With it the kernel first sends every value back, for other

@@ -49,7 +49,8 @@ def table() -> dict[str, dict[str, str]]:
 def text(key: str, lang: str, **fields) -> str:
     """The text of that name in that language, its {braces} filled with ``fields``.
 
-    Raises ValueError for a language that the course does not speak, KeyError for an unknown name.
+    Raises ValueError for a language that the course does not speak and for {braces} that nothing fills,
+    KeyError for an unknown name.
 
     >>> text("layers.title", "en", layer=3)
     'Layer 3'
@@ -59,7 +60,13 @@ def text(key: str, lang: str, **fields) -> str:
     if key not in table():
         close = difflib.get_close_matches(key, table(), n=3)
         raise KeyError(f"no text is called {key!r}" + (f"; close: {', '.join(close)}" if close else ""))
-    return table()[key][lang].format(**fields)
+    try:
+        return table()[key][lang].format(**fields)
+    except (IndexError, KeyError, ValueError) as e:
+        raise ValueError(
+            f"the text {key!r} ({lang}) has {{braces}} that are not filled ({type(e).__name__}: {e}); "
+            "those of a formula are written twice: $2^{{20}}$"
+        ) from None
 
 
 def two_digits(value: float) -> str:

@@ -34,6 +34,8 @@ def test_a_new_lesson_passes_the_tests_as_it_is(tmp_path):
     assert "initkit/course/lessons/toy_lesson.py" in said
     row = "| 99 | [A toy](notebooks/en/99_toy_lesson.ipynb) | [玩具](notebooks/zh/99_toy_lesson.ipynb) |"
     assert row in (tmp_path / "README.md").read_text(encoding="utf-8").splitlines()
+    style = ran(tmp_path, "-m", "ruff", "check", "initkit/course/lessons/toy_lesson.py")
+    assert "All checks passed" in style
     chosen = "(99 and not another) or factor_of or titles or room or texts or fit"
     tests = [f"tests/notebooks/test_{name}.py" for name in ("editions", "papermill")]
     tests += [f"tests/unit/test_{name}.py" for name in ("docs", "texts", "practice")]

@@ -45,6 +45,11 @@ def law_of(distribution, variance):
         return stats.norm(scale=variance**0.5)
     if distribution == "uniform":
         return stats.uniform(-((3 * variance) ** 0.5), 2 * (3 * variance) ** 0.5)
+    if isinstance(distribution, tuple):  # of SciPy: its name and shape parameters
+        name, *parameters = distribution
+        of, plain = getattr(stats, name), getattr(stats, name)(*parameters)
+        scale = variance**0.5 / plain.std()
+        return of(*parameters, loc=-scale * plain.mean(), scale=scale)
     return stats.truncnorm(-2, 2, scale=(variance / TRUNCATED.var()) ** 0.5)
 
 

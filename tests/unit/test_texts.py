@@ -94,6 +94,7 @@ def test_text_fills_its_fields():
         ("layers.title", "fr", ValueError, "lang must be one of zh, en, not 'fr'"),
         ("layers.titel", "en", KeyError, "layers.title"),
         ("no such thing at all", "en", KeyError, "no text is called"),
+        ("layers.title", "en", ValueError, r"'layers.title' \(en\) has {braces}.* 'layer'.*twice"),
     ],
 )
 def test_bad_names_are_told(key, lang, error, message):
