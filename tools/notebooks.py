@@ -27,6 +27,7 @@ before link to it by this title, which may lack what it has in parentheses.
 from __future__ import annotations
 
 import argparse
+import ast
 import base64
 import copy
 import functools
@@ -158,6 +159,15 @@ def in_chinese(code: str) -> str:
     return re.sub("|".join(map(re.escape, pieces)), lambda found: printed()[found[0]], code)
 
 
+def in_english(code: str) -> list[str]:
+    """Strings of Chinese code that printed.toml leaves in English: that have two of its words in a row."""
+    try:
+        strings = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+    except SyntaxError:  # a cell that is being written
+        return []
+    return [s for s in strings if isinstance(s, str) and re.search("[A-Za-z]{2,} +[a-z]{2,}", s)]
+
+
 def formulas(cell) -> list[str]:
     return re.findall(r"\$\$.*?\$\$", cell.source, re.DOTALL)
 
@@ -179,6 +189,8 @@ def differences(en, zh) -> list[str]:
         elif cell.cell_type == "code":
             if in_chinese(cell.source) != twin.source and not is_parameters(cell):
                 found.append(f"{cell.id}: code differs")
+            elif cell.id != "imports":  # where the reader's language is not known yet
+                found += [f"{cell.id}: {s!r} for tools/printed.toml" for s in in_english(twin.source)]
         else:
             if formulas(cell) != formulas(twin):
                 found.append(f"{cell.id}: $$…$$ differs")

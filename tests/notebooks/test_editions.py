@@ -171,6 +171,16 @@ def test_changed_code_is_seen_and_copied(pair):
     assert zh.cells[1].source == 'LANG = "zh"'
 
 
+def test_what_chinese_code_says_in_english_is_seen(pair):
+    en, zh = pair
+    for cell in (en.cells[2], zh.cells[2]):
+        cell.source = 'print("fan_in", n, f"layers between {n} and so on")'
+    zh.cells[2].source = tool.in_chinese(en.cells[2].source)
+    assert tool.differences(en, zh) == ["c: ' and so on' for tools/printed.toml"]
+    en.cells[2].source = zh.cells[2].source = "print("
+    assert tool.differences(en, zh) == []
+
+
 def test_what_a_cell_said_in_chinese_stays_where_its_code_does(pair):
     en, zh = pair
     for book, said in zip(pair, ("two", "二"), strict=True):

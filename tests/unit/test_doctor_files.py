@@ -8,9 +8,11 @@ import json
 import mmap
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
+import textwrap
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -132,6 +134,18 @@ def test_every_list_of_formats_is_the_registrys(tmp_path, capsys):
 def test_a_suffix_has_one_format():
     with pytest.raises(ValueError, match=r"\.npz: another format has this suffix"):
         protocol.register(".npz")(lambda path, data, stack: [])
+
+
+def test_the_format_that_contributing_shows_is_read(tmp_path):
+    text = (formats.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = textwrap.dedent(re.search(r" *from \.protocol import.*?(?= *```)", text, re.DOTALL)[0])
+    try:
+        exec(code.replace(".toy", ".shown"), {"__package__": checkpoints.__name__})
+        (tmp_path / "w.shown").write_bytes(struct.pack("<2Q", *W.shape) + W.tobytes())
+        assert_same(scans(tmp_path / "w.shown")["w"], W)
+    finally:
+        protocol.READERS.pop(".shown", None)
+        protocol.NAMES[:] = [name for name in protocol.NAMES if name != ".shown"]
 
 
 # What is read is what was saved --------------------------------------------------------------------
