@@ -190,7 +190,7 @@ def differences(en, zh) -> list[str]:
             if in_chinese(cell.source) != twin.source and not is_parameters(cell):
                 found.append(f"{cell.id}: code differs")
             elif cell.id != "imports":  # where the reader's language is not known yet
-                found += [f"{cell.id}: {s!r} for tools/printed.toml" for s in in_english(twin.source)]
+                found += [f"{cell.id}: {s!r} is English: tools/printed.toml" for s in in_english(twin.source)]
         else:
             if formulas(cell) != formulas(twin):
                 found.append(f"{cell.id}: $$…$$ differs")

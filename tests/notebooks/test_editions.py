@@ -176,7 +176,7 @@ def test_what_chinese_code_says_in_english_is_seen(pair):
     for cell in (en.cells[2], zh.cells[2]):
         cell.source = 'print("fan_in", n, f"layers between {n} and so on")'
     zh.cells[2].source = tool.in_chinese(en.cells[2].source)
-    assert tool.differences(en, zh) == ["c: ' and so on' for tools/printed.toml"]
+    assert tool.differences(en, zh) == ["c: ' and so on' is English: tools/printed.toml"]
     en.cells[2].source = zh.cells[2].source = "print("
     assert tool.differences(en, zh) == []
 
