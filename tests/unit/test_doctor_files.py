@@ -1259,6 +1259,7 @@ def test_onnx_nodes_tell_layouts_and_roles(tmp_path):
         "onnx::3": he((12, 3, 3, 3), rng=3), "onnx::4": he((12, 12, 1, 1), rng=4),
         "onnx::5": np.stack([he((160, 60), rng=k) for k in (6, 7)]), "onnx::6": np.zeros((2, 320)),
         "onnx::7": np.zeros((2, 1, 40)), "onnx::8": table, "onnx::9": inf, "odd": he((40, 60), rng=8),
+        "many": np.stack([he((60, 40), rng=k) for k in (9, 10)]),
     }  # fmt: skip
     nodes = [
         node("MatMul", ["x", "onnx::1"], ["a"]),
@@ -1271,6 +1272,7 @@ def test_onnx_nodes_tell_layouts_and_roles(tmp_path):
         node("Where", ["x", "onnx::9", "y"], ["j"]),
         node("MatMul", ["x", "odd"], ["k"]),
         node("Gemm", ["x", "odd"], ["l"], transB=1),
+        node("MatMul", ["x", "many"], ["m"]),
     ]
     arrays = [onnx.numpy_helper.from_array(w.astype(np.float32), name) for name, w in tensors.items()]
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [], arrays)), tmp_path / "w.onnx")
@@ -1286,7 +1288,8 @@ def test_onnx_nodes_tell_layouts_and_roles(tmp_path):
     }  # fmt: skip
     assert {name: (rows[name].fan_in, rows[name].fan_out) for name in fans} == fans
     assert all(str(rows[name].found).startswith("he_normal()") for name in fans)
-    assert rows.keys() - fans.keys() == set(report.coverage.open_layout) == {"odd"}
+    assert rows.keys() - fans.keys() == set(report.coverage.open_layout) == {"odd", "many"}
+    assert next(t.fan_in for t in report.tensors if t.name == "onnx::6") is None
 
 
 @pytest.mark.parametrize(
@@ -1336,5 +1339,14 @@ def test_what_begins_as_onnx_does_is_none(tmp_path):
         (tmp_path / "w").write_bytes(start + bytes(50))
         assert "w: none of" in refused(tmp_path / "w")
     header = json.dumps({"w": tensor()}).encode()
-    (tmp_path / "w").write_bytes(safetensors(header.ljust(0x120308)))
-    assert list(scans(tmp_path / "w")) == ["w"]
+    for length in (0x120308, 0x1A0308, 0x3A0308):
+        (tmp_path / "w").write_bytes(safetensors(header.ljust(length)))
+        assert list(scans(tmp_path / "w")) == ["w"]
+
+
+@pytest.mark.parametrize("before", [[], [(2, b"spox")], [(2, b""), (3, b"")], [(2, b"")], [(3, b"1")]])
+def test_onnx_begins_as_exporters_begin_it(before, tmp_path):
+    """And shapes may be packed, as the third syntax of protobuf has them."""
+    w = proto((1, b"\x1e\x14"), (2, 1), (8, b"w"), (9, W.tobytes()))
+    (tmp_path / "w").write_bytes(proto((1, 10), *before, (7, proto((5, w))), (8, b"")))
+    assert_same(scans(tmp_path / "w")["w"], W)

@@ -10,8 +10,8 @@ take weights as inputs; and what training adds (training_info). A tensor whose e
 read where that lies beside this one, and refused where it is said to lie elsewhere.
 
 The nodes tell the layout: the second operand of MatMul and Gemm is (inputs, units), unless it is transposed;
-that of Conv is (units, inputs, *kernel), and those of LSTM, GRU and RNN (directions, units, inputs). Of
-biases, tables, and what only bounds or replaces other entries, they tell as well: exporters make up names.
+that of Conv is (units, inputs, *kernel), and those of LSTM, GRU and RNN (directions, units, inputs). As names
+are often the exporter's, the nodes also tell biases, tables, and what only bounds or replaces other entries.
 """
 
 from __future__ import annotations
@@ -270,7 +270,7 @@ def _unpacked(data: Bytes, count: int, numbers: Numbers, matrix: tuple[int, int]
 
 # ir_version, and the producer's name, or its version, or the graph. Core ML's models begin alike, with a
 # message in the name's place, and TensorFlow's with a version of 1, which no released ONNX had.
-@register(".onnx", begins=rb"\x08[\x03-\x7f](\x12(\0[\x1a:]|[^\0][ -~])|[\x1a:][^\0])")
+@register(".onnx", begins=rb"\x08[\x03-\x7f](\x12.[\x1a -~]|[\x1a:][^\0])")
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The initializers of the graph, and of graphs in its nodes, and what Constant nodes hold."""
     model, seen = _Model(path, data, stack), set()
