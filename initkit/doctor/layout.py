@@ -67,7 +67,7 @@ def laid_out(
     found = {}
     for s in sources:
         units_last = last.get(s.name, s.units_last) and len(s.shape) > 1
-        layer = None
+        layer = s.layer if s.told and s.layer != s.shape else None
         if s.name in experts:
             layer, fits = s.shape[1:], experts[s.name]
             units_last = units_last if asked != "auto" or fits is None else fits
@@ -80,7 +80,7 @@ def laid_out(
 
 def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bool], set[str]]:
     """Whether the units come last, by name; and the names of which nothing tells it."""
-    sure = {s.name: s.units_last or None for s in weights}
+    sure = {s.name: s.units_last if s.told else s.units_last or None for s in weights}
     votes = {s.name: _by_bias(s, biases[s.name]) for s in weights}
     for key in (_digits_out, _block, lambda path: path.leaf):
         company = defaultdict(list)

@@ -363,6 +363,15 @@ SIGNS = (
     Sign("unknown", "leaf", "", finds=None),
 )  # fmt: skip
 
+# By role: the sign of a tensor whose file says what it is for (``Source.role``). What is put in the place of
+# others' entries, or bounds them, may be infinite.
+OF_GRAPH = {
+    "bias": Sign("bias", "leaf", ""),
+    "embedding": Sign("embedding", "leaf", "", finds=OR_ZERO),
+    "buffer": Sign("buffer", "leaf", "", finds=()),
+    "quantization": Sign("quantization", "leaf", ""),
+}
+
 
 def signs(shapes: Mapping[str, Iterable[int]]) -> dict[str, Sign]:
     """The sign of each tensor of a file, by its name: the first of ``SIGNS`` that fits.

@@ -12,7 +12,7 @@ from .checkpoints import Source
 from .identify import hidden_sizes
 from .layout import laid_out
 from .report import Finding, Tensor
-from .roles import CALLED_WEIGHT, JUDGED, signs
+from .roles import CALLED_WEIGHT, JUDGED, OF_GRAPH, signs
 from .scan import Scan
 
 # PyTorch's RNN, LSTM and GRU draw all of these by the hidden size.
@@ -121,7 +121,7 @@ def survey(sources: Sequence[Source], layout: str = "auto") -> list[Surveyed]:
     floating-point entries: it has two axes longer than 1, or is called a weight.
     """
     shapes = {s.name: s.shape for s in sources}
-    found = signs(shapes)
+    found = signs(shapes) | {s.name: OF_GRAPH[s.role] for s in sources if s.role}
     judged = [name for name, sign in found.items() if sign.role in JUDGED]
     placed = laid_out(sources, layout, bias_of, judged)
     sources = [one.source for one in placed.values()]
@@ -148,7 +148,7 @@ def survey(sources: Sequence[Source], layout: str = "auto") -> list[Surveyed]:
         role = sign.role
         if scale and role in layers:
             role = "norm_scale"
-        elif role in JUDGED and _added(s, shapes):
+        elif s.role == "bias" or (role in JUDGED and _added(s, shapes)):
             role, finds, n_in, n_out = "bias", ("non_finite",), None, None
         elif role == "unknown" and vector and weight is not None:
             role = "bias"

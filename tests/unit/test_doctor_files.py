@@ -34,7 +34,7 @@ W = np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32)
 KERNEL = np.random.default_rng(1).standard_normal((4, 3, 2, 5)).astype(np.float32)
 FORMATS = [
     ".npy", ".npz", ".safetensors", ".pt", ".pth", ".pth.tar", ".th", ".bin", ".ckpt", ".weights.h5",
-    ".keras", ".zip", ".index.json", ".gguf",
+    ".keras", ".zip", ".index.json", ".gguf", ".onnx",
 ]  # fmt: skip
 SINGLE = {".npy"}  # of these, the formats of one matrix
 KERAS = {".weights.h5", ".keras"}
@@ -67,6 +67,8 @@ def save(path, tensors: dict, **more) -> None:
         path.write_bytes(
             gguf([(key, value.shape, 0, value.astype("<f4").tobytes()) for key, value in tensors.items()])
         )
+    elif name.endswith(".onnx"):
+        path.write_bytes(onnx_file([onnx_tensor(key, value) for key, value in tensors.items()]))
     elif name.endswith(".index.json"):  # a file a tensor
         places = {key: f"part-{k}.safetensors" for k, key in enumerate(tensors)}
         for key, place in places.items():
@@ -91,6 +93,32 @@ def gguf(tensors, metadata=(), version=3, count=None, alignment=32) -> bytes:
         head += struct.pack("<IQ", kind, len(entries))
         entries += numbers
     return head + bytes(-len(head) % alignment) + entries
+
+
+def proto(*fields) -> bytes:
+    """A message of protobuf, of (number, value): a whole number, or bytes."""
+    number = lambda n: b"".join(  # noqa: E731
+        bytes([n >> 7 * k & 127 | (128 if n >> 7 * (k + 1) else 0)])
+        for k in range(max(1, -(-n.bit_length() // 7)))
+    )
+    return b"".join(
+        number(key << 3) + number(value)
+        if isinstance(value, int)
+        else number(key << 3 | 2) + number(len(value)) + value
+        for key, value in fields
+    )
+
+
+def onnx_tensor(name, array, shape=None, kind=1, data=9, more=()) -> bytes:
+    """A TensorProto, its entries in the field ``data``."""
+    dims = [(1, n) for n in (array.shape if shape is None else shape)]
+    return proto(*dims, (2, kind), (8, name.encode()), (data, array.astype("<f4").tobytes()), *more)
+
+
+def onnx_file(tensors, nodes=(), opsets=1) -> bytes:
+    """A ModelProto, as exporters write it, of TensorProtos and NodeProtos."""
+    graph = proto(*((1, node) for node in nodes), (2, b"g"), *((5, tensor) for tensor in tensors))
+    return proto((1, 8), (2, b"test"), (7, graph), *[(8, proto((2, 17)))] * opsets)
 
 
 def assert_same(found, array, units_last=False):
@@ -696,7 +724,8 @@ def test_a_file_is_what_it_holds_whatever_it_is_called(tmp_path):
         ("w.bin", b"\x1c\0\0\0TFL3" + bytes(50), "get_tensor"),
         ("w.pth.tar", bytes(257) + b"ustar" + bytes(300), "unpack"),
         ("w.gguf", b"GGUF" + bytes(50), "of version 0"),
-        ("w.onnx", b"\x08\x07" + bytes(50), "onnx.load"),
+        ("w.onnx", b"\x08\x07" + bytes(50), "no graph"),
+        ("w.bin", b"\x18\0\0\0ORTM" + bytes(50), "the .onnx"),
         ("w.msgpack", b"\x81" + bytes(50), "flatten_dict"),
         ("w.bin", b"x" * 50, "torch.save(model.state_dict())"),
         ("w.zip", b"PK\5\6" + bytes(18), "unpack it, and audit"),
@@ -1039,7 +1068,9 @@ def fuzz(tmp_path, suffix, examples, **more):
     assert peak_memory() - before < 300 * 2**20
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".pt", ".zip", ".index.json", ".gguf"])
+@pytest.mark.parametrize(
+    "suffix", [".npy", ".npz", ".safetensors", ".pt", ".zip", ".index.json", ".gguf", ".onnx"]
+)
 def test_fuzz(suffix, tmp_path):
     fuzz(tmp_path, suffix, 100)
 
@@ -1109,3 +1140,227 @@ def test_gguf_that_lies(file, what, tmp_path):
     before = peak_memory()
     assert what in refused(tmp_path / "w.gguf")
     assert peak_memory() - before < 100 * 2**20
+
+
+# ONNX ------------------------------------------------------------------------------------------------
+
+KINDS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "FLOAT8E4M3FN", "FLOAT8E5M2")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("raw", [True, False])
+def test_onnx_is_read_as_its_package_reads_it(kind, raw, tmp_path, monkeypatch):
+    """Entries as they are, and those of 8 and 16 bits as protobuf packs whole numbers."""
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setattr(checkpoints.onnx, "BLOCK", 100)  # numbers of several bytes are cut
+    kind = getattr(onnx.TensorProto, kind)
+    if raw:
+        entries = W.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+        w = onnx.numpy_helper.from_array(entries, "w")
+    else:
+        w = onnx.helper.make_tensor("w", kind, W.shape, W.ravel())
+    assert w.HasField("raw_data") == raw
+    graph = onnx.helper.make_graph([], "g", [], [], [w])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "w.onnx")
+    found = scans(tmp_path / "w.onnx")["w"]
+    np.testing.assert_array_equal(found.kept, onnx.numpy_helper.to_array(w).astype(np.float64))
+
+
+def test_onnx_in_graphs_inside_nodes_in_constants_and_what_is_not_read(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    make, of, kinds = onnx.helper, onnx.numpy_helper.from_array, onnx.TensorProto
+    constant = lambda name, array: make.make_node("Constant", [], [name], value=of(array))  # noqa: E731
+    graphs = {
+        branch: make.make_graph([constant("k", KERNEL * scale)], branch, [], [], [of(W * scale, "w")])
+        for branch, scale in (("then_branch", 1), ("else_branch", 2))
+    }
+    indices = of(np.array([3, 7]), "i")
+    graph = make.make_graph(
+        [
+            constant("k", KERNEL[0]),
+            constant("half", np.float32([0.5])),
+            constant("places", np.arange(9)),
+            make.make_node("If", ["c"], ["y"], **graphs),
+            make.make_node("DequantizeLinear", ["q", "q_scale", "q_zero"], ["d"]),
+            constant("q2", np.arange(9, dtype=np.int8)),
+            make.make_node("MatMulInteger", ["x", "q2"], ["e"]),
+        ],
+        "g",
+        [],
+        [],
+        [
+            of(W, "w"),
+            of(np.int8([[1, 2]]), "q"),
+            of(np.float32([[1, 2]]), "q_scale"),
+            of(np.int8(0), "q_zero"),
+            of(np.arange(3), "shape"),
+            make.make_tensor("f4", kinds.FLOAT4E2M1, (2, 2), [0, 1, 1, 0]),
+        ],
+        sparse_initializer=[make.make_sparse_tensor(of(np.float32([1, 2]), "s"), indices, [9])],
+    )
+    onnx.save(make.make_model(graph), tmp_path / "w.onnx")
+    with opened(tmp_path / "w.onnx", others=True) as sources:
+        unread = {source.name: source.unread for source in sources if source.unread}
+        roles = {source.name: source.role for source in sources if source.role}
+        found = {source.name: source.scan() for source in sources if not source.unread}
+    assert unread == {
+        "q": "quantized", "q2": "quantized", "q_zero": "quantized", "shape": "integer", "f4": "dtype",
+        "s": "sparse",
+    }  # fmt: skip
+    assert roles == {"q_scale": "quantization"}
+    assert found.keys() == {
+        "k", "w", "q_scale", "y.then_branch.k", "y.then_branch.w", "y.else_branch.k", "y.else_branch.w",
+    }  # fmt: skip
+    assert_same(found["y.else_branch.w"], W * 2)
+    assert_same(found["y.then_branch.k"], KERNEL)
+    assert_same(found["w"], W)
+
+
+def test_onnx_entries_in_a_file_beside_it(tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in (("w", W), ("k", KERNEL))]
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], tensors))
+    path, data = tmp_path / "w.onnx", tmp_path / "w.onnx_data"
+    onnx.save(model, path, save_as_external_data=True, location=data.name, size_threshold=0)
+    monkeypatch.setattr(checkpoints, "FREE", 0)
+    monkeypatch.setattr(checkpoints, "EXPANSION", 1)
+    for place in (path, tmp_path):
+        found = scans(place)
+        assert_same(found["w"], W)
+        assert_same(found["k"], KERNEL)
+    path.write_bytes(onnx_file([outside(data.name, name=f"w{k}") for k in range(3)]))  # of the same bytes
+    assert "bomb" in refused(path)
+    data.write_bytes(data.read_bytes()[:-1])
+    path.write_bytes(onnx_file([outside(data.name, offset=b"481")]))
+    assert "the file ends before it does" in refused(path)
+    data.unlink()
+    assert "w.onnx names w.onnx_data, which is not there" in refused(path)
+
+
+def outside(place, name="w", **more) -> bytes:
+    """A TensorProto of W's shape whose entries lie in another file."""
+    said = {"location": place.encode(), **more}
+    entries = [(13, proto((1, key.encode()), (2, value))) for key, value in said.items()]
+    return proto((1, 30), (1, 20), (2, 1), (8, name.encode()), *entries, (14, 1))
+
+
+@pytest.mark.parametrize(
+    "place", ["../w", "/etc/passwd", "..", "", ".", "a/w", "a\\w", "./w", "../m/w", "*/_ORT"]
+)
+def test_onnx_names_only_files_beside_it(place, tmp_path):
+    for folder in ("m", "m/a"):
+        (tmp_path / folder).mkdir()
+    for name in ("w", "m/w", "m/a/w"):
+        (tmp_path / name).write_bytes(W.tobytes())
+    path = tmp_path / "m" / "m.onnx"
+    path.write_bytes(onnx_file([outside("w")]))
+    assert_same(scans(path)["w"], W)
+    path.write_bytes(onnx_file([outside(place)]))
+    assert "which is no file beside it" in refused(path)
+    path.write_bytes(onnx_file([outside("w", offset=b"-4")]))
+    assert "ends before it does" in refused(path)
+
+
+def test_onnx_nodes_tell_layouts_and_roles(tmp_path):
+    """Whatever the names say, here those that exporters make, and shapes, which fit either reading."""
+    onnx = pytest.importorskip("onnx")
+    he, node = ik.he_normal, onnx.helper.make_node
+    inf, table = np.full((3, 4), -np.inf), np.random.default_rng(2).normal(size=(50, 40))
+    table[0] = 0
+    tensors = {
+        "onnx::1": he((40, 60), in_axis=0, out_axis=1, rng=1), "onnx::2": he((40, 60), rng=2),
+        "kernel": he((40, 60), rng=5), "b": np.zeros(40),
+        "onnx::3": he((12, 3, 3, 3), rng=3), "onnx::4": he((12, 12, 1, 1), rng=4),
+        "onnx::5": np.stack([he((160, 60), rng=k) for k in (6, 7)]), "onnx::6": np.zeros((2, 320)),
+        "onnx::7": np.zeros((2, 1, 40)), "onnx::8": table, "onnx::9": inf, "odd": he((40, 60), rng=8),
+        "many": np.stack([he((60, 40), rng=k) for k in (9, 10)]),
+    }  # fmt: skip
+    nodes = [
+        node("MatMul", ["x", "onnx::1"], ["a"]),
+        node("Gemm", ["x", "onnx::2", "b"], ["c"], transB=1),
+        node("Gemm", ["x", "kernel"], ["d"], transB=1),
+        node("Conv", ["x", "onnx::3"], ["e"]),
+        node("Conv", ["x", "onnx::4"], ["f"]),
+        node("LSTM", ["x", "onnx::5", "onnx::5", "onnx::6", "", "onnx::7"], ["h"]),
+        node("Gather", ["onnx::8", "x"], ["i"]),
+        node("Where", ["x", "onnx::9", "y"], ["j"]),
+        node("MatMul", ["x", "odd"], ["k"]),
+        node("Gemm", ["x", "odd"], ["l"], transB=1),
+        node("MatMul", ["x", "many"], ["m"]),
+    ]
+    arrays = [onnx.numpy_helper.from_array(w.astype(np.float32), name) for name, w in tensors.items()]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [], arrays)), tmp_path / "w.onnx")
+    report = audit(tmp_path / "w.onnx")
+    assert report.findings == ()
+    assert report.coverage.left_out == {
+        "bias": ("b", "onnx::6"), "buffer": ("onnx::7", "onnx::9"), "embedding": ("onnx::8",),
+    }  # fmt: skip
+    rows = {t.name: t for t in report.tensors if t.name in report.coverage.judged}
+    fans = {
+        "onnx::1": (40, 60), "onnx::2": (60, 40), "kernel": (60, 40),
+        "onnx::3": (27, 108), "onnx::4": (12, 12), "onnx::5": (60, 160),
+    }  # fmt: skip
+    assert {name: (rows[name].fan_in, rows[name].fan_out) for name in fans} == fans
+    assert all(str(rows[name].found).startswith("he_normal()") for name in fans)
+    assert rows.keys() - fans.keys() == set(report.coverage.open_layout) == {"odd", "many"}
+    assert next(t.fan_in for t in report.tensors if t.name == "onnx::6") is None
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        (onnx_file([], opsets=0), "no opset_import"),
+        (proto((1, 8), (8, b"")), "no graph"),
+        (onnx_file([onnx_tensor("w", W, (31, 20))]), "2400 bytes of numbers"),
+        (onnx_file([onnx_tensor("w", W, (29, 20))]), "2400 bytes of numbers"),
+        (onnx_file([onnx_tensor("w", W, (2**64 - 30, 20))]), "2400 bytes of numbers"),
+        (onnx_file([onnx_tensor("w", W, (2**40, 2**40), data=3)]), "0 bytes of numbers"),
+        (onnx_file([onnx_tensor("w", W, (2**27,), kind=10, data=5)]), "too large"),
+        (onnx_file([onnx_tensor("w", W, (2400,), kind=10, data=5)]), "do not agree"),
+        (onnx_file([proto((1, 3), (2, 10), (5, b"\1\2\x83"))]), "do not agree"),
+        (onnx_file([proto((1, 2), (2, 10), (5, b"\1\2\3"))]), "do not agree"),
+        (onnx_file([onnx_tensor("w", W)] * 2), "called w"),
+        (onnx_file([proto((1, 3), (2, 7), (9, bytes(24)))]), "no tensor"),
+        (onnx_file([onnx_tensor("w", W, more=[(14, 1)])]), "no file beside it"),
+        (proto((1, 8), (7, b"\x0b")), "is damaged"),
+        (proto((1, 8), (7, b"\x0a" + b"\xff" * 9 + b"\1")), "cut short"),
+        (proto((1, 8), (7, b"\x0a" + b"\xff" * 20)), "cut short"),
+        (onnx_file([], [b""] * 2**18), "more nodes and names"),
+        (onnx_file([], [proto((4, bytes(2**24)))]), "more nodes and names"),
+        (onnx_file([b""] * (2**10 + 1)), "more than 1024 tensors"),
+    ],
+    ids=range(19),
+)
+def test_onnx_that_lies(file, what, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints.onnx, "TENSORS", 2**10)
+    (tmp_path / "w.onnx").write_bytes(file)
+    before = peak_memory()
+    assert what in refused(tmp_path / "w.onnx")
+    assert peak_memory() - before < 200 * 2**20
+
+
+def test_onnx_graphs_in_graphs_end(tmp_path):
+    graph = b""
+    for _ in range(5000):
+        graph = proto((1, proto((5, proto((6, graph))))))
+    (tmp_path / "w.onnx").write_bytes(proto((1, 8), (7, graph), (8, b"")))
+    assert "recursion" in refused(tmp_path / "w.onnx")
+
+
+def test_what_begins_as_onnx_does_is_none(tmp_path):
+    """Core ML's models, TensorFlow's, and a header of safetensors that is as long as that."""
+    for start in (b"\x08\x04\x12\x20\x0a\x10", b"\x08\x01\x12\x20model", b"\x08\x03\x08\x04\x10\x01"):
+        (tmp_path / "w").write_bytes(start + bytes(50))
+        assert "w: none of" in refused(tmp_path / "w")
+    header = json.dumps({"w": tensor()}).encode()
+    for length in (0x120308, 0x1A0308, 0x3A0308):
+        (tmp_path / "w").write_bytes(safetensors(header.ljust(length)))
+        assert list(scans(tmp_path / "w")) == ["w"]
+
+
+@pytest.mark.parametrize("before", [[], [(2, b"spox")], [(2, b""), (3, b"")], [(2, b"")], [(3, b"1")]])
+def test_onnx_begins_as_exporters_begin_it(before, tmp_path):
+    """And shapes may be packed, as the third syntax of protobuf has them."""
+    w = proto((1, b"\x1e\x14"), (2, 1), (8, b"w"), (9, W.tobytes()))
+    (tmp_path / "w").write_bytes(proto((1, 10), *before, (7, proto((5, w))), (8, b"")))
+    assert_same(scans(tmp_path / "w")["w"], W)

@@ -51,7 +51,7 @@ OTHER_FORMATS = [
             "packed by zstd, xz or bzip2: unpack it, and audit that",
         ),
         (rb"^.{257}ustar|^.tar$", "a tar archive: unpack it, and audit what is in it"),
-        (rb"^.onnx$", "ONNX: np.savez what onnx.load(path).graph.initializer holds, and audit that"),
+        (rb"^.{4}ORTM|^.ort$", "ONNX Runtime's own form: audit the .onnx that it was made of"),
         (
             rb"^.{4}TFL3|^.tflite$",
             "TFLite: np.savez what get_tensor of a tf.lite.Interpreter gives of each of get_tensor_details()",
@@ -114,7 +114,7 @@ def _listed(path: Path, stack: ExitStack) -> list[Source]:
     with one_line(f"{path.name} is not a readable {suffix} file"):
         found = read(path, data, stack)
     declared = sum(source.nbytes for source in found)
-    if declared > max(FREE, EXPANSION * size):
+    if declared > max(FREE, EXPANSION * (size + data.more)):
         raise Unreadable(f"{path.name} has {size} bytes and claims to stand for {declared}: a bomb, not read")
     return found
 

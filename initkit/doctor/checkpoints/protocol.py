@@ -55,9 +55,12 @@ def printable(name: object) -> str:
 
 
 class Bytes:
-    """``size`` bytes of a file, from ``start`` on. ``forward_only``: whether reading backwards is slow."""
+    """``size`` bytes of a file, from ``start`` on. ``forward_only``: whether reading backwards is slow.
 
-    forward_only = False
+    ``more``: bytes of the files beside it that hold its tensors, for a reader to add to.
+    """
+
+    forward_only, more = False, 0
 
     def __init__(self, file: io.RawIOBase, start: int, size: int):
         self.file, self.start, self.size = file, start, size
@@ -116,9 +119,14 @@ class Source:
     of_torch : bool
         Whether the file says that PyTorch wrote it.
     layer : tuple of int
-        The shape of one layer: ``shape``, unless it is a stack of experts, or has heads that belong together.
+        The shape of one layer: ``shape``, unless it is a stack of experts, or of a recurrent layer's two
+        directions, or has heads that belong together.
     place : tuple, optional
         Where the entries lie, the same for tensors that share them; None where the format does not tell.
+    told : bool
+        Whether the file says its layout: that the first axis counts the units, too.
+    role : str, optional
+        What the file says it is for, whatever its name: one of ``roles.OF_GRAPH``.
     """
 
     name: str
@@ -131,6 +139,8 @@ class Source:
     of_torch: bool = False
     layer: tuple[int, ...] | None = None
     place: tuple | None = None
+    told: bool = False
+    role: str | None = None
 
     def __post_init__(self):
         if self.layer is None:

@@ -17,7 +17,7 @@ NAMES.append(INDEX)
 FILES = 4096  # of one model
 _SHARD = re.compile(r"^(.+)-(\d{5,})-of-(\d{5,})\.(safetensors|bin)$")
 # Of several files in a folder, the first of these is the model.
-_FIRST = (".safetensors", ".bin", ".keras", ".h5", ".ckpt", ".pth", ".pt", ".npz")
+_FIRST = (".safetensors", ".bin", ".keras", ".h5", ".ckpt", ".pth", ".pt", ".npz", ".onnx")
 # What trainers save beside it.
 _BESIDE = re.compile(r"^(training_args|optimizer|scheduler|scaler|rng_state|random_states|sampler)")
 
@@ -43,12 +43,16 @@ def _of_index(path: Path) -> list[Path]:
     names = list(dict.fromkeys(places.values()))
     if len(names) > FILES:
         raise Unreadable(f"{path.name} names {len(names)} files")
-    for name in names:
-        if not isinstance(name, str) or Path(name).name != name or "\\" in name or name in ("", ".", ".."):
-            raise Unreadable(f"{path.name} names {printable(name)}, which is no file beside it")
-        if not (path.parent / name).is_file():
-            raise Unreadable(f"{path.name} names {printable(name)}, which is not there: fetch all its files")
-    return [path.parent / name for name in names]
+    return [beside(path, name) for name in names]
+
+
+def beside(path: Path, name: object) -> Path:
+    """The file in the folder of ``path`` that ``path`` calls ``name``; Unreadable where it is none."""
+    if not isinstance(name, str) or Path(name).name != name or "\\" in name or name in ("", ".", ".."):
+        raise Unreadable(f"{path.name} names {printable(name)}, which is no file beside it")
+    if not (path.parent / name).is_file():
+        raise Unreadable(f"{path.name} names {printable(name)}, which is not there: fetch all its files")
+    return path.parent / name
 
 
 def _in_folder(folder: Path) -> list[Path]:
