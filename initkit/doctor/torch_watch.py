@@ -251,7 +251,7 @@ class Sum:
     """An addition that joins a branch to the stream which it left: h + f(h), or g(h) + f(h)."""
 
     before: Sum | None  # the addition that the stream comes from
-    stream: float  # mean square of the stream before
+    stream: float  # mean square of the stream before; where both are branches, of the smaller
     branch: float  # and of what is added to it
     q: float  # and of the sum
     ends: frozenset  # the layers that the branch ends in
