@@ -179,7 +179,7 @@ def _is_well(report: Report) -> bool:
 
 
 def _of_layers(report: Report, names: set[str]) -> set[str]:
-    """Those of the names that belong to the layers with findings; none where one is of more than its layer."""
+    """Those of the names that belong to layers with findings; none where one is of more than its layer."""
     sick: list[str] = []
     for f in report.findings:
         places = f.tensor.split(" … ")
