@@ -143,6 +143,7 @@ def applied(
     with torch.inference_mode(False):
         for wanted in (sick, free) if sick else (free,):
             with on_a_copy(module):
+                torch.manual_seed(0)  # dropout's masks are the same every time; the stream is put back
                 layers, heads = watched(module, inputs)
                 follows = following(module)
                 for layer in layers:
@@ -158,10 +159,12 @@ def applied(
                     factors = rescale(module, inputs, layers, heads, {id(p) for p, _ in new}, exact)
                     done |= {names[k]: f"{done[names[k]]} × {factor:.3g}" for k, factor in factors.items()}
                 new = [(by_name[names[id(p)]], p.detach().clone()) for p, _ in new]
+                torch.manual_seed(0)
                 after = first_and_last(module, inputs, loss, exact) if exact or not asked else None
             if after is not None:
                 if before is None:
                     with on_a_copy(module):
+                        torch.manual_seed(0)
                         before = first_and_last(module, inputs, loss, exact)
                 losses = before, after
             sure = exact and (loss is not None or layers[-1].z.ndim < 4)

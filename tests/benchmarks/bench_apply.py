@@ -567,7 +567,8 @@ if __name__ == "__main__":
         "`apply` found nothing wrong, *worse*: it measured worse, and wrote nothing. Sick: the same model",
         "spoilt in a way, where it can be; whether `diagnose`, without a loss, then has a kind of finding",
         "that it did not have, and the loss after the steps without → with `apply`. (worse): a loss above",
-        f"{NEAR[0]} times the other plus {NEAR[1]}, at first or after the steps.",
+        f"{NEAR[0]} times the other plus {NEAR[1]}, at first or after the steps. Dropout stays on, with one",
+        "draw of masks; a net that is silent begins at ln C, as low as labels drawn at random allow.",
         "",
     ]
     lines += plain(asked.seeds) if asked.only is None else plain_lines()

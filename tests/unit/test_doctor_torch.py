@@ -809,6 +809,19 @@ def test_where_more_than_such_layers_is_sick_all_are_drawn_anew(why):
     assert not diagnose(model, batch()).findings
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_dropout_does_not_change_what_a_seed_draws(given):
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(0)
+        model = nn.Sequential(mlp(None, depth=6), nn.Dropout(0.5), nn.ReLU(), nn.Linear(10, 10))
+        torch.manual_seed(seed)
+        apply(model, *([batch()] if given else []), rng=0)
+        drawn.append((bits(model), torch.rand(1)))
+    assert same(model, drawn[0][0])
+    assert drawn[0][1] != drawn[1][1]  # the stream goes on as if nothing had been
+
+
 def test_frozen_and_trained_layers_are_left_and_only_what_is_asked_is_drawn():
     body = nn.Sequential(*[m for _ in range(3) for m in (nn.Linear(64, 64), nn.ReLU())])
     for m in body:
