@@ -186,7 +186,8 @@ def _of_layers(report: Report, names: set[str]) -> set[str]:
     sick: list[str] = []
     for f in report.findings:
         places = f.tensor.split(" … ")
-        if f.kind not in ALONE or "alike" in f.fields or len(places) > f.fields.get("count", 1):
+        unnamed = len(places) > 1 and f.fields.get("count") != len(places)
+        if f.kind not in ALONE or "alike" in f.fields or unnamed:
             return set()
         sick += places
     stems = {place.rpartition(".")[0] for place in sick}
