@@ -7,7 +7,7 @@ import fnmatch
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -132,8 +132,7 @@ def applied(
     if report is not None and scheme == "auto" and not asked:
         if _is_well(report):
             return Applied({}, lang=lang, kept=kept, verdict="well")
-        if _is_well(replace(report, findings=())):
-            sick = _of_layers(report, free)
+        sick = _of_layers(report, free)
     if inputs is None:
         done, left, unseen, new = _drawn(module, scheme, rng, following(module), free)
         _write(new)

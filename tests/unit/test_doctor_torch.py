@@ -797,15 +797,13 @@ def test_of_layers_that_are_sick_by_themselves_these_alone_are_drawn_anew(spoil,
     assert not diagnose(model, x).findings
 
 
-@pytest.mark.parametrize("why", ["the others' scale", "a head that explodes", "worse alone", "not all named"])
+@pytest.mark.parametrize("why", ["the others' scale", "worse alone", "not all named"])
 def test_where_more_than_such_layers_is_sick_all_are_drawn_anew(why):
     """A dead net starts at ln C; once its signal is through, a head that is too large starts above that."""
     model = mlp(nn.init.xavier_normal_ if why.startswith("the") else he, depth=10)
     {"w": cut_off, "n": copies}.get(why[0], twins)(model)
     if why.startswith("n"):
         model[8].weight.data[:] = model[4].weight.data
-    if why.startswith("a "):
-        model[-1].weight.data *= 1e3
     did = apply(model, batch(), rng=0)
     assert {f"{k}.weight" for k in range(0, 21, 2)} <= set(did.done)
     assert not diagnose(model, batch()).findings
