@@ -40,6 +40,8 @@ from .torch_watch import (
 # Activations without an upper bound, which want He's gain.
 HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}
 TOO_LARGE = KEPT**2  # a mean square
+# Findings on a layer by itself: to draw that one anew mends it.
+ALONE = {"all_zero", "symmetric_rows", "dead_rows", "dead_units", "identical_layers"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def applied(
     found = _identified(module)
     kept = _kept(module, chosen, {} if asked else found)
     free = chosen.difference(*kept.values())
-    inputs, report = None, None
+    inputs, report, sick = None, None, set()
     if batch is not None:
         inputs, report = examine(module, batch, loss, named=False)
     elif scheme == "auto" and not any(p.is_inference() for p in module.parameters()):
@@ -127,37 +129,48 @@ def applied(
             inputs = probe(module)
         if inputs is not None and not asked and _by_choice(found):
             report = examine(module, inputs, named=False)[1]
-    if report is not None and scheme == "auto" and not asked and _is_well(report):
-        return Applied({}, lang=lang, kept=kept, verdict="well")
+    if report is not None and scheme == "auto" and not asked:
+        if _is_well(report):
+            return Applied({}, lang=lang, kept=kept, verdict="well")
+        sick = _of_layers(report, free)
     if inputs is None:
         done, left, unseen, new = _drawn(module, scheme, rng, following(module), free)
         _write(new)
         return Applied(done, left, unseen, lang, kept)
-    losses, exact = None, batch is not None
+    losses, before, exact = None, None, batch is not None
     by_name = {name: p for name, _, _, p in each_parameter(module)}
     with torch.inference_mode(False):
-        with on_a_copy(module):
-            layers, heads = watched(module, inputs)
-            follows = following(module)
-            for layer in layers:
-                if (
-                    layer.activation not in (None, activations.identity)
-                    or follows.get(id(layer.module)) is None
-                ):
-                    follows[id(layer.module)] = layer.activation
-            done, left, unseen, new = _drawn(module, scheme, rng, follows, free, exact)
-            _write(new)
-            names = {id(p): name for name, _, _, p in each_parameter(module)}
-            if scheme == "auto":
-                factors = rescale(module, inputs, layers, heads, {id(p) for p, _ in new}, exact)
-                done |= {names[k]: f"{done[names[k]]} × {factor:.3g}" for k, factor in factors.items()}
-            new = [(by_name[names[id(p)]], p.detach().clone()) for p, _ in new]
-            after = first_and_last(module, inputs, loss, exact) if exact or not asked else None
-        if after is not None:
+        for wanted in (sick, free) if sick else (free,):
             with on_a_copy(module):
-                losses = first_and_last(module, inputs, loss, exact), after
-    if losses and _worse(*losses, sure=exact and (loss is not None or layers[-1].z.ndim < 4)):
-        return Applied({}, left, (), lang, kept, "worse", losses)
+                torch.manual_seed(0)  # dropout's masks are the same every time; the stream is put back
+                layers, heads = watched(module, inputs)
+                follows = following(module)
+                for layer in layers:
+                    if (
+                        layer.activation not in (None, activations.identity)
+                        or follows.get(id(layer.module)) is None
+                    ):
+                        follows[id(layer.module)] = layer.activation
+                done, left, unseen, new = _drawn(module, scheme, rng, follows, wanted, exact)
+                _write(new)
+                names = {id(p): name for name, _, _, p in each_parameter(module)}
+                if scheme == "auto":
+                    factors = rescale(module, inputs, layers, heads, {id(p) for p, _ in new}, exact)
+                    done |= {names[k]: f"{done[names[k]]} × {factor:.3g}" for k, factor in factors.items()}
+                new = [(by_name[names[id(p)]], p.detach().clone()) for p, _ in new]
+                torch.manual_seed(0)
+                after = first_and_last(module, inputs, loss, exact) if exact or not asked else None
+            if after is not None:
+                if before is None:
+                    with on_a_copy(module):
+                        torch.manual_seed(0)
+                        before = first_and_last(module, inputs, loss, exact)
+                losses = before, after
+            sure = exact and (loss is not None or layers[-1].z.ndim < 4)
+            if not losses or not _worse(*losses, sure=sure):
+                break
+        else:
+            return Applied({}, left, (), lang, kept, "worse", losses)
     _write(new)
     return Applied(done, left, unseen, lang, kept, losses=losses)
 
@@ -165,6 +178,19 @@ def applied(
 def _is_well(report: Report) -> bool:
     """Whether nothing is found, and no layer's output is so large as at the end of a stream that explodes."""
     return not report.findings and (report.signals is None or bool(np.nanmax(report.signals.q) < TOO_LARGE))
+
+
+def _of_layers(report: Report, names: set[str]) -> set[str]:
+    """Those of the names that belong to layers with findings; none where one is of more than its layer."""
+    sick: list[str] = []
+    for f in report.findings:
+        places = f.tensor.split(" … ")
+        unnamed = len(places) > 1 and f.fields.get("count") != len(places)
+        if f.kind not in ALONE or "alike" in f.fields or unnamed:
+            return set()
+        sick += places
+    stems = {place.rpartition(".")[0] for place in sick}
+    return {name for name in names if name.rpartition(".")[0] in stems}
 
 
 def _worse(before: tuple[float, float], after: tuple[float, float], sure: bool) -> bool:

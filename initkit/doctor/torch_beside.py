@@ -184,7 +184,7 @@ def _of_first_loss(layers: list[Layer], back: Back | None) -> list[Finding]:
     return [Finding("first_loss", weight_of(last[-1]), fields)]
 
 
-def _brought_to_size(layers: list[Layer]) -> dict[Layer, bool]:
+def brought_to_size(layers: list[Layer]) -> dict[Layer, bool]:
     """By layer that a norm stands right behind: whether that norm brings its output to size.
 
     It does not where the output's variance is well below the norm's ε.
@@ -204,7 +204,7 @@ def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
     Behind some a norm undoes it: see ``_of_scales``. Of others the output is their bias, which multiplies
     nothing.
     """
-    found, brought = [], _brought_to_size(layers)
+    found, brought = [], brought_to_size(layers)
     for layer in layers:
         if layer.last or layer.joins or not (is_linear(layer.module) or layer.key) or brought.get(layer):
             continue
@@ -242,7 +242,7 @@ def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ..
     Small weights are "small" where a norm stands right behind each, "small_lost" where none is there that
     brings the signal to size, else "small_mixed".
     """
-    brought = _brought_to_size(layers)
+    brought = brought_to_size(layers)
     rows, by_weight = {row.name: row for row in tensors}, {weight_of(layer): layer for layer in layers}
     off = defaultdict(list)
     for name, m, _, p in each_parameter(module):

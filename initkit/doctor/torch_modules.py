@@ -195,6 +195,9 @@ def apply(
     a norm or a tied output comes later, else N(0, 1), as PyTorch's; the padding row 0. Norms: 1 and 0.
     Biases: 0. Weight norm: its length is that of the drawn direction. The rest is left as it is.
 
+    Where all that is found are layers sick by themselves (units alike, dead or all zero, layers identical to
+    the last bit), these alone are drawn anew; all are only where that measures worse.
+
     Left as they are, and named: frozen parameters; and layers that have been trained, which ``identify`` and
     their biases tell, unless ``only`` names them. Then the module as it was and as it would be are both
     trained, for a few steps of Adam on the batch: if the new one starts or trains worse, nothing is written.

@@ -251,7 +251,7 @@ class Sum:
     """An addition that joins a branch to the stream which it left: h + f(h), or g(h) + f(h)."""
 
     before: Sum | None  # the addition that the stream comes from
-    stream: float  # mean square of the stream before
+    stream: float  # mean square of the stream before; where both are branches, of the smaller
     branch: float  # and of what is added to it
     q: float  # and of the sum
     ends: frozenset  # the layers that the branch ends in
@@ -473,7 +473,8 @@ class Watch(TorchFunctionMode):
         ends, within = set(self.origins[id(a)]), self.past[id(a)] & ~common
         if not common or not within:
             return None
-        if self.past[id(b)] & ~common:
+        two = bool(self.past[id(b)] & ~common)
+        if two:
             ends |= self.origins[id(b)]
             within |= self.past[id(b)] & ~common
         ends = frozenset(end for end in ends if end is not None and end.bit & within)
@@ -484,7 +485,10 @@ class Watch(TorchFunctionMode):
         if name in PRODUCTS:
             return None
         before = next((one for one in reversed(self.sums) if one.bit & common), None)
-        return Sum(before, _mean_square(b), _mean_square(a), math.nan, ends, self._bit(), within)
+        stream, branch = _mean_square(b), _mean_square(a)
+        if two and 0 < branch < stream:  # what was large already in a projection's place is no stream yet
+            stream, branch = branch, stream
+        return Sum(before, stream, branch, math.nan, ends, self._bit(), within)
 
     def ran(self) -> list[Layer]:
         """The layers in order, without the activation of those whose output went into several calls."""

@@ -771,6 +771,57 @@ def test_what_measures_worse_is_not_written():
     assert did.losses[1][0] > did.losses[0][0]
 
 
+def twins(model):
+    model[4].weight.data[1] = model[4].weight.data[0]
+
+
+def copies(model):
+    model[6].weight.data[:] = model[4].weight.data
+
+
+def cut_off(model):
+    model[4].bias.data[:] = -9.0
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize(("spoil", "sick"), [(twins, "4"), (copies, "46"), (cut_off, "4")])
+def test_of_layers_that_are_sick_by_themselves_these_alone_are_drawn_anew(spoil, sick, given):
+    model, x = mlp(he, depth=6), batch()
+    model[-1].weight.data *= 0.3
+    spoil(model)
+    before = bits(model)
+    did = apply(model, *([x] if given else []), rng=0)
+    assert set(did.done) == {f"{k}.{key}" for k in sick for key in ("weight", "bias")}
+    changed = {key for key, value in bits(model).items() if not torch.equal(value, before[key])}
+    assert {f"{k}.weight" for k in sick} <= changed <= set(did.done)
+    assert not diagnose(model, x).findings
+
+
+@pytest.mark.parametrize("why", ["the others' scale", "worse alone", "not all named"])
+def test_where_more_than_such_layers_is_sick_all_are_drawn_anew(why):
+    """A dead net starts at ln C; once its signal is through, a head that is too large starts above that."""
+    model = mlp(nn.init.xavier_normal_ if why.startswith("the") else he, depth=10)
+    {"w": cut_off, "n": copies}.get(why[0], twins)(model)
+    if why.startswith("n"):
+        model[8].weight.data[:] = model[4].weight.data
+    did = apply(model, batch(), rng=0)
+    assert {f"{k}.weight" for k in range(0, 21, 2)} <= set(did.done)
+    assert not diagnose(model, batch()).findings
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_dropout_does_not_change_what_a_seed_draws(given):
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(0)
+        model = nn.Sequential(mlp(None, depth=6), nn.Dropout(0.5), nn.ReLU(), nn.Linear(10, 10))
+        torch.manual_seed(seed)
+        apply(model, *([batch()] if given else []), rng=0)
+        drawn.append((bits(model), torch.rand(1)))
+    assert same(model, drawn[0][0])
+    assert drawn[0][1] != drawn[1][1]  # the stream goes on as if nothing had been
+
+
 def test_frozen_and_trained_layers_are_left_and_only_what_is_asked_is_drawn():
     body = nn.Sequential(*[m for _ in range(3) for m in (nn.Linear(64, 64), nn.ReLU())])
     for m in body:

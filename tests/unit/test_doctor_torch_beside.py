@@ -201,6 +201,26 @@ def test_a_stream_that_explodes_is_found_and_its_growth_named(options):
         assert found.tensor == "blocks.0.down.weight … blocks.15.down.weight"
 
 
+@pytest.mark.parametrize("size", [1.0, 30.0])
+def test_a_stream_that_begins_as_a_projection_explodes_as_any(size):
+    """Where a stage begins, both of what is added are new, as RegNet's: the large one is no stream yet."""
+
+    class Stage(nn.Module):
+        def __init__(self, n, k):
+            super().__init__()
+            self.branch = nn.Sequential(nn.Linear(n, k), nn.ReLU(), nn.Linear(k, k), nn.BatchNorm1d(k))
+            self.short = nn.Sequential(nn.Linear(n, k), nn.BatchNorm1d(k))
+            nn.init.constant_(self.branch[-1].weight, size)
+
+        def forward(self, x):
+            return torch.relu(self.short(x) + self.branch(x))
+
+    model = nn.Sequential(nn.Linear(20, 32), *[Stage(32 * k, 64 * k) for k in (1, 2, 4)], nn.Linear(256, 10))
+    found = diagnose(model, batch()).findings
+    assert [f.kind for f in found] == ["stream_explodes"][: size > 1]
+    assert all(f.tensor.startswith("1.branch") for f in found)
+
+
 def test_one_block_that_does_it_is_named():
     model = Residual(norm=True)
     model.blocks[5].down.weight.data *= 1e3
