@@ -119,7 +119,7 @@ def test_the_band_of_predict(claim):
 
 
 def epochs_to_begin(hidden) -> np.ndarray:
-    """Epochs until a fifth of the test digits is right, twice what chance does; 12 at most, of eight seeds."""
+    """Epochs until a fifth of the test digits is right, twice chance; 12 at most, of eight seeds."""
     found = []
     for seed in range(8):
         net = ik.MLP([64, *hidden, 10], rng=seed)
