@@ -66,7 +66,7 @@ test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chrom
 	$(PYTEST) -n 2 tests/browser $(ARGS)
 
 test-pages: $(VENV)/browser $(VENV)/docs $(VENV)/$(AXE) $(VENV)/$(REVEAL) ## read the reading pages in Chromium; axe-core looks at them, too
-	$(PYTEST) tests/site/test_pages.py $(ARGS)
+	$(PYTEST) -n 2 tests/site/test_pages.py $(ARGS)
 
 site: $(VENV)/site $(VENV)/docs ## build the course as web pages into _site (OFFLINE=a Pyodide distribution: all in _site.zip)
 	@rm -rf _site _site.zip
@@ -84,7 +84,7 @@ test-door: $(VENV)/installed ## try every way in that README names, each from an
 	$(PYTEST) -n 2 tests/door $(ARGS)
 
 test-grade: $(VENV)/installed ## grade a class's notebooks (apt-get install bubblewrap: the hostile ones too)
-	$(PYTEST) tests/grading $(ARGS)
+	$(PYTEST) -n 2 tests/grading $(ARGS)
 
 test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
 	$(PYTEST) tests/binder $(ARGS)
