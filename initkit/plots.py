@@ -37,7 +37,10 @@ with needed_by("initkit.plots", "matplotlib"):
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 THEORY, MEASURED = "#D55E00", "#0072B2"
 FAINT, QUIET, DIM = "#e4e4e4", "#9a9a9a", "#555555"  # grid lines, lines in the background, their labels
+
+# A power of ten as ``two_digits`` writes it, and the plain digits of its exponent.
 LOWERED = {raised: digit for digit, raised in RAISED.items()}
+POWER = re.compile(f"·10([{''.join(map(chr, LOWERED))}]+)")
 
 # All drawing holds this lock: Matplotlib has global state (rcParams, font caches, the mathtext parser), and
 # some front-ends run widget callbacks on a thread of their own.
@@ -113,7 +116,7 @@ class Words(matplotlib.artist.Artist):
         self.family = tuple(matplotlib.rcParams["font.family"])
 
     def set_text(self, text: str) -> None:
-        self.text = re.sub("·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda m: rf"$\cdot10^{{{m[1].translate(LOWERED)}}}$", text)
+        self.text = POWER.sub(lambda m: rf"$\cdot10^{{{m[1].translate(LOWERED)}}}$", text)
 
     def get_text(self) -> str:
         return self.text

@@ -7,9 +7,9 @@
 
 What counts, in Markdown cells outside code and displayed formulas, and in what the quizzes and hints say but
 for their wrong options: per cents, decimals, powers of ten, 45–80. (Other whole numbers are mostly sizes; an
-exercise sets its own.) A number is backed by the lesson's
-code, where it is a setting or a threshold; by what a compared cell prints; else by a line of
-tests/notebooks/numbers.toml, which quotes the prose around it, in as few words as are said of nothing else:
+exercise sets its own.) A number is backed by the lesson's code, where it is a setting or a threshold; by what
+a compared cell prints; else by a line of tests/notebooks/numbers.toml, which quotes the prose around it, in
+as few words as are said of nothing else:
 
     "a factor of 1.5 becomes 58" = "1.5, 1.5**10"   the expression's values, rounded, are what is written
     "45 to 85 %" = { within = "he.best" }           what was seen, ``he.best`` of measured.toml, lies in there
@@ -307,7 +307,7 @@ def differences(name: str) -> list[str]:
     assert editions[0].keys() == editions[1].keys()
     found = []
     for place in editions[0]:
-        en, zh = ({(n.value, n.share) for n in numbers(said[place]) if n.counts} for said in editions)
+        en, zh = ({(n.value, n.share) for n in numbers(text[place]) if n.counts} for text in editions)
         for lang, only in (("en", en - zh), ("zh", zh - en)):
             if only:
                 said = ", ".join(f"{value:g}{' %' * share}" for value, share in sorted(only))

@@ -386,7 +386,7 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
     """
     weights = [row.tensor for row in rows if _is_weight(row)]
     told = [weight for weight in weights if weight.found.verdict != "too_few"]
-    # What has hardly moved itself says of no other that training left it out.
+    # A tensor that training hardly moved is no evidence that training left another one out.
     trained = [one for one in told if one.found.verdict == "not_fresh" and one.found.reason != "edge"]
     held = before_activation(row.surveyed for row in rows) if wanted else ()
     findings = []

@@ -338,6 +338,7 @@ SIGNS = (
         r"^(A_logs?|A_(real|imag)|log_A_real|log_dt|inv_dt|dt_bias|Ds|time_(decay|first|faaaa|mix_\w+))$",
     ),
     Sign("other", "leaf", r"^[ABCD]$", neighbours=_beside("A_log|log_dt|log_A_real|inv_dt")),
+    # The variables that a state-space layer adds in Keras, which calls them by numbers: mamba/vars/0.
     Sign("other", "owner", r"(?i)^(mamba|ssm|ssd|s4d?)\d?(_\d+)?$", shape=_is_numbered),
     # Factors of a branch: LayerScale, 1e-6 to 0.1 (Touvron et al. 2021), timm's ls1.gamma; CLIP.
     Sign(

@@ -137,42 +137,42 @@ def applied(
         done, left, unseen, new = _drawn(module, scheme, rng, following(module), free)
         _write(new)
         return Applied(done, left, unseen, lang, kept)
-    losses, before, exact = None, None, batch is not None
+    exact = batch is not None
+    judged = exact or not asked
     by_name = {name: p for name, _, _, p in each_parameter(module)}
     with torch.inference_mode(False):
+        if judged:
+            with on_a_copy(module):
+                before = first_and_last(module, inputs, loss, exact)
         for wanted in (sick, free) if sick else (free,):
             with on_a_copy(module):
-                torch.manual_seed(0)  # dropout's masks are the same every time; the stream is put back
-                layers, heads = watched(module, inputs)
-                follows = following(module)
-                for layer in layers:
-                    if (
-                        layer.activation not in (None, activations.identity)
-                        or follows.get(id(layer.module)) is None
-                    ):
-                        follows[id(layer.module)] = layer.activation
-                done, left, unseen, new = _drawn(module, scheme, rng, follows, wanted, exact)
-                _write(new)
-                names = {id(p): name for name, _, _, p in each_parameter(module)}
-                if scheme == "auto":
-                    factors = rescale(module, inputs, layers, heads, {id(p) for p, _ in new}, exact)
-                    done |= {names[k]: f"{done[names[k]]} × {factor:.3g}" for k, factor in factors.items()}
-                new = [(by_name[names[id(p)]], p.detach().clone()) for p, _ in new]
-                torch.manual_seed(0)
-                after = first_and_last(module, inputs, loss, exact) if exact or not asked else None
-            if after is not None:
-                if before is None:
-                    with on_a_copy(module):
-                        torch.manual_seed(0)
-                        before = first_and_last(module, inputs, loss, exact)
-                losses = before, after
-            sure = exact and (loss is not None or layers[-1].z.ndim < 4)
-            if not losses or not _worse(*losses, sure=sure):
+                done, left, unseen, new, last = _redrawn(module, inputs, scheme, rng, wanted, exact)
+                losses = (before, first_and_last(module, inputs, loss, exact)) if judged else None
+            if not losses or not _worse(*losses, sure=exact and (loss is not None or last.z.ndim < 4)):
                 break
         else:
             return Applied({}, left, (), lang, kept, "worse", losses)
-    _write(new)
+    _write([(by_name[name], value) for name, value in new.items()])
     return Applied(done, left, unseen, lang, kept, losses=losses)
+
+
+def _redrawn(module, inputs, scheme, rng, wanted, exact):
+    """Draw what is ``wanted`` anew, by what one pass shows; the module is a copy.
+
+    As ``_drawn``, but for the new values, which are by name; and the last layer of the pass.
+    """
+    layers, heads = watched(module, inputs)
+    follows = following(module)
+    for layer in layers:
+        if layer.activation not in (None, activations.identity) or follows.get(id(layer.module)) is None:
+            follows[id(layer.module)] = layer.activation
+    done, left, unseen, new = _drawn(module, scheme, rng, follows, wanted, exact)
+    _write(new)
+    names = {id(p): name for name, _, _, p in each_parameter(module)}
+    if scheme == "auto":
+        factors = rescale(module, inputs, layers, heads, {id(p) for p, _ in new}, exact)
+        done |= {names[k]: f"{done[names[k]]} × {factor:.3g}" for k, factor in factors.items()}
+    return done, left, unseen, {names[id(p)]: p.detach().clone() for p, _ in new}, layers[-1]
 
 
 def _is_well(report: Report) -> bool:

@@ -106,7 +106,11 @@ def _noise(module) -> Iterator[torch.Tensor]:
 
 
 def watched(module: nn.Module, inputs: tuple | dict) -> tuple[list[Layer], set[int]]:
-    """The layers of one pass, and the ids of the modules whose output is the module's own."""
+    """The layers of one pass, and the ids of the modules whose output is the module's own.
+
+    Dropout's masks are the same at every call, as in ``first_and_last``.
+    """
+    torch.manual_seed(0)
     with torch.no_grad(), Watch(module, (inputs,)) as watch:
         output = output_of(module, inputs)
     y = next((t for t in tensors_in([output]) if t.is_floating_point()), None)
@@ -242,8 +246,9 @@ def first_and_last(module: nn.Module, inputs: tuple | dict, loss, exact: bool) -
 
     ``loss`` as in ``diagnose``. Without one: softmax cross-entropy to labels drawn at random, or for an
     output with four axes and more the mean square distance to N(0, 1). ``exact``: False for a batch of noise,
-    which is worth fewer steps. The module is changed.
+    which is worth fewer steps. Dropout's masks are the same at every call. The module is changed.
     """
+    torch.manual_seed(0)
     parameters = [p for p in module.parameters() if p.requires_grad and p.numel()]
     steps = STEPS if exact and sum(p.numel() for p in parameters) <= LARGE else SLOW
     moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in parameters]

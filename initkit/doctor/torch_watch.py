@@ -486,7 +486,9 @@ class Watch(TorchFunctionMode):
             return None
         before = next((one for one in reversed(self.sums) if one.bit & common), None)
         stream, branch = _mean_square(b), _mean_square(a)
-        if two and 0 < branch < stream:  # what was large already in a projection's place is no stream yet
+        if two and 0 < branch < stream:
+            # Both are new, as where a stage begins with a projection. The larger one counts as added: taken
+            # for the stream, it would hide how much the sum has grown.
             stream, branch = branch, stream
         return Sum(before, stream, branch, math.nan, ends, self._bit(), within)
 

@@ -45,9 +45,8 @@ _UNREAD = {"qtensor": "quantized", "sparse_tensor": "sparse", "meta_tensor_no_st
 # A module keeps in these what its state_dict calls without them.
 _INNER = ("_parameters", "_buffers", "_modules")
 
-Tensor = tuple[
-    str, Told, dict[str, Bytes]
-]  # its name, what tells of it, and the file's storages by their keys
+# A tensor's name, what tells of it, and the file's storages by their keys.
+Tensor = tuple[str, Told, dict[str, Bytes]]
 
 
 @register(
@@ -60,7 +59,7 @@ def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
         found = _zipped(path, data, stack)
     else:
         found = _flat(*_legacy(path, data), path)
-    return [replace(_source(*tensor), of_torch=True) for tensor in found]
+    return [replace(_source(*one), of_torch=True) for one in found]
 
 
 @register(".zip", holds=r"^policy\.pth$")
@@ -87,19 +86,18 @@ def _zipped(path: Path, data: Bytes, stack: ExitStack) -> list[Tensor]:
     program's constants; in a frozen program these are the weights, without names.
     """
     archive = archive_in(path, data, stack)
-    names = archive.namelist()
     inside = {info.filename: info for info in archive.infolist()}
-    tops = [name.split("/")[0] for name in names if name.split("/")[1:] == ["data.pkl"]]
+    tops = [name.split("/")[0] for name in inside if name.split("/")[1:] == ["data.pkl"]]
     if len(tops) != 1:
         raise Unreadable(f"{path.name} is an archive, but not what torch.save(model.state_dict()) writes")
     (top,) = tops
-    if f"{top}/byteorder" in names:
+    if f"{top}/byteorder" in inside:
         order = member(inside[f"{top}/byteorder"], archive, data)
         if bytes(order.read(0, min(order.size, 8))) != b"little":
             raise Unreadable(f"{path.name} is big-endian: torch.load and torch.save it on another machine")
     found = []
     for part in ("data", "constants"):
-        if f"{top}/{part}.pkl" not in names:
+        if f"{top}/{part}.pkl" not in inside:
             continue
         prefix = f"{top}/{part}/"
         stored = {name[len(prefix) :]: info for name, info in inside.items() if name.startswith(prefix)}
