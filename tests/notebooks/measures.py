@@ -404,6 +404,23 @@ def last_layer_of_the_patient(seed):
     return {"loss": loss.mean()}
 
 
+@over([2])
+def five_layers(seed):
+    """The net of question 06b.2: its last layer N(0, 1), then Xavier's."""
+    found, widths = {}, [64, *[64] * 4, 10]
+    for prefix, draw in (("", "normal"), ("cured_", "xavier")):
+        net = ik.MLP(widths, "tanh", rescue.DRAWS["xavier"], rng=seed)
+        net.weights[-1][:] = ik.MLP(widths, "tanh", rescue.DRAWS[draw], rng=seed).weights[-1]
+        loss = ik.signals.softmax_cross_entropy(net.output(digits().x_train), digits().y_train)[0]
+        ratios = fit(net, lr=0.01, epochs=1, rng=seed).log_update_ratio[0]
+        found |= {
+            f"{prefix}loss": loss.mean(),
+            f"{prefix}hidden": np.median(ratios[:-1]),
+            f"{prefix}last": ratios[-1],
+        }
+    return found
+
+
 # 07
 
 
