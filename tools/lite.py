@@ -56,6 +56,21 @@ KERNEL_WHEELS = {
     "ipykernel": [],
     "pyodide-kernel": ["ipython", "comm", "traitlets"],
 }
+# Starts the Pyodide of a folder, which it then sees as /site, and runs a file of Python in it.
+IN_NODE = """
+const [folder, file, ...packages] = process.argv.slice(1);
+const { readFileSync } = await import("node:fs");
+const { loadPyodide } = await import(`${folder}/pyodide.mjs`);
+const python = await loadPyodide({ indexURL: folder, packages });
+python.FS.mkdirTree("/site");
+python.FS.mount(python.FS.filesystems.NODEFS, { root: folder }, "/site");
+try {
+  python.runPython(readFileSync(file, "utf8"));
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+}
+"""
 APPS = ["notebooks", "lab", "tree"]  # to read; to read with a list of files beside it; the list alone
 OVERRIDES = {
     # A glossary is read, not scrolled in a window of its own.
@@ -70,6 +85,8 @@ def canonical(name: str) -> str:
 
 def run(*command: object, cwd: Path = ROOT) -> str:
     """Standard output; what went wrong is shown, and ends the build."""
+    if not shutil.which(command[0]):
+        sys.exit(f"{command[0]} is missing: the site is made with Node.js and its npm")
     done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, encoding="utf-8")
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
@@ -173,7 +190,9 @@ def build(out: Path, offline: Path | None) -> None:
                 if (offline / name).exists():
                     shutil.copy(offline / name, static)
         lock["packages"] = packages
-        (static / "pyodide-lock.json").write_text(json.dumps(lock), encoding="utf-8")
+        write_lock(static, lock)
+        if offline:
+            add_bytecode(static, lock)
         config = {
             "appName": "initkit",
             # Else the page asks for its "busy" icon and back at every step of a slider, before the picture.
@@ -195,7 +214,7 @@ def build(out: Path, offline: Path | None) -> None:
             *options,
             cwd=work / "lite",
         )
-        for suffix in ("eot", "svg", "ttf"):  # icons' fonts for browsers that cannot run WebAssembly
+        for suffix in ("eot", "svg", "ttf", "woff"):  # icons' fonts for browsers that cannot run WebAssembly
             for path in (work / "out" / "build").glob(f"fa-*.{suffix}"):
                 path.unlink()
         # By hand: JupyterLite copies it only as a whole distribution.
@@ -203,6 +222,19 @@ def build(out: Path, offline: Path | None) -> None:
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(work / "out", out)
+
+
+def add_bytecode(static: Path, lock: dict) -> None:
+    """Compile, in Node.js, what a lesson imports first; ``lock`` is written anew for the wheels it is in."""
+    script = ROOT / "tools" / "bytecode.py"
+    run("node", "--input-type=module", "--eval", IN_NODE, static, script, *lock["packages"])
+    for package in lock["packages"].values():
+        package["sha256"] = hashlib.sha256((static / package["file_name"]).read_bytes()).hexdigest()
+    write_lock(static, lock)
+
+
+def write_lock(static: Path, lock: dict) -> None:
+    (static / "pyodide-lock.json").write_text(json.dumps(lock), encoding="utf-8")
 
 
 def copy_checked(source: Path, folder: Path, sha256: str) -> None:

@@ -60,10 +60,16 @@ def site():
 
 
 @pytest.fixture(scope="session")
-def reached():
+def pyodide():
+    """The folder with Pyodide, where it lies in the site."""
+    folder = SITE / "lite/static/pyodide"
+    return folder if (folder / "pyodide.mjs").exists() else None
+
+
+@pytest.fixture(scope="session")
+def reached(pyodide):
     """Hosts that the site may ask: none, where Pyodide lies in it."""
-    inside = (SITE / "lite/static/pyodide/pyodide.mjs").exists()
-    return ["127.0.0.1"] if inside else ["127.0.0.1", CDN]
+    return ["127.0.0.1"] if pyodide else ["127.0.0.1", CDN]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
 """The course with no server behind it: a lesson runs, answers the hand, and keeps what the reader wrote."""
 
+import _imp
 import re
+import zipfile
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 import pytest
@@ -73,3 +76,24 @@ def test_saved_work_is_there_after_a_reload(reader, app):
     first = reader.page.locator(".jp-Notebook .jp-CodeCell").first
     wait_for(lambda: mine in first.inner_text(), 60, "the saved cell")
     assert mine not in (reader.files / path).read_text(encoding="utf-8")
+
+
+def test_what_a_lesson_imports_first_is_compiled(pyodide):
+    """Beside its source, and of it as it is: Python does not compare them."""
+    if pyodide is None:
+        pytest.skip("Python comes from the CDN")
+    compiled = {}
+    for archive in [pyodide / "python_stdlib.zip", *pyodide.glob("*.whl")]:
+        with zipfile.ZipFile(archive) as packed:
+            assert len(packed.namelist()) == len(set(packed.namelist())), archive.name
+            for name in filter(lambda name: name.endswith(".pyc"), packed.namelist()):
+                path, bytecode = PurePosixPath(name), packed.read(name)
+                cached = path.parent.name == "__pycache__"
+                source = f"{path.parents[1] / path.name.split('.')[0]}.py" if cached else name[:-1]
+                unchecked, magic = (1).to_bytes(4, "little"), int.from_bytes(bytecode[:4], "little")
+                assert bytecode[4:8] == unchecked, name
+                assert bytecode[8:16] == _imp.source_hash(magic, packed.read(source)), name
+                compiled[source] = name
+    assert {"json/__init__.py", "IPython/core/interactiveshell.py", "initkit/live.py"} <= compiled.keys()
+    assert compiled["json/__init__.py"] == "json/__init__.pyc"  # where Python looks in a zip archive
+    assert len(compiled) > 500

@@ -1,0 +1,46 @@
+"""Compile what a lesson imports first: ``tools/lite.py`` runs this in a site's Pyodide, where it is /site.
+
+Pyodide's wheels hold source alone, and a browser keeps nothing between visits: at each it would compile a
+thousand modules, those of IPython, NumPy and matplotlib, before the first figure. The bytecode of a module
+goes beside its source, which stays for tracebacks and is not compared with it.
+"""
+
+import sys
+import zipfile
+from importlib import _bootstrap_external as importing
+from importlib import import_module
+from importlib.util import find_spec, source_hash
+from pathlib import Path, PurePosixPath
+
+# The kernel's own; of these the site has two only for an older Pyodide.
+KERNEL = ["pyodide_kernel", "piplite", "IPython", "jedi"]
+# What a lesson's first cell and first figure ask for.
+LESSON = ["initkit.course", "initkit.live", "matplotlib.pyplot", "matplotlib.backends.backend_agg"]
+STDLIB = f"/lib/python{sys.version_info.major}{sys.version_info.minor}.zip"
+
+
+def bytecode_name(source: str, folder: str) -> str:
+    """Where an import looks for it: in a zip archive, for ``name.pyc`` alone."""
+    path = PurePosixPath(source)
+    cached = path.parent / "__pycache__" / f"{path.stem}.{sys.implementation.cache_tag}.pyc"
+    return f"{source}c" if folder == STDLIB else str(cached)
+
+
+def add_bytecode(archive: Path, folder: str, imported: set[str]) -> None:
+    """Of what was imported from ``archive``, whose content Pyodide has in ``folder``."""
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
+        for name in packed.namelist():
+            if name.endswith(".py") and f"{folder}/{name}" in imported:
+                source = packed.read(name)
+                code = compile(source, f"{folder}/{name}", "exec", dont_inherit=True)
+                bytecode = importing._code_to_hash_pyc(code, source_hash(source), checked=False)
+                packed.writestr(bytecode_name(name, folder), bytecode)
+
+
+for name in [*filter(find_spec, KERNEL), *LESSON]:
+    import_module(name)
+packages = str(Path(sys.modules["initkit"].__file__).parents[1])
+imported = {getattr(module, "__file__", None) for module in sys.modules.values()}
+add_bytecode(Path("/site/python_stdlib.zip"), STDLIB, imported)
+for wheel in Path("/site").glob("*.whl"):
+    add_bytecode(wheel, packages, imported)
