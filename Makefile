@@ -16,7 +16,8 @@ PIP := $(BIN)/python $(RUN_PIP)
 INDEX = $${PIP_INDEX_URL:-$$($$pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraints constraints.txt
 # One BLAS thread: pytest-xdist has a worker a core, and the nets are small. No cache in a folder of someone else's.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(shell test -w . && echo w),,-p no:cacheprovider)
+NO_CACHE := $(if $(shell test -w . && echo w),,--no-cache)
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(NO_CACHE),-p no:cacheprovider)
 # One more than there are cores: a worker often waits for its kernel.
 WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 # What takes longest first, so that no worker is left with it at the end.
@@ -117,9 +118,9 @@ papers: $(VENV)/installed ## check the papers' claims, jolted too, and write tes
 	INITKIT_WRITE_PAPERS=1 $(PYTEST) tests/papers $(ARGS)
 
 lint: $(VENV)/installed ## check style, of notebooks too, and types
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/ruff check $(NO_CACHE) .
+	$(BIN)/ruff format --check $(NO_CACHE) .
+	$(BIN)/mypy $(if $(NO_CACHE),--cache-dir /dev/null)
 	$(PYTEST) -q tests/typing/test_calls.py
 
 docs: $(VENV)/docs ## build the reading pages (lessons, design, API) into build/docs

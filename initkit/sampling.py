@@ -236,7 +236,8 @@ def uniform(low: float, high: float, dtype: np.dtype[Any] | None = None) -> Draw
         rounded = np.dtype(dtype or kind)
         below = max(low, math.nextafter(high, -math.inf))
         bounds = _inside(low, below, rounded)
-        step = float(np.spacing(np.abs(bounds).max()))
+        largest = np.abs(bounds).max()
+        step = float(largest - np.nextafter(largest, rounded.type(0)))
         if kind == np.float32 and float(bounds[1]) - float(bounds[0]) < 1024 * step:
             wanted = generator.random(block.size) * (high - low) + low
             nearest = wanted.astype(rounded)

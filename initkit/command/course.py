@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -168,6 +169,8 @@ def jupyterlab(folder: Path, page: str, options: list[str], lang: str) -> int:
     """Run JupyterLab on ``page`` of ``folder``, with our settings beside the reader's own, to its end."""
     paths = [str(SETTINGS), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)
+    if not os.access(Path.home(), os.W_OK):  # JupyterLab, its kernels and matplotlib keep things there
+        os.environ["HOME"] = tempfile.mkdtemp(prefix="initkit-")
     from jupyterlab.labapp import main
 
     try:

@@ -204,6 +204,16 @@ def test_options_go_to_jupyterlab(given, folder, options, monkeypatch, tmp_path)
     assert (where / "zh" / course.FIRST).exists()
 
 
+def test_a_home_that_cannot_be_written_to_is_not_needed(monkeypatch, tmp_path):
+    labapp = pytest.importorskip("jupyterlab.labapp")
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    monkeypatch.setattr(labapp, "main", lambda _: None)
+    assert course.jupyterlab(tmp_path, course.FIRST, [], "en") == 0
+    assert os.access(os.environ["HOME"], os.W_OK)
+
+
 def test_in_the_folder_itself_it_is_used(monkeypatch, tmp_path, old):
     course.copy(old, tmp_path)
     monkeypatch.chdir(tmp_path)

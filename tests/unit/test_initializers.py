@@ -598,6 +598,14 @@ def test_float16_keeps_the_bounds():
     assert float(ik.xavier_uniform((300, 100), rng=0, dtype=np.float16).max()) <= (6 / 400) ** 0.5
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_uniform_up_to_the_largest_number(dtype):
+    most = float(np.finfo(dtype).max)
+    for low, high in ((-most, most), (-most, 0)):
+        w = ik.uniform((1000,), low, high, dtype=dtype, rng=0)
+        assert low <= w.min() < 0.9 * low and (w < high).all()
+
+
 def test_uniform_where_float32_has_few_numbers():
     """Of 1e8, 1e8 + 8 and 1e8 + 16 each a third; 6 standard errors of a count of 100,000/3 are 900."""
     numbers, counts = np.unique(ik.uniform(100_000, 1e8, 1e8 + 24, rng=0), return_counts=True)
