@@ -65,7 +65,7 @@ class Draw:
         if self.law == "orthogonal":
             return _is_orthogonal(s, wanted)
         std = wanted / math.sqrt(3) if self.law is UNIFORM else wanted * self.law.narrow
-        s = s.without_far() if s.far else s  # trunc_normal_ leaves lone entries at its bounds
+        s = s.without_far()  # trunc_normal_ leaves lone entries at its bounds
         n, furthest = s.n, max(-s.low, s.high)
         padded = place.one.role == "embedding" and s.has_lines and not s.by_row.squares.all()
         if padded:  # rows of zeros, as padding_idx leaves them

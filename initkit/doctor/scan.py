@@ -135,8 +135,7 @@ class Scan:
         self._hash = hashlib.sha1(usedforsecurity=False)
         self.far: list[Far] = []
         self._many_far = False
-        self._beside_far = [0.0] * 3  # what the far entries add to ``neighbours``
-        self._near_low, self._near_high = math.inf, -math.inf  # ``low`` and ``high`` without them
+        self._rest: Scan | None = None  # with 0 in the places of ``far``
         self.has_lines = rows > 1 and columns > 1 and max(shape) <= MOST
         if self.has_lines:
             self.by_row, self.by_column = Lines.of_zeros(rows), Lines.of_zeros(columns)
@@ -170,12 +169,14 @@ class Scan:
         rows, columns = slice(row, row + w.shape[0]), slice(column, column + w.shape[1])
         flat = w.ravel()
         with np.errstate(over="ignore", invalid="ignore"):
+            low, high, squares = float(flat.min()), float(flat.max()), float(flat @ flat)
+            near = self._look_far(w, max(-low, high), squares, row, column)
+            if self._rest is not None:
+                self._rest.add(near.astype(block.dtype, copy=False), row, column)
             self._merge(flat)
             self.zeros += int(w.size - np.count_nonzero(w))
-            low, high, squares = float(flat.min()), float(flat.max()), float(flat @ flat)
             self.low, self.high = min(self.low, low), max(self.high, high)
             self.squares += squares
-            self._look_far(flat, low, high, squares, row, column, w.shape[1])
             for k, distance in enumerate((1, self.last, self.shape[1])):
                 if distance < flat.size and (k == 0 or distance > 1):
                     products, pairs = self.neighbours[k]
@@ -205,60 +206,32 @@ class Scan:
         self.kept[np.ix_(r, c)] = w[np.ix_(self.kept_rows[r] - row, self.kept_columns[c] - column)]
 
     def _look_far(
-        self, flat: np.ndarray, low: float, high: float, squares: float, row: int, column: int, width: int
-    ) -> None:
-        """Note the lone far entries of a block, what it has beside them, and the extremes of the others."""
-        furthest, n = max(-low, high), flat.size
-        if (
-            n > 1
-            and squares < 1e290
-            and not self._many_far
-            and furthest**2 * (n - 1) > FAR**2 * max(0.0, squares - furthest**2)
-        ):
-            top = np.argpartition(np.abs(flat), -min(n, LONE + 1))[-min(n, LONE + 1) :]
-            rest = max(0.0, squares - float(np.square(flat[top]).sum())) / max(1, n - len(top))
-            places = top[np.square(flat[top]) > FAR**2 * rest]
-            self._many_far |= len(self.far) + len(places) > LONE
-            without = flat.copy()
-            without[places] = 0
-            low, high = float(without.min()), float(without.max())
-            for k, distance in enumerate((1, self.last, self.shape[1])):
-                if distance < n and (k == 0 or distance > 1):
-                    added = flat[:-distance] @ flat[distance:] - without[:-distance] @ without[distance:]
-                    self._beside_far[k] += float(added)
-            self.far += [
-                Far(row + place // width, column + place % width, float(flat[place]))
-                for place in places.tolist()
-            ]
-            if self._many_far:
-                self.far = []
-        self._near_low, self._near_high = min(self._near_low, low), max(self._near_high, high)
+        self, w: np.ndarray, furthest: float, squares: float, row: int, column: int
+    ) -> np.ndarray:
+        """Note the lone far entries of the block ``w``, and return it with 0 in their places."""
+        n = w.size
+        looks = n > 1 and squares < 1e290 and not self._many_far
+        if not looks or furthest**2 * (n - 1) <= FAR**2 * max(0.0, squares - furthest**2):
+            return w
+        near = w.flatten()
+        top = np.argpartition(np.abs(near), -min(n, LONE + 1))[-min(n, LONE + 1) :]
+        values, near[top] = near[top], 0
+        is_far = np.square(values) > FAR**2 * float(near @ near) / max(1, n - len(top))
+        near[top[~is_far]] = values[~is_far]
+        self._many_far = len(self.far) + np.count_nonzero(is_far) > LONE
+        if self._many_far:
+            self.far, self._rest = [], None
+            return w
+        if is_far.any() and self._rest is None:
+            self._rest = copy.deepcopy(self, {id(self._hash): self._hash.copy()})
+            self._rest._many_far = True  # it looks for none itself
+        for place, value in zip(top[is_far].tolist(), values[is_far].tolist(), strict=True):
+            self.far.append(Far(row + place // w.shape[1], column + place % w.shape[1], value))
+        return near.reshape(w.shape)
 
     def without_far(self) -> Scan:
-        """The Scan with 0 in the places of ``far``; only what ``gram`` and ``products`` are made of stays."""
-        rest = copy.copy(self)
-        rest.far, rest.low, rest.high = [], self._near_low, self._near_high
-        rest.kept = self.kept.copy()
-        if self.has_lines:
-            rest.by_row, rest.by_column = (Lines(*map(np.copy, x)) for x in (self.by_row, self.by_column))
-        for row, column, value in self.far:
-            rest.kept[np.ix_(self.kept_rows == row, self.kept_columns == column)] = 0
-            if self.has_lines:
-                for lines, at, products in (
-                    (rest.by_row, row, self.across[:, column]),
-                    (rest.by_column, column, self.down[:, row]),
-                ):
-                    for total, part in zip(lines, (value, value**2, *(value * products), -1), strict=True):
-                        total[at] -= part
-        values = np.array([far.value for far in self.far])
-        rest.zeros, rest.squares = self.zeros + len(values), self.squares - float(values @ values)
-        rest.mean = self.mean - float(values.sum()) / self.n
-        rest.centred = rest.squares - self.n * rest.mean**2
-        rest.neighbours = [
-            Neighbours(products - beside, pairs)
-            for (products, pairs), beside in zip(self.neighbours, self._beside_far, strict=True)
-        ]
-        return rest
+        """The Scan of the same with 0 in the places of ``far``, where there are some."""
+        return self if self._rest is None else self._rest
 
     def _merge(self, flat: np.ndarray) -> None:
         """Update ``mean`` and ``centred`` by one more block (Chan, Golub & LeVeque 1983).

@@ -226,7 +226,7 @@ def test_a_lone_entry_is_named_with_its_place():
 def test_a_scan_without_its_far_entries_is_that_of_0_in_their_places(block, monkeypatch):
     monkeypatch.setattr(scan, "BLOCK", block)
     w = np.random.default_rng(0).normal(size=(40, 6, 3, 3))
-    w[3, 4, 0, 2], w[3, 4, 1, 0], w[39, 5, 2, 2] = 50, -70, 60
+    w[3, 4, 0, 2], w[3, 4, 1, 0], w[39, 5, 2, 2] = 50, -70, 1e20  # beside which the others' squares vanish
     without, clean = scan.scan_array(w).without_far(), w.copy()
     clean[np.abs(w) > 10] = 0
     seen = scan.scan_array(clean)
@@ -235,6 +235,17 @@ def test_a_scan_without_its_far_entries_is_that_of_0_in_their_places(block, monk
     for lines in ("neighbours", "by_row", "by_column"):
         for ours, theirs in zip(getattr(without, lines), getattr(seen, lines), strict=True):
             assert np.allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("value", [30.0, 1e6, 1e9, 1e12, 1e30])
+def test_a_lone_entry_hides_nothing_however_large(value):
+    w = ik.he_normal((200, 300), rng=0)
+    w[7, 11] = value
+    found = identify(w)
+    assert (found.verdict, found.scheme, found.outliers) == ("fresh", "he_normal", ((7, 11, np.float32(value)),))
+    w = np.full((64, 64), 0.1)
+    w[3, 4] = value
+    assert scan.scan_array(w).without_far().std < 0.1
 
 
 def test_long_rows_in_half_precision_are_orthogonal_by_their_angles_alone():
