@@ -172,11 +172,9 @@ def _within_reach(dtype: np.dtype[Any], furthest: float) -> None:
         )
 
 
-def _low_high(low: Any, high: Any) -> tuple[float, float]:
-    low, high = _finite("low", low), _finite("high", high)
+def _check_order(low: float, high: float) -> None:
     if low > high:
         raise ValueError(f"low must not be above high, not low={low:g}, high={high:g}")
-    return low, high
 
 
 def _all(value: float) -> Draw:
@@ -341,7 +339,8 @@ def uniform(
     >>> bool(abs(w.var() - 1 / 3) < 0.01)
     True
     """
-    low, high = _low_high(low, high)
+    low, high = _finite("low", low), _finite("high", high)
+    _check_order(low, high)
     array = _array(shape, dtype, out)
     _within_reach(array.dtype, max(-low, high))
     draw = sampling.uniform(low, high, array.dtype) if low < high else _all(high)
@@ -450,8 +449,7 @@ def _window(low: Any, high: Any) -> tuple[float, float]:
         if bound not in (-math.inf, math.inf):
             bounds[name] = _finite(name, bound)
     low, high = bounds.values()
-    if low > high:
-        raise ValueError(f"low must not be above high, not low={low:g}, high={high:g}")
+    _check_order(low, high)
     if low > 1e100 or high < -1e100:
         raise ValueError(f"low and high must not both lie beyond 1e100, not low={low:g}, high={high:g}")
     return max(low, min(high, 0.0) - 40), min(high, max(low, 0.0) + 40)

@@ -64,7 +64,7 @@ class CLASS(plots.Picture):
         axes.set_title(self.text("ROOM.title"), loc="left")
         axes.set_xlabel(self.text("signal.layer"))
         # Colours: MEASURED is for what is measured, THEORY for what is predicted, QUIET for the background.
-        self.points = self.moves(axes.plot([], [], "o", color=plots.MEASURED, clip_on=False)[0])
+        self.points = self.curve(axes, "o", color=plots.MEASURED, clip_on=False)
 
     def update(self, q):
         """Set what moves, from results: here ``q`` (layers,). Compute nothing, create no artist."""
