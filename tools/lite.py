@@ -34,28 +34,15 @@ KERNEL = "@jupyterlite/pyodide-kernel-extension"
 STARTS = ["micropip", "ipython", "jedi", "sqlite3", "ssl", "openssl"]
 # Of Pyodide itself, in a distribution; which of them it has depends on its version.
 CORE = [
-    "pyodide.js",
-    "pyodide.mjs",
-    "pyodide.asm.js",
-    "pyodide.asm.mjs",
-    "pyodide.asm.wasm",
-    "python_stdlib.zip",
-]
+    "pyodide.js", "pyodide.mjs", "pyodide.asm.js", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip",
+]  # fmt: skip
 # Wheels added to Pyodide's list: what each needs of it, besides what Python has.
-ADDED = {
-    "comm": [],
-    "tqdm": [],
-    "ipywidgets": ["comm", "ipython", "traitlets"],
-}
+ADDED = {"comm": [], "tqdm": [], "ipywidgets": ["comm", "ipython", "traitlets"]}
 INITKIT = ["numpy", "scipy", "matplotlib", "pillow", "ipywidgets", "tqdm", "threadpoolctl"]
 # Where Pyodide has it: lesson 07 asks for a checkpoint of the reader's own.
 IF_THERE = ["safetensors"]
 # The kernel's own, for an older Pyodide than the extension is made for: taken from FOLDER if they are there.
-KERNEL_WHEELS = {
-    "piplite": ["micropip"],
-    "ipykernel": [],
-    "pyodide-kernel": ["ipython", "comm", "traitlets"],
-}
+KERNEL_WHEELS = {"piplite": ["micropip"], "ipykernel": [], "pyodide-kernel": ["ipython", "comm", "traitlets"]}
 APPS = ["notebooks", "lab", "tree"]  # to read; to read with a list of files beside it; the list alone
 OVERRIDES = {
     # A glossary is read, not scrolled in a window of its own.
@@ -140,12 +127,11 @@ def build(out: Path, offline: Path | None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         # Not in ROOT: JupyterLite drops jupyter-lite.json where the output's path begins with the source's.
         work = Path(temporary)
-        (work / "wheels").mkdir()
+        static = work / "pyodide"
+        for folder in (work / "wheels", work / "lite", static):
+            folder.mkdir()
         wheels = fetch_wheels(work / "wheels")
         added = {**ADDED, "initkit": list(INITKIT)}
-        (work / "lite").mkdir()
-        static = work / "pyodide"
-        static.mkdir()
         kernel = {"disablePyPIFallback": True, "loadPyodideOptions": {}}
         if offline:
             lock = json.loads((offline / "pyodide-lock.json").read_text(encoding="utf-8"))
@@ -185,16 +171,8 @@ def build(out: Path, offline: Path | None) -> None:
         (work / "lite" / "overrides.json").write_text(json.dumps(OVERRIDES), encoding="utf-8")
         lists = {"contents": [ROOT / "notebooks"], "apps": APPS, "piplite-wheels": [wheels["comm"]]}
         options = [f"--{name}={value}" for name, values in lists.items() for value in values]
-        jupyter = PYTHON.parent / "jupyter"
-        run(
-            jupyter,
-            "lite",
-            "build",
-            "--no-sourcemaps",
-            f"--output-dir={work / 'out'}",
-            *options,
-            cwd=work / "lite",
-        )
+        command = [PYTHON.parent / "jupyter", "lite", "build", "--no-sourcemaps"]
+        run(*command, f"--output-dir={work / 'out'}", *options, cwd=work / "lite")
         for suffix in ("eot", "svg", "ttf"):  # icons' fonts for browsers that cannot run WebAssembly
             for path in (work / "out" / "build").glob(f"fa-*.{suffix}"):
                 path.unlink()
