@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -168,11 +168,11 @@ def iterate(
                         parameter -= part
             entries.append(_snapshot(net, data))
         loss, accuracy = (np.array(column) for column in zip(*entries, strict=True))
-        history = History(loss, accuracy, log_update_ratio=ratios)
-        if broken or not np.isfinite(loss[-1]):
-            yield replace(history, status="diverged")
+        diverged = broken or not np.isfinite(loss[-1])
+        status: Status = "diverged" if diverged else "finished" if epoch == epochs else "running"
+        yield History(loss, accuracy, status, ratios)
+        if diverged:
             return
-        yield replace(history, status="finished") if epoch == epochs else history
 
 
 def _log_ratio(change: Array, weight: Array) -> np.float64:
