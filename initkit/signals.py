@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .activations import Activation
-from .arguments import Array, is_bool
+from .arguments import Array
 from .network import MLP
 
 
@@ -393,9 +393,10 @@ def measure(
 
 
 def _checked_edges(edges: npt.ArrayLike) -> Array:
-    if is_bool(np.asarray(edges)):
+    array = np.asarray(edges)
+    if array.dtype.kind not in "iuf":
         raise TypeError(f"edges must be numbers, not {edges!r}")
-    array = np.asarray(edges, np.float64)
+    array = array.astype(np.float64)
     if array.ndim != 1 or len(array) < 2 or not (np.isfinite(array).all() and (np.diff(array) > 0).all()):
         raise ValueError(f"edges must be two or more finite numbers that rise, not {edges!r}")
     return array

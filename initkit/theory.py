@@ -509,7 +509,10 @@ def _checked_arrays(**arguments: npt.ArrayLike) -> list[Array]:
     """The arguments as arrays of float64, from 0 on (c: in [−1, 1]), whose shapes go together."""
     found = []
     for name, value in arguments.items():
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError:  # rows of different lengths
+            array = np.array(None)
         low, high, limits = (-1, 1, "in [-1, 1]") if name == "c" else (0, np.inf, "of at least 0")
         if array.dtype.kind not in "uif" or not ((low <= array) & (array <= high) & np.isfinite(array)).all():
             raise ValueError(f"{name} must be finite numbers {limits}, not {value!r}")
@@ -634,7 +637,7 @@ def phase(
     [['ordered', 'chaotic', 'chaotic'], ['ordered', 'ordered', 'chaotic']]
     """
     known = activations.get(activation)
-    single = not any(np.ndim(value) for value in (sigma_w, sigma_b))
+    single = not (np.iterable(sigma_w) or np.iterable(sigma_b))
     if single:
         _check_sizes(sigma_w=sigma_w, sigma_b=sigma_b)
     w, b = np.broadcast_arrays(*_checked_arrays(sigma_w=sigma_w, sigma_b=sigma_b))

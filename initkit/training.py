@@ -191,9 +191,10 @@ def _checked(net: MLP, data: Data) -> Data:
     for part in ("train", "test"):
         try:
             x, y = (np.asarray(getattr(data, f"{name}_{part}")) for name in "xy")
-            softmax_cross_entropy(np.zeros((len(net.checked(x)), net.widths[-1])), y)
         except AttributeError:
             raise TypeError(f"data must be a datasets.Data, not {type(data).__name__}") from None
+        try:
+            softmax_cross_entropy(np.zeros((len(net.checked(x)), net.widths[-1])), y)
         except (TypeError, ValueError) as error:
             raise type(error)(f"data.x_{part}, data.y_{part}: {error}") from None
         arrays |= {f"x_{part}": x, f"y_{part}": y}

@@ -424,11 +424,10 @@ class Report:
         if self.notes:
             said["notes"] = [note.to_dict(self.lang) for note in self.notes]
         if self.facts:
-            numbers = [
-                {k: v for k, v in one.fields.items() if k not in ("why", "means")} for one in self.facts
+            said["facts"] = [
+                one.to_dict(self.lang) | {k: v for k, v in one.fields.items() if k not in ("why", "means")}
+                for one in self.facts
             ]
-            pairs = zip(self.facts, numbers, strict=True)
-            said["facts"] = [one.to_dict(self.lang) | more for one, more in pairs]
         if self.coverage is not None:
             said["coverage"] = self.coverage.to_dict()
         if self.recipe is not None:

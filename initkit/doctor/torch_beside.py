@@ -11,7 +11,7 @@ import numpy as np
 from ..signals import KEPT
 from .identify import EXACT
 from .report import Coverage, Finding, Tensor, identical_layers, span
-from .torch_remedies import applied_to
+from .torch_rules import applied_to
 from .torch_watch import (
     NORMS,
     PRODUCTS,

@@ -98,20 +98,20 @@ def _by_values(m: nn.Module, like: torch.Tensor) -> activations.Activation | Non
     return _known(name, _DEFAULTS.get(name)) if off[name] <= 0.03 else None
 
 
-def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+def leaves(module: nn.Module) -> Iterator[nn.Module]:
     """The modules without children, and whole attention layers, in the order in which they are registered."""
     children = [m for m in module._modules.values() if m is not None]
     if not children or isinstance(module, nn.MultiheadAttention):
         yield module
     else:
         for m in children:
-            yield from _leaves(m)
+            yield from leaves(m)
 
 
 def following(module: nn.Module) -> dict[int, activations.Activation | None]:
     """By id of a Linear or Conv: the activation registered next, with at most norms and the like between."""
     found, after = {}, None
-    for m in reversed(list(_leaves(module))):
+    for m in reversed(list(leaves(module))):
         if isinstance(m, LINEAR):
             found[id(m)] = after
         if (function := _of_module(m)) is not None:
@@ -262,6 +262,12 @@ class Sum:
 def numbers(t: torch.Tensor) -> np.ndarray:
     """The entries in float64."""
     return t.detach().to("cpu", torch.float64).numpy()
+
+
+def numpy_of(p: torch.Tensor) -> np.ndarray:
+    """A parameter's values; of a dtype that NumPy has not, in float32."""
+    w = p.detach().cpu()
+    return (w if w.dtype in (torch.float16, torch.float32, torch.float64) else w.float()).numpy()
 
 
 def _mean_square(t: torch.Tensor) -> float:

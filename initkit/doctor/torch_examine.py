@@ -1,0 +1,424 @@
+"""A PyTorch module examined: one pass forward and back, what is wrong, and lines that may mend it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from .. import activations
+from ..fans import fans
+from ..network import MLP
+from ..signals import KEPT, Signals, fate, passage
+from ..theory import predict, predict_for
+from ..words import text
+from .audit import wrong_by_itself
+from .identify import Identification, of_scan
+from .report import Finding, Report, Tensor, as_told, span
+from .scan import scan_array
+from .torch_beside import beside_chains, looked_at, scale_of_none, weight_of
+from .torch_plain import facts
+from .torch_rules import HE, applied_to, call_of, scheme_for
+from .torch_watch import (
+    LINEAR,
+    RECURRENT,
+    Layer,
+    Watch,
+    as_it_was,
+    base_name,
+    checked,
+    conv,
+    each_parameter,
+    gradients,
+    is_linear,
+    is_matrix,
+    is_rescaled,
+    is_transposed,
+    nn,
+    numbers,
+    numpy_of,
+    output_of,
+    tensors_in,
+    torch,
+    unwrapped,
+)  # fmt: skip
+
+HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
+OFF = 1.2  # the factor by which a gain may be off
+TINY = 1e-60  # the square of what float32 can hardly hold
+GATED = KEPT**3  # what the mean square may change by in stacked recurrent layers
+STEADY = 1.25  # the factor by which a mean square may change a layer, whatever the gain
+DEEP = 4  # the number of layers with a wrong gain below which it does no harm
+
+
+def _theory(layers: list[Layer], grad_var) -> Signals | None:
+    """Mean-field theory's Signals; None unless the layers are a chain of Linear with one activation."""
+    modules = [layer.module for layer in layers]
+    hidden = {layer.activation for layer in layers[:-1]} or {activations.identity}
+    x = layers[0].x
+    if (
+        not all(isinstance(m, nn.Linear) for m in modules)
+        or len(set(modules)) < len(modules)
+        or any(after.source is not before for before, after in itertools.pairwise(layers))
+        or len(hidden) > 1
+        or None in hidden
+        or x is None
+        or x.ndim != 2
+        or not x.numel() * min(m.out_features for m in modules)
+        or not all(bool(p.isfinite().all()) for m in modules for p in m.parameters())
+    ):
+        return None
+    net = MLP([x.shape[1], *(m.out_features for m in modules)], *hidden, "zeros", dtype=np.float64)
+    net.weights = [numbers(m.weight) for m in modules]
+    net.biases = [b if m.bias is None else numbers(m.bias) for m, b in zip(modules, net.biases, strict=True)]
+    return predict_for(net, numbers(x), grad_var=None if grad_var is None else float(grad_var[-1]))
+
+
+def examined(
+    module: nn.Module, batch, loss=None, lang: str = "en", named: bool = True
+) -> tuple[tuple | dict, Report]:
+    """The module's inputs, and the report of ``diagnose`` with remedies that are still to be tried.
+
+    ``named``: whether the table names the initializers, which takes the longest.
+    """
+    text("doctor.clean", lang)  # raises ValueError for an unknown language
+    module = unwrapped(module)
+    with torch.inference_mode(False):  # the pass below runs outside of inference mode as well
+        checked(module)
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError("module must be written in Python; one of TorchScript cannot be watched")
+    args, by_name = _inputs(batch)
+    with torch.inference_mode(False), torch.enable_grad(), as_it_was(module):
+        args = tuple(map(_outside, args))
+        by_name = {key: _outside(value) for key, value in by_name.items()}
+        inputs = by_name or args
+        with Watch(module, (inputs,)) as watch:
+            output = output_of(module, inputs)
+        layers = watch.ran()
+        back = gradients(module, layers, output, loss, len(next(tensors_in([inputs]))))
+    with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
+        report = _report(module, watch, back, lang, named)
+        told = facts(module, inputs, layers, report.tensors) if named else ()
+        return inputs, replace(report, facts=told)
+
+
+def _outside(value):
+    """A tensor of inference mode as one that takes part in a backward pass."""
+    return value.clone() if isinstance(value, torch.Tensor) and value.is_inference() else value
+
+
+def _report(module, watch: Watch, back, lang: str, named: bool) -> Report:
+    layers = watch.layers
+    tensors, findings = _table(module, {layer.name: layer.activation for layer in layers}, named)
+    findings += _of_signals(module, layers, tensors)
+    findings, notes = beside_chains(module, watch, back, tensors, findings)
+    coverage = looked_at(module, watch)
+    if not layers:
+        return Report(tensors, as_told(findings), lang=lang, coverage=coverage, notes=as_told(notes))
+    q, mean, var, correlation, saturated, dead = np.array([layer.stats for layer in layers], np.float64).T
+    grad_var = np.array([layer.grad_var for layer in layers])
+    grad_var = None if np.isnan(grad_var).all() and np.isfinite(q).all() else grad_var
+    signals = Signals(q, mean, var, correlation, saturated, dead, grad_var)
+    names = tuple(layer.name or type(layer.module).__name__ for layer in layers)
+    theory = _theory(layers, grad_var)
+    return Report(tensors, as_told(findings), signals, theory, names, lang, coverage, as_told(notes))
+
+
+def _inputs(batch) -> tuple[tuple, dict]:
+    """The arguments of the module, by place and by name."""
+    named = dict(batch) if isinstance(batch, Mapping) else {}
+    args = () if named else batch if isinstance(batch, tuple) else (batch,)
+    given = [v for v in named.values() if isinstance(v, torch.Tensor)] or [*named.values(), *args]
+    first = given[0] if given else batch
+    if not isinstance(first, torch.Tensor):
+        raise TypeError(
+            "batch must be a tensor, a tuple of inputs that begins with one, or a dict of inputs by name, "
+            f"not {type(first).__name__}"
+        )
+    if not first.ndim or not first.numel():
+        raise ValueError(f"batch must hold at least one example, not shape {tuple(first.shape)}")
+    if not first.isfinite().all():
+        raise ValueError("batch must be finite numbers; some are NaN or infinite")
+    return args, named
+
+
+# What is found -------------------------------------------------------------------------------------
+
+
+def _table(module, followed_by: dict, named: bool) -> tuple[tuple[Tensor, ...], list[Finding]]:
+    """A row a parameter, and what is wrong with each by itself.
+
+    ``followed_by``: by a layer's name, the activation that ran after it.
+    """
+    rows, findings = [], []
+    for name, m, key, p in each_parameter(module):
+        if not p.is_floating_point() or not p.numel():
+            continue
+        w = numpy_of(p)
+        flipped = is_transposed(m) and w.ndim > 1  # (in, out)
+        s = scan_array(w)
+        n_in = n_out = None
+        of_layer = ()  # the fan_in that PyTorch drew it by, where its own shape does not say so
+        axes = {"in_axis": 0, "out_axis": 1} if flipped else {"in_axis": 1, "out_axis": 0}
+        if w.ndim > 1:
+            # As PyTorch counts, also for a ConvTranspose, whose first axis is the input.
+            n_in, n_out = fans(w.shape, **axes)
+        elif key == "bias" and isinstance(m, LINEAR) and m.weight.ndim > 1:
+            of_layer = (fans(m.weight.shape).fan_in,)
+        if isinstance(m, RECURRENT):
+            of_layer = (m.hidden_size,)
+        row = Tensor.of(name, w.shape, (n_in, n_out), s, Identification("too_few"))
+        # Of weights of no scheme's scale, too, it is asked whether they are trained.
+        if named or (is_matrix(m, p) and not is_rescaled(m) and scale_of_none(row)):
+            row = replace(row, found=of_scan(s, w.shape, axes, of_layer, flipped))
+        rows.append(row)
+        if s.non_finite or is_matrix(m, p):
+            layer = name.rpartition(".")[0]
+            for finding in _wrong(name, m, w, s):
+                code = (_line(name, followed_by.get(layer)), *applied_to(module, [layer]))
+                findings.append(replace(finding, code=code))
+    return tuple(rows), findings
+
+
+def _wrong(name: str, m, w: np.ndarray, s) -> Iterator[Finding]:
+    """What is wrong with a weight by itself; units are compared where they see the same inputs."""
+    groups = getattr(m, "groups", 1)
+    crosswise = isinstance(m, conv._ConvTransposeNd)  # (in, out/groups, *kernel)
+    if s.non_finite or (groups == 1 and not crosswise):
+        yield from wrong_by_itself(name, w.shape, s, is_transposed(m))
+        return
+    yield from (f for f in wrong_by_itself(name, w.shape, s) if f.kind == "all_zero")
+    parts = w.reshape(groups, -1, *w.shape[1:])
+    parts = parts.swapaxes(1, 2) if crosswise else parts
+    for k, part in enumerate(parts if parts.shape[1] > 1 else ()):
+        for finding in wrong_by_itself(name, part.shape, scan_array(np.ascontiguousarray(part))):
+            if finding.kind in ("symmetric_rows", "dead_rows"):
+                yield replace(finding, fields=_moved(finding.fields, k * len(part)))
+                return
+
+
+def _moved(fields: dict, by: int) -> dict:
+    """A finding's fields with the units counted from further on."""
+    return {key: value if key == "count" else value + by for key, value in fields.items()}
+
+
+def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> list[Finding]:
+    """What is wrong with the signals of one pass."""
+    found = []
+    broken = next((layer for layer in layers if not np.isfinite(layer.stats[0])), None)
+    if broken:
+        found.append(Finding("overflow", weight_of(broken)))
+    table = {t.name: t for t in tensors}
+    for run in _runs(layers, lambda layer: None):
+        found += _of_passage("signal", run, [layer.stats[0] for layer in run], layers, table, module)
+        found += _of_gains(run, table, module)
+    back = [layer for layer in layers if layer.reached]
+    for run in _runs(back, lambda layer: layer.z.shape[2:]):  # pooling changes a gradient by itself
+        found += _of_passage("gradient", run, [layer.grad_var for layer in run], layers, table, module)
+    crowds: dict[tuple, list] = {}  # by what is wrong: the layers that share one finding
+    for layer in layers:
+        if layer.activation is None or not np.isfinite(layer.stats[0]) or layer.stats[0] == 0:
+            continue  # zeros come out of a layer that sees zeros, behind a branch that starts at zero say
+        saturated, dead = layer.stats[4:]
+        # One input alone leaves half of the units off, ± 0.5/√units: three standard deviations more are dead.
+        # Of few units all may be off by luck; but smooth functions are flat well below 0 alone, beyond it.
+        if base_name(layer.activation) in HE - {"leaky_relu"}:  # flat on one side
+            most = HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis])
+            if dead > most or (dead == 1 and base_name(layer.activation) != "relu"):
+                crowds.setdefault(("dead_units", layer.activation), []).append((dead, layer))
+        elif base_name(layer.activation) not in HE and saturated > HALF:
+            crowds.setdefault(("saturated_outputs", layer.activation), []).append((saturated, layer))
+    for (kind, function), those in crowds.items():
+        most, crowd = max(share for share, _ in those), [layer for _, layer in those]
+        code = []
+        if kind == "dead_units":  # the others may get nothing, as the ones before let nothing through
+            to_zero = [one.name for one in crowd if (b := one.module.bias) is not None and b.detach().any()]
+            if to_zero:
+                code.append("; ".join(f"torch.nn.init.zeros_({_path(n, 'bias')})" for n in to_zero[:3]))
+            code += applied_to(module, to_zero or [crowd[0].name])
+        code = tuple(dict.fromkeys([*code, *applied_to(module, [layer.name for layer in crowd])]))
+        fields = {"share": f"{most:.0%}", "activation": function.name}
+        found.append(Finding(kind, span(map(weight_of, crowd)), fields, code))
+    return found
+
+
+def _runs(layers, size):
+    """Chains of Linear and Conv layers, or of one recurrent module's, each fed by the one before alone.
+
+    ``size``: what must stay the same along a chain. Norms are in none, and neither are output layers and
+    those that end a branch: they start small, or at zero, by design. A residual stream, the sum of several
+    layers' outputs, follows other laws: see ``torch_beside``.
+    """
+    run = []
+    for layer in layers:
+        if layer.last or layer.joins:
+            continue
+        fits = (is_linear(layer.module) or layer.key) and np.isfinite(layer.stats[0])
+        kind = not run or layer.key == run[-1].key is None or layer.module is run[-1].module
+        if run and (
+            run[-1].forks
+            or not fits
+            or not kind
+            or layer.origins != {run[-1]}
+            or size(layer) != size(run[-1])
+        ):
+            yield run
+            run = []
+        if fits:
+            run.append(layer)
+    if run:
+        yield run
+
+
+def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> list[Finding]:
+    """Whether the signal, or the gradient, is lost or explodes on its way through a run.
+
+    ``what``: "signal" or "gradient"; ``values``: its mean squares, in the order of ``run``.
+    """
+    way = np.array(values if what == "signal" else values[::-1])
+    if len(run) < 2 or not np.isfinite(way).all() or not way[0]:
+        return []
+    if any(layer.stats[5] == 1 and layer.stats[0] for layer in run):  # dead units tell why
+        return []
+    if what == "gradient" and not way.all() and way[int(np.argmin(way > 0)) - 1] > TINY:
+        return []  # cut off at once, and not lost by and by: what does not learn is told as such
+    verdict = passage(way[0], way[-1], len(way) - 1).verdict
+    # Half-open gates damp what passes them; two or three stacked layers learn all the same.
+    gated = run[0].key is not None and GATED**-1 <= way[-1] / way[0] <= GATED
+    if verdict == "kept" or gated:
+        return []
+    vanishes = verdict == "vanishes"
+    begin = int(np.argmax(way[:-1]) if vanishes else np.argmin(way[:-1]))
+    levels = np.log(np.maximum(way[begin:], np.finfo(float).tiny))
+    steps, change = np.diff(levels), levels[-1] - levels[0]
+    worst = int((np.argmin if vanishes else np.argmax)(steps))
+    # Between two layers both signal and gradient pass the weights of the later one.
+    passed = run if what == "signal" else run[::-1]
+    at, later = passed[begin], what == "signal"
+    cause, before = passed[begin + worst + later], passed[begin + worst + 1 - later]
+    one = abs(steps[worst]) > abs(change) / 2  # whether one layer did most of it
+    tensor = table.get(weight_of(cause))
+    scheme = "?"
+    if tensor and tensor.gain is not None:
+        fresh = tensor.found.matches
+        scheme = str(fresh[0]) if fresh else f"√(mean w²·fan_in) = {tensor.gain:.2g}"
+    fields = {
+        "first": layers.index(at) + 1,
+        "factor": f"{math.exp(change / 2 / len(steps)) if way[-1] else 0:#.2g}",
+        "activation": before.activation.name if before.activation else "f(z)",
+        "scheme": scheme,
+        "better": _better(before.activation, len(run)),
+    }
+    if cause.key:  # no gain is known to keep what goes through gates
+        mode = cause.module.mode.partition("_")[0]
+        fields = {"why": "recurrent", "factor": fields["factor"], "mode": mode, "layers": len(run)}
+    kind = f"{what}_{verdict}"
+    where = weight_of(cause) if one else span(map(weight_of, sorted(passed[begin:], key=layers.index)))
+    off = [layer for _, layer, *_ in _gains_off(run, table)] or run
+    sick = [[cause], [before], off] if one else [off]
+    return [Finding(kind, where, fields, _remedies(module, run, *sick, run))]
+
+
+def _of_gains(run, table, module) -> list[Finding]:
+    """One finding an activation: DEEP or more layers of a run have the wrong gain for it."""
+    if _steady(run):
+        return []
+    off: dict[str, list] = {}
+    for function, *one in _gains_off(run, table):
+        off.setdefault(function.name, []).append(one)
+    found = []
+    for name, those in off.items():
+        if len(those) < DEEP:
+            continue
+        gain, wanted = (float(np.median([t[k] for t in those])) for k in (1, 2))
+        fields = {"gain": f"{gain:.3g}", "activation": name, "wanted": f"{wanted:.3g}"}
+        sick = [layer for layer, _, _ in those]
+        code = _remedies(module, run, sick)
+        found.append(Finding("scheme_activation_mismatch", span(map(weight_of, sick)), fields, code))
+    return found
+
+
+def _steady(run: list[Layer]) -> bool:
+    """Whether signal and gradient are the same from layer to layer as measured, whatever theory asks for."""
+    changes = [
+        abs(math.log(last / first)) / (len(run) - 1) if first > 0 and last > 0 else math.inf
+        for first, last in ((run[0].stats[0], run[-1].stats[0]), (run[-1].grad_var, run[0].grad_var))
+        if len(run) > 1 and not math.isnan(last)
+    ]
+    return all(change < math.log(STEADY) for change in changes)
+
+
+def _gains_off(run, table) -> Iterator[tuple]:
+    """(activation before it, layer, gain, the nearest one that is right) of those with a wrong gain."""
+    for before, layer in itertools.pairwise(run):  # the first sees data, not an activation
+        function, tensor = before.activation, table.get(weight_of(layer))
+        if (
+            function is None
+            or tensor is None
+            or not tensor.gain
+            or not tensor.std  # equal entries pass on the sum of the inputs, not one of squares
+            or isinstance(layer.module, conv._ConvTransposeNd)
+            or is_rescaled(layer.module)
+        ):
+            continue
+        low, high = _wanted(function)
+        # By its fan_out a gain keeps the gradient, and either is as good (He et al. 2015, §2.2).
+        gains = tensor.gain, tensor.gain * math.sqrt(tensor.fan_out / tensor.fan_in)
+        if high and not any(low / OFF <= gain <= high * OFF for gain in gains):
+            yield function, layer, tensor.gain, low if tensor.gain < low else high
+
+
+def _wanted(function) -> tuple[float, float]:
+    """The gains that are right for a function: from the one that keeps q = 1 to that for small q, 1/f'(0).
+
+    (0, 0) where f(0) is not 0, so that no gain keeps a small signal.
+    """
+    zero = np.zeros(1)
+    if abs(function.f(zero)[0]) > 1e-9:
+        return 0.0, 0.0
+    at_one, slope = activations.gain(function), float(function.df(zero)[0])
+    kinked = base_name(function) in ("relu", "leaky_relu", "selu")
+    other = at_one if kinked else 1 / slope
+    return min(at_one, other), max(at_one, other)
+
+
+def _better(function: activations.Activation | None, depth: int) -> str:
+    """What to draw by, in words: for the function where that keeps the signal, else with another function."""
+    if function is None:
+        return "std = 1/√(fan_in·E[f(z)²])"
+    if _keeps(function, depth):
+        return call_of(*scheme_for(function))
+    return "relu + he_normal()" if base_name(function) in HE else "tanh + xavier_normal()"
+
+
+def _keeps(function: activations.Activation, depth: int) -> bool:
+    """Whether theory says that what ``apply`` draws keeps signal and gradient through ``depth`` layers."""
+    sigma_w = activations.gain(function) if scheme_for(function)[0] == "he_normal" else 1.0
+    return fate(predict(depth + 1, 100, function, sigma_w)).kept
+
+
+def _remedies(module, run: list[Layer], *sick: list[Layer]) -> tuple[str, ...]:
+    """Lines for each group of ``sick`` layers of a run; none where theory promises nothing."""
+    functions = [layer.activation for layer in run]
+    if None in functions or not all(_keeps(f, len(run)) for f in set(functions)):
+        return ()
+    lines = [line for group in sick for line in applied_to(module, [layer.name for layer in group])]
+    return tuple(dict.fromkeys(lines))
+
+
+def _line(name: str, function) -> str:
+    """PyTorch's own call for one tensor. ``function``: the activation that ran after it, if it is known."""
+    tensor = _path(name)
+    if function is not None and function.name == "relu":
+        return f'torch.nn.init.kaiming_normal_({tensor}, nonlinearity="relu")'
+    return f"torch.nn.init.xavier_normal_({tensor})"
+
+
+def _path(*parts: str) -> str:
+    """The expression for a module or parameter: model.layers[0].weight."""
+    name = ".".join(part for part in parts if part)
+    return "model" + re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", f".{name}")
