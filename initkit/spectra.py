@@ -7,7 +7,7 @@ ellipsoid, whose half-axes are J's singular values s.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -210,7 +210,7 @@ def predicted(
     known = activations.get(activation)
     if q is None:
         q = min(max(theory.phase(known, sigma_w, sigma_b).q_star, 1e-14), 1e14)
-    sizes = [q]
+    sizes: list[Any] = [q]
     for _ in range(depth):
         sizes.append(theory.length_map(known, sizes[-1], sigma_w, sigma_b))
     mu_1, mu_2 = theory.slope_moments(known, sizes[:-1])
