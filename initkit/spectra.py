@@ -79,7 +79,7 @@ def singular_values(net: MLP, x: npt.ArrayLike | None = None, layers: Sequence[W
         raise ValueError(f"x must be one input, of shape ({n},), not {np.shape(x)}")
     slopes = net.trace(np.asarray(x)[None], slopes=True).slopes if x is not None else []
     frame, sizes, mixing, power = np.eye(n), np.ones(n), np.eye(n), 0  # U, d, T; d counts as d·2^power
-    found = {}
+    found: dict[Whole, Array] = {}
     for layer in range(1, max(wanted, default=0) + 1):
         factor = net.weights[layer - 1].astype(np.float64)
         if layer <= len(slopes):
