@@ -302,7 +302,7 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
         }
         forecast = {
             "ratio": f"{DEPTH / xi_c:.1f}",
-            "power": _power(chi_1),
+            "power": f"{(DEPTH - 2) * np.log10(chi_1):z.0f}",  # of ten, of the gradient
             "map": f"{_nearest(function, sigma_w, sigma_b):.0%}",
         }
         angles = np.arccos(cosines(start, x[:10])[shown, 0])
@@ -333,11 +333,6 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
         "net": controls.choice("edge_of_chaos.net", lang, ("untrained", "trained"), "untrained"),
     }
     return picture, moved, respond
-
-
-def _power(chi_1: float) -> str:
-    """χ₁ to the power of the layers between the first hidden layer and the last, as a power of ten."""
-    return f"{(DEPTH - 2) * np.log10(chi_1):z.0f}"
 
 
 @exercise("08.1", chi=(0.94, [k / 100 for k in range(60, 96)]))
