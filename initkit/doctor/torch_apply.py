@@ -187,11 +187,10 @@ def apply(
         sick = _of_layers(report, free)
     if inputs is None:
         done, left, unseen, new = _drawn(module, scheme, rng, following(module), free)
-        _write(new)
+        _write(module, new)
         return Applied(done, left, unseen, lang, kept)
     exact = batch is not None
     judged = exact or not asked
-    by_name = {name: p for name, _, _, p in each_parameter(module)}
     with torch.inference_mode(False):
         if judged:
             with on_a_copy(module):
@@ -204,14 +203,14 @@ def apply(
                 break
         else:
             return Applied({}, left, (), lang, kept, "worse", losses)
-    _write([(by_name[name], value) for name, value in new.items()])
+    _write(module, new)
     return Applied(done, left, unseen, lang, kept, losses=losses)
 
 
 def _redrawn(module, inputs, scheme, rng, wanted, exact):
     """Draw what is ``wanted`` anew, by what one pass shows; the module is a copy.
 
-    As ``_drawn``, but for the new values, which are by name; and the last layer of the pass.
+    As ``_drawn``; and the last layer of the pass.
     """
     layers, heads = watched(module, inputs)
     follows = following(module)
@@ -219,12 +218,13 @@ def _redrawn(module, inputs, scheme, rng, wanted, exact):
         if layer.activation not in (None, activations.identity) or follows.get(id(layer.module)) is None:
             follows[id(layer.module)] = layer.activation
     done, left, unseen, new = _drawn(module, scheme, rng, follows, wanted, exact)
-    _write(new)
-    names = {id(p): name for name, _, _, p in each_parameter(module)}
+    _write(module, new)
+    written = {name: p for name, _, _, p in each_parameter(module) if name in new}
     if scheme == "auto":
-        factors = rescale(module, inputs, layers, heads, {id(p) for p, _ in new}, exact)
-        done |= {names[k]: f"{done[names[k]]} × {factor:.3g}" for k, factor in factors.items()}
-    return done, left, unseen, {names[id(p)]: p.detach().clone() for p, _ in new}, layers[-1]
+        factors = rescale(module, inputs, layers, heads, {id(p) for p in written.values()}, exact)
+        for name, p in written.items():
+            done[name] += f" × {factors[id(p)]:.3g}" if id(p) in factors else ""
+    return done, left, unseen, {name: p.detach().clone() for name, p in written.items()}, layers[-1]
 
 
 def _is_well(report: Report) -> bool:
@@ -349,15 +349,16 @@ def _by_choice(found: dict[str, Identification]) -> bool:
 # What to draw --------------------------------------------------------------------------------------
 
 
-def _write(new: list[tuple[nn.Parameter, torch.Tensor]]) -> None:
+def _write(module: nn.Module, new: dict[str, torch.Tensor]) -> None:
     with torch.no_grad():
-        for p, values in new:
-            p.copy_(values)
+        for name, _, _, p in each_parameter(module):
+            if name in new:
+                p.copy_(new[name])
 
 
 def _drawn(module, scheme, rng, follows, free: set[str], measured: bool = False):
-    """(call by name, names of unknown ones, of weights that nothing is seen after, [(parameter, values)])."""
-    done, left, unseen, new = {}, [], [], []
+    """Call by name; names of unknown ones, and of weights that nothing is seen after; values by name."""
+    done, left, unseen, new = {}, [], [], {}
     normed = _weight_norms(module)
     lengths = {id(g) for _, g in normed.values()}
     for name, m, key, p in each_parameter(module):
@@ -388,11 +389,10 @@ def _drawn(module, scheme, rng, follows, free: set[str], measured: bool = False)
         array = torch.from_numpy(np.concatenate(array) if p.ndim else array[0])
         if isinstance(m, EMBEDDINGS) and m.padding_idx is not None:
             array[m.padding_idx] = 0
-        new.append((p, array))
+        new[name] = array
         if length is not None:
             summed = [k for k in range(p.ndim) if length.ndim != p.ndim or length.shape[k] != p.shape[k]]
             norms = torch.linalg.vector_norm(array, dim=summed, keepdim=True) if summed else array.abs()
-            new.append((length, norms.reshape(length.shape)))
-            names = {id(q): n for n, _, _, q in each_parameter(module)}
-            done[names[id(length)]] = "‖v‖"
+            its_name = next(n for n, _, _, q in each_parameter(module) if q is length)
+            new[its_name], done[its_name] = norms.reshape(length.shape), "‖v‖"
     return done, tuple(left), tuple(unseen), new

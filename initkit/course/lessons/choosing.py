@@ -67,12 +67,11 @@ def choosing(*, lang: str, seed: int = 0):
 
     def respond(activation, depth, scheme):
         seen = done[activation, depth]
-        if scheme not in seen:
-            return training(activation, depth, scheme, seen)
-        before, predicted = starts[activation, depth, scheme]
-        picture.update(scheme, before, seen[scheme], seen, predicted)
-
-    def training(activation, depth, scheme, seen):
+        if scheme in seen:
+            before, predicted = starts[activation, depth, scheme]
+            picture.update(scheme, before, seen[scheme], seen, predicted)
+            yield
+            return
         net = MLP([64, *[WIDTH] * (depth - 1), 10], activation, SCHEMES[scheme](activation), rng=seed)
         before, predicted = starts[activation, depth, scheme] = seen_and_predicted(net, x, y)
         for history in iterate(net, data, lr=LR, epochs=EPOCHS, optimizer="adam", rng=seed):

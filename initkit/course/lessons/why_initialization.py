@@ -37,11 +37,10 @@ def why_initialization(*, lang: str, seed: int = 0):
     before, done = {}, {}
 
     def respond(start):
-        if start not in done:
-            return training(start)
-        picture.update(start, before[start], done[start], done)
-
-    def training(start):
+        if start in done:
+            picture.update(start, before[start], done[start], done)
+            yield
+            return
         net = MLP(WIDTHS, "relu", STARTS[start], rng=seed)
         before[start] = measure(net, data.x_train[:200], data.y_train[:200])
         for history in iterate(net, data, lr=LR, epochs=EPOCHS, rng=seed):
