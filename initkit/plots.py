@@ -136,9 +136,8 @@ class Words(matplotlib.artist.Artist):
         em = self.size * renderer.dpi / 72
         below = round(2 * em) - round(1.4 * em)
         left = round(x) - (pixels.shape[1] if self.right else 0)
-        renderer.draw_image(
-            renderer.new_gc(), left, round(y) - below, pixels[::-1]
-        )  # Agg wants the lowest row first
+        # Agg wants the lowest row first.
+        renderer.draw_image(renderer.new_gc(), left, round(y) - below, pixels[::-1])
 
 
 class Cells(NamedTuple):
@@ -354,11 +353,8 @@ class TrainingAndSignals(Picture):
             line.set_data(np.arange(len(seen)), seen)
             self.labels[other].set_visible(False)  # Matplotlib takes as long over a text without letters
         self._label({n: h.train_loss[-1] for n, h in others.items() if n != name})
-        verdict = self.text(
-            f"training.{history.status}",
-            epoch=epochs[-1],
-            accuracy=f"{100 * history.test_accuracy[-1]:.1f} %",
-        )
+        accuracy = f"{100 * history.test_accuracy[-1]:.1f} %"
+        verdict = self.text(f"training.{history.status}", epoch=epochs[-1], accuracy=accuracy)
         self.verdict.set_text(f"{self.names[name]} · {verdict}")
 
     def _label(self, ends: dict[str, float]) -> None:

@@ -380,16 +380,8 @@ def measure(
             deltas = net.deltas(softmax_cross_entropy(trace.pre[-1], y)[1], trace)
             grad_var = np.array([mean_square(in_float64(d)) for d in deltas])
     q, activation_mean, activation_var, correlation, saturated, dead = np.array(rows, np.float64).T
-    return Signals(
-        q=q,
-        activation_mean=activation_mean,
-        activation_var=activation_var,
-        correlation=correlation,
-        saturated=saturated,
-        dead=dead,
-        grad_var=grad_var,
-        histograms=np.array(shares) if borders is not None else None,
-    )
+    histograms = None if borders is None else np.array(shares)
+    return Signals(q, activation_mean, activation_var, correlation, saturated, dead, grad_var, histograms)
 
 
 def _checked_edges(edges: npt.ArrayLike) -> Array:

@@ -284,11 +284,8 @@ class Comparison:
 
     def to_dict(self) -> dict:
         """As ``Report.to_dict()["against"]``."""
-        return {
-            "file": self.file,
-            "verdict": self.verdict,
-            **{key: list(names) for key, names in self.names.items()},
-        }
+        lists = {key: list(names) for key, names in self.names.items()}
+        return {"file": self.file, "verdict": self.verdict, **lists}
 
     def lines(self, lang: str) -> list[str]:
         """In a reader's language."""

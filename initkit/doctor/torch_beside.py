@@ -144,12 +144,8 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
         most = int(steps.argmax() if grows else steps.argmin())
         places = [min(map(weight_of, one.ends)) for one in path]
         one_block = abs(steps[most]) > worst / 2
-        fields = {
-            "first": f"{q[0]:.2g}",
-            "last": f"{q[-1]:.2g}",
-            "blocks": len(path),
-            "factor": f"{change ** (1 / len(path)):.3g}",
-        }
+        fields = {"first": f"{q[0]:.2g}", "last": f"{q[-1]:.2g}", "blocks": len(path)}
+        fields["factor"] = f"{change ** (1 / len(path)):.3g}"
         where = places[most] if one_block else span(places)
         found = [Finding("stream_explodes" if grows else "stream_vanishes", where, fields)]
     return found

@@ -119,10 +119,10 @@ def _report(module, watch: Watch, back, lang: str, named: bool) -> Report:
     coverage = looked_at(module, watch)
     if not layers:
         return Report(tensors, as_told(findings), lang=lang, coverage=coverage, notes=as_told(notes))
-    q, mean, var, correlation, saturated, dead = np.array([layer.stats for layer in layers], np.float64).T
+    columns = np.array([layer.stats for layer in layers], np.float64).T  # in the order of Signals' fields
     grad_var = np.array([layer.grad_var for layer in layers])
-    grad_var = None if np.isnan(grad_var).all() and np.isfinite(q).all() else grad_var
-    signals = Signals(q, mean, var, correlation, saturated, dead, grad_var)
+    grad_var = None if np.isnan(grad_var).all() and np.isfinite(columns[0]).all() else grad_var
+    signals = Signals(*columns, grad_var)
     names = tuple(layer.name or type(layer.module).__name__ for layer in layers)
     theory = _theory(layers, grad_var)
     return Report(tensors, as_told(findings), signals, theory, names, lang, coverage, as_told(notes))
