@@ -501,8 +501,10 @@ def update_ratios(nets: Mapping[str, History], *, lang: str) -> Figure:
     Raises
     ------
     ValueError
-        A net made no step.
+        There is no net, or one made no step.
     """
+    if not nets:
+        raise ValueError("nets must hold one net, or two; it is empty")
     for name, history in nets.items():
         if not len(history.log_update_ratio):
             raise ValueError(f"nets: {name!r} made no step, of which there could be a ratio")
