@@ -119,12 +119,13 @@ def _report(module, watch: Watch, back, lang: str, named: bool) -> Report:
     coverage = looked_at(module, watch)
     if not layers:
         return Report(tensors, as_told(findings), lang=lang, coverage=coverage, notes=as_told(notes))
-    columns = np.array([layer.stats for layer in layers], np.float64).T  # in the order of Signals' fields
-    grad_var = np.array([layer.grad_var for layer in layers])
-    grad_var = None if np.isnan(grad_var).all() and np.isfinite(columns[0]).all() else grad_var
-    signals = Signals(*columns, grad_var)
+    keys = ("q", "activation_mean", "activation_var", "correlation", "saturated", "dead", "grad_var")
+    seen = {key: np.array([getattr(layer, key) for layer in layers], np.float64) for key in keys}
+    if np.isnan(seen["grad_var"]).all() and np.isfinite(seen["q"]).all():
+        seen["grad_var"] = None
+    signals = Signals(**seen)
     names = tuple(layer.name or type(layer.module).__name__ for layer in layers)
-    theory = _theory(layers, grad_var)
+    theory = _theory(layers, signals.grad_var)
     return Report(tensors, as_told(findings), signals, theory, names, lang, coverage, as_told(notes))
 
 
@@ -209,29 +210,28 @@ def _moved(fields: dict, by: int) -> dict:
 def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> list[Finding]:
     """What is wrong with the signals of one pass."""
     found = []
-    broken = next((layer for layer in layers if not np.isfinite(layer.stats[0])), None)
+    broken = next((layer for layer in layers if not np.isfinite(layer.q)), None)
     if broken:
         found.append(Finding("overflow", weight_of(broken)))
     table = {t.name: t for t in tensors}
     for run in _runs(layers, lambda layer: None):
-        found += _of_passage("signal", run, [layer.stats[0] for layer in run], layers, table, module)
+        found += _of_passage("signal", run, [layer.q for layer in run], layers, table, module)
         found += _of_gains(run, table, module)
     back = [layer for layer in layers if layer.reached]
     for run in _runs(back, lambda layer: layer.z.shape[2:]):  # pooling changes a gradient by itself
         found += _of_passage("gradient", run, [layer.grad_var for layer in run], layers, table, module)
     crowds: dict[tuple, list] = {}  # by what is wrong: the layers that share one finding
     for layer in layers:
-        if layer.activation is None or not np.isfinite(layer.stats[0]) or layer.stats[0] == 0:
+        if layer.activation is None or not np.isfinite(layer.q) or layer.q == 0:
             continue  # zeros come out of a layer that sees zeros, behind a branch that starts at zero say
-        saturated, dead = layer.stats[4:]
         # One input alone leaves half of the units off, ± 0.5/√units: three standard deviations more are dead.
         # Of few units all may be off by luck; but smooth functions are flat well below 0 alone, beyond it.
         if base_name(layer.activation) in HE - {"leaky_relu"}:  # flat on one side
             most = HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis])
-            if dead > most or (dead == 1 and base_name(layer.activation) != "relu"):
-                crowds.setdefault(("dead_units", layer.activation), []).append((dead, layer))
-        elif base_name(layer.activation) not in HE and saturated > HALF:
-            crowds.setdefault(("saturated_outputs", layer.activation), []).append((saturated, layer))
+            if layer.dead > most or (layer.dead == 1 and base_name(layer.activation) != "relu"):
+                crowds.setdefault(("dead_units", layer.activation), []).append((layer.dead, layer))
+        elif base_name(layer.activation) not in HE and layer.saturated > HALF:
+            crowds.setdefault(("saturated_outputs", layer.activation), []).append((layer.saturated, layer))
     for (kind, function), those in crowds.items():
         most, crowd = max(share for share, _ in those), [layer for _, layer in those]
         code = []
@@ -257,7 +257,7 @@ def _runs(layers, size):
     for layer in layers:
         if layer.last or layer.joins:
             continue
-        fits = (is_linear(layer.module) or layer.key) and np.isfinite(layer.stats[0])
+        fits = (is_linear(layer.module) or layer.key) and np.isfinite(layer.q)
         kind = not run or layer.key == run[-1].key is None or layer.module is run[-1].module
         if run and (
             run[-1].forks
@@ -282,7 +282,7 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
     way = np.array(values if what == "signal" else values[::-1])
     if len(run) < 2 or not np.isfinite(way).all() or not way[0]:
         return []
-    if any(layer.stats[5] == 1 and layer.stats[0] for layer in run):  # dead units tell why
+    if any(layer.dead == 1 and layer.q for layer in run):  # dead units tell why
         return []
     if what == "gradient" and not way.all() and way[int(np.argmin(way > 0)) - 1] > TINY:
         return []  # cut off at once, and not lost by and by: what does not learn is told as such
@@ -346,7 +346,7 @@ def _steady(run: list[Layer]) -> bool:
     """Whether signal and gradient are the same from layer to layer as measured, whatever theory asks for."""
     changes = [
         abs(math.log(last / first)) / (len(run) - 1) if first > 0 and last > 0 else math.inf
-        for first, last in ((run[0].stats[0], run[-1].stats[0]), (run[-1].grad_var, run[0].grad_var))
+        for first, last in ((run[0].q, run[-1].q), (run[-1].grad_var, run[0].grad_var))
         if len(run) > 1 and not math.isnan(last)
     ]
     return all(change < math.log(STEADY) for change in changes)
