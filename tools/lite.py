@@ -42,7 +42,11 @@ INITKIT = ["numpy", "scipy", "matplotlib", "pillow", "ipywidgets", "tqdm", "thre
 # Where Pyodide has it: lesson 07 asks for a checkpoint of the reader's own.
 IF_THERE = ["safetensors"]
 # The kernel's own, for an older Pyodide than the extension is made for: taken from FOLDER if they are there.
-KERNEL_WHEELS = {"piplite": ["micropip"], "ipykernel": [], "pyodide-kernel": ["ipython", "comm", "traitlets"]}
+KERNEL_WHEELS = {
+    "piplite": ["micropip"],
+    "ipykernel": [],
+    "pyodide-kernel": ["ipython", "comm", "traitlets"],
+}
 APPS = ["notebooks", "lab", "tree"]  # to read; to read with a list of files beside it; the list alone
 OVERRIDES = {
     # A glossary is read, not scrolled in a window of its own.
@@ -171,8 +175,16 @@ def build(out: Path, offline: Path | None) -> None:
         (work / "lite" / "overrides.json").write_text(json.dumps(OVERRIDES), encoding="utf-8")
         lists = {"contents": [ROOT / "notebooks"], "apps": APPS, "piplite-wheels": [wheels["comm"]]}
         options = [f"--{name}={value}" for name, values in lists.items() for value in values]
-        command = [PYTHON.parent / "jupyter", "lite", "build", "--no-sourcemaps"]
-        run(*command, f"--output-dir={work / 'out'}", *options, cwd=work / "lite")
+        jupyter = PYTHON.parent / "jupyter"
+        run(
+            jupyter,
+            "lite",
+            "build",
+            "--no-sourcemaps",
+            f"--output-dir={work / 'out'}",
+            *options,
+            cwd=work / "lite",
+        )
         for suffix in ("eot", "svg", "ttf"):  # icons' fonts for browsers that cannot run WebAssembly
             for path in (work / "out" / "build").glob(f"fa-*.{suffix}"):
                 path.unlink()
