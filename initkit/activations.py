@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import scipy
@@ -242,6 +242,24 @@ ALIASES = dict.fromkeys(
 ) | {"swish": "silu"}
 
 
+_T = TypeVar("_T")
+
+
+def cached(function: Callable[[Activation], _T]) -> Callable[[Activation], _T]:
+    """``function``, but computed once for each named activation.
+
+    Not for a reader's own: it may change, share a name with another, or not be hashable.
+    """
+    of_name = functools.cache(lambda name: function(NAMES[name]))
+
+    @functools.wraps(function)
+    def known(activation: Activation) -> _T:
+        named = NAMES.get(activation.name) is activation
+        return of_name(activation.name) if named else function(activation)
+
+    return known
+
+
 def _applied(name: str, f: Elementwise, x: Array) -> Array:
     """f(x) of a reader's function; the error for what is no elementwise function names the activation."""
     try:
@@ -458,7 +476,7 @@ def gain(activation: ActivationLike, convention: Literal["exact", "torch"] = "ex
     if convention not in ("exact", "torch"):
         raise ValueError(f"convention must be 'exact' or 'torch', not {convention!r}")
     if convention == "exact" or activation.name.startswith("leaky_relu"):
-        return _exact_gain(activation)
+        return _computed_gain(activation)
     if activation.name not in _TORCH_GAINS:
         raise ValueError(
             f"activation: PyTorch's table has no gain for {activation.name!r}; "
@@ -467,17 +485,7 @@ def gain(activation: ActivationLike, convention: Literal["exact", "torch"] = "ex
     return _TORCH_GAINS[activation.name]
 
 
-@functools.cache
-def _named_gain(name: str) -> float:
-    return _computed_gain(NAMES[name])
-
-
-def _exact_gain(activation: Activation) -> float:
-    # Cached by name for the named ones only: a reader's function may change, or not be hashable.
-    named = NAMES.get(activation.name) is activation
-    return _named_gain(activation.name) if named else _computed_gain(activation)
-
-
+@cached
 def _computed_gain(activation: Activation) -> float:
     if activation.lines:
         return float(np.square(activation.lines).mean()) ** -0.5

@@ -61,12 +61,7 @@ def digits() -> Data:
     """
     table = Path(__file__).with_name("digits.csv.gz")  # an image a line: 64 grey levels, the digit
     rows = np.loadtxt(table, delimiter=",", dtype=np.uint8)  # several times as fast as floats
-    return _prepared(rows[:, :-1], rows[:, -1])
-
-
-def _prepared(images: Array, labels: Array) -> Data:
-    """Split and scaled, as ``digits`` says."""
-    images, labels = images.astype(np.float64), labels.astype(np.int64)
+    images, labels = rows[:, :-1].astype(np.float64), rows[:, -1].astype(np.int64)
     rank = np.empty(len(labels), int)  # of the images with the same digit, 0 for the first
     for digit in range(10):
         rank[labels == digit] = np.arange((labels == digit).sum())

@@ -172,11 +172,9 @@ def _within_reach(dtype: np.dtype[Any], furthest: float) -> None:
         )
 
 
-def _low_high(low: Any, high: Any) -> tuple[float, float]:
-    low, high = _finite("low", low), _finite("high", high)
+def _check_order(low: float, high: float) -> None:
     if low > high:
         raise ValueError(f"low must not be above high, not low={low:g}, high={high:g}")
-    return low, high
 
 
 def _all(value: float) -> Draw:
@@ -341,7 +339,8 @@ def uniform(
     >>> bool(abs(w.var() - 1 / 3) < 0.01)
     True
     """
-    low, high = _low_high(low, high)
+    low, high = _finite("low", low), _finite("high", high)
+    _check_order(low, high)
     array = _array(shape, dtype, out)
     _within_reach(array.dtype, max(-low, high))
     draw = sampling.uniform(low, high, array.dtype) if low < high else _all(high)
@@ -450,8 +449,7 @@ def _window(low: Any, high: Any) -> tuple[float, float]:
         if bound not in (-math.inf, math.inf):
             bounds[name] = _finite(name, bound)
     low, high = bounds.values()
-    if low > high:
-        raise ValueError(f"low must not be above high, not low={low:g}, high={high:g}")
+    _check_order(low, high)
     if low > 1e100 or high < -1e100:
         raise ValueError(f"low and high must not both lie beyond 1e100, not low={low:g}, high={high:g}")
     return max(low, min(high, 0.0) - 40), min(high, max(low, 0.0) + 40)
@@ -616,12 +614,8 @@ def xavier_normal(
 
     Parameters
     ----------
-    shape : int or sequence of int
-        ``(out, in/groups, *kernel)``, or in the order that the axes name.
-    gain : float
-        Factor of the standard deviation, ≥ 0.
-    in_axis, out_axis, batch_axis, groups, fan, rng, dtype, out
-        As in ``variance_scaling``.
+    shape, gain, in_axis, out_axis, batch_axis, groups, fan, rng, dtype, out
+        As in ``xavier_uniform``.
 
     Returns
     -------
@@ -667,16 +661,8 @@ def he_uniform(
 
     Parameters
     ----------
-    shape : int or sequence of int
-        ``(out, in/groups, *kernel)``, or in the order that the axes name.
-    activation : str, tuple, Activation or callable
-        As in ``gain``, which computes the gain from it.
-    mode : {"fan_in", "fan_out", "fan_avg", "fan_geo_avg"}
-        "fan_in" keeps the signal forward, "fan_out" the gradient backward.
-    gain : float, optional
-        The gain itself; ``gain=ik.gain("tanh", convention="torch")`` is PyTorch's.
-    in_axis, out_axis, batch_axis, groups, fan, rng, dtype, out
-        As in ``variance_scaling``.
+    shape, activation, mode, gain, in_axis, out_axis, batch_axis, groups, fan, rng, dtype, out
+        As in ``he_normal``.
 
     Returns
     -------
@@ -765,9 +751,7 @@ def lecun_uniform(
 
     Parameters
     ----------
-    shape : int or sequence of int
-        ``(out, in/groups, *kernel)``, or in the order that the axes name.
-    in_axis, out_axis, batch_axis, groups, fan, rng, dtype, out
+    shape, in_axis, out_axis, batch_axis, groups, fan, rng, dtype, out
         As in ``variance_scaling``.
 
     Returns
@@ -807,9 +791,7 @@ def lecun_normal(
 
     Parameters
     ----------
-    shape : int or sequence of int
-        ``(out, in/groups, *kernel)``, or in the order that the axes name.
-    in_axis, out_axis, batch_axis, groups, fan, rng, dtype, out
+    shape, in_axis, out_axis, batch_axis, groups, fan, rng, dtype, out
         As in ``variance_scaling``.
 
     Returns
@@ -949,10 +931,8 @@ def orthogonal(
         Two axes or more.
     gain : float
         ≥ 0; 0 gives zeros.
-    in_axis, out_axis : int or tuple of int
-        Which axes are inputs and outputs.
-    rng, dtype, out
-        As for every initializer; see the module.
+    in_axis, out_axis, rng, dtype, out
+        As for every initializer that tells inputs from outputs; see the module.
 
     Returns
     -------
@@ -1011,10 +991,8 @@ def delta_orthogonal(
         Of the two middle places of a kernel of even size k, the one at k // 2, as in
         ``torch.nn.init.dirac_``, or at (k − 1) // 2, as in JAX's ``delta_orthogonal``: there, "same" padding
         passes an image on unshifted.
-    in_axis, out_axis : int or tuple of int
-        Which axes are inputs and outputs.
-    rng, dtype, out
-        As for every initializer; see the module.
+    in_axis, out_axis, rng, dtype, out
+        As for every initializer that tells inputs from outputs; see the module.
 
     Returns
     -------
@@ -1072,10 +1050,8 @@ def identity(
         Two axes, or more where ``in_axis`` or ``out_axis`` names several as one.
     gain : float
         The diagonal.
-    in_axis, out_axis : int or tuple of int
-        Which axes are inputs and outputs.
-    rng, dtype, out
-        As for every initializer; see the module.
+    in_axis, out_axis, rng, dtype, out
+        As for every initializer that tells inputs from outputs; see the module.
 
     Returns
     -------
@@ -1123,10 +1099,8 @@ def dirac(
         ``(out, in/groups, *kernel)``.
     groups : int
         Of a grouped convolution.
-    in_axis, out_axis : int or tuple of int
-        Which axes are inputs and outputs.
-    rng, dtype, out
-        As for every initializer; see the module.
+    in_axis, out_axis, rng, dtype, out
+        As for every initializer that tells inputs from outputs; see the module.
 
     Returns
     -------
@@ -1184,10 +1158,8 @@ def sparse(
     mode : {"fan_in", "fan_out"}
         "fan_in" counts the weights that enter a unit. "fan_out" counts those that leave an input, n =
         fan_out, as ``torch.nn.init.sparse_`` does; then some units may have no input.
-    in_axis, out_axis : int or tuple of int
-        Which axes are inputs and outputs.
-    rng, dtype, out
-        As for every initializer; see the module.
+    in_axis, out_axis, rng, dtype, out
+        As for every initializer that tells inputs from outputs; see the module.
 
     Returns
     -------

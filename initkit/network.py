@@ -374,8 +374,9 @@ def scaled(net: MLP, factor: Real, activation: ActivationLike) -> MLP:
     """
     if not is_number(factor):
         raise TypeError(f"factor must be a number, not {factor!r}")
-    units = iter(net.weights)
-    return MLP(net.widths, activation, lambda shape, *, rng, dtype: next(units) * factor, dtype=net.dtype)
+    plain = MLP(net.widths, activation, "zeros", dtype=net.dtype)
+    plain.weights = [np.asarray(weight * factor, net.dtype) for weight in net.weights]
+    return plain
 
 
 def lsuv(

@@ -8,12 +8,13 @@ Theory is a line and measurement is points, in the same two colours everywhere. 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import math
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,9 +136,8 @@ class Words(matplotlib.artist.Artist):
         em = self.size * renderer.dpi / 72
         below = round(2 * em) - round(1.4 * em)
         left = round(x) - (pixels.shape[1] if self.right else 0)
-        renderer.draw_image(
-            renderer.new_gc(), left, round(y) - below, pixels[::-1]
-        )  # Agg wants the lowest row first
+        # Agg wants the lowest row first.
+        renderer.draw_image(renderer.new_gc(), left, round(y) - below, pixels[::-1])
 
 
 class Cells(NamedTuple):
@@ -202,14 +202,45 @@ class Picture:
         self.moving.append(artist)
         return artist
 
+    def curve(self, axes: Any, *shape: str, **look: Any) -> Any:
+        """What ``axes.plot`` draws, of no points yet, as an artist that moves."""
+        return self.moves(axes.plot([], [], *shape, **look)[0])
+
+    def words(self, x: float, y: float, color: str = MEASURED, size: float = 11) -> Any:
+        """A line of words that moves; its baseline begins at (x, y) of the figure."""
+        return self.moves(self.figure.add_artist(Words(x, y, color, size)))
+
+    def note(self, y: float, words: str) -> None:
+        """What the reader needs to know of the marks, small, at the figure's right edge."""
+        self.figure.text(0.985, y, words, ha="right", va="center", fontsize=9, color=DIM)
+
 
 def points(second: int) -> dict[str, Any]:
+    """How measurement is drawn, of the first or the second net."""
     return {"color": MEASURED, "ms": 6, "ls": "", "mfc": "white" if second else MEASURED}
 
 
 def line(second: int) -> dict[str, Any]:
     """How theory is drawn, of the first or the second net."""
     return {"color": THEORY, "lw": 1.5, "ls": "--" if second else "-"}
+
+
+def ruled(axes: Any, axis: str = "both") -> None:
+    """Draw grid lines, behind all else."""
+    axes.grid(axis=axis, color=FAINT, lw=0.8)
+    axes.set_axisbelow(True)
+
+
+def over_layers(axes: Any, depth: int, lang: str) -> None:
+    """Let the x-axis be the layers from 1 to ``depth``."""
+    axes.set(xlim=(0.4, depth + 0.6), xlabel=text("signal.layer", lang))
+    axes.set_xticks(np.arange(1, depth + 1)[:: 1 + depth // 8])
+
+
+def both(lang: str) -> dict[str, Any]:
+    """The entries of ``key`` for measured points and theory's line."""
+    measured = {"marker": "o", **points(False)}
+    return {text("signal.measured", lang): measured, text("signal.theory", lang): line(False)}
 
 
 def key(figure: Any, axes: Any, entries: dict[str, Any], where: Any, loc: str) -> None:
@@ -238,22 +269,19 @@ class ByLayer:
     ) -> None:
         self.low, self.high = 10.0**-decades, 10.0**decades
         self.layers = np.arange(1, depth + 1)
-        axes.set(xlim=(0.4, depth + 0.6), yscale="log", ylim=(self.low / 30, self.high * 30))
+        axes.set(yscale="log", ylim=(self.low / 30, self.high * 30))
         axes.set_title(picture.text(title), loc="left")
-        axes.set_xlabel(picture.text("signal.layer"))
-        axes.set_xticks(self.layers[:: 1 + depth // 8])
+        over_layers(axes, depth, picture.lang)
         axes.yaxis.set_major_locator(LogLocator(base=10 ** (decades // 3), numticks=9))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.grid(axis="y", color=FAINT, lw=0.8)
-        axes.set_axisbelow(True)
+        ruled(axes, "y")
         # In many layers the points would melt into a bar: they are smaller, and in a narrow panel fewer.
         room = axes.get_position().width * 860 / depth
         self.every = 1 if room >= 5 else 3
         shown = points(second) | {"ms": 6 if room >= 11 else 4}
-        draw = lambda shape: picture.moves(axes.plot([], [], shape, **shown)[0])  # noqa: E731
-        self.points, self.above, self.below = draw(marker), draw("^"), draw("v")
+        self.points, self.above, self.below = (picture.curve(axes, m, **shown) for m in (marker, "^", "v"))
         # The line lies over the points, which would hide it where theory is right.
-        self.line = picture.moves(axes.plot([], [], **line(second))[0])
+        self.line = picture.curve(axes, **line(second))
 
     def update(self, values: Any, predicted: Any = ()) -> None:
         """``values`` and ``predicted`` of layers 1, 2, …, as many as there are."""
@@ -282,8 +310,7 @@ class TrainingAndSignals(Picture):
         super().__init__(lang)
 
     def build(self) -> None:
-        figure = self.figure
-        loss, forward, backward = figure.subplots(1, 3)
+        loss, forward, backward = self.figure.subplots(1, 3)
         for axes, left, width in ((loss, 0.04, 0.3), (forward, 0.55, 0.175), (backward, 0.805, 0.175)):
             axes.set_position((left, self.BOTTOM, width, self.TALL))
         loss.set(xlim=(-0.3, self.epochs + 0.3), ylim=(0, self.TOP))
@@ -293,15 +320,15 @@ class TrainingAndSignals(Picture):
         loss.axhline(np.log(10), color=QUIET, lw=0.8, zorder=0)
         guess = self.text("training.guessing")
         loss.text(1.2, np.log(10) + 0.13, guess, va="bottom", color=DIM, fontsize=9)
-        self.earlier = {n: self.moves(loss.plot([], [], color=QUIET, lw=1.5)[0]) for n in self.names}
+        self.earlier = {name: self.curve(loss, color=QUIET, lw=1.5) for name in self.names}
         self.labels = {
             name: self.moves(loss.text(self.epochs + 0.5, 0, "", color=DIM, fontsize=9, va="center"))
             for name in self.names
         }
-        self.now = self.moves(loss.plot([], [], "o-", color=MEASURED, lw=2, ms=4, clip_on=False)[0])
-        self.escaped = self.moves(loss.plot([], [], "^", color=MEASURED, ms=8, clip_on=False)[0])
-        self.verdict = self.moves(figure.add_artist(Words(0.04, 0.943, MEASURED, 12)))
-        figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
+        self.now = self.curve(loss, "o-", color=MEASURED, lw=2, ms=4, clip_on=False)
+        self.escaped = self.curve(loss, "^", color=MEASURED, ms=8, clip_on=False)
+        self.verdict = self.words(0.04, 0.943, size=12)
+        self.note(0.955, self.text("signal.edge"))
         self.forward = ByLayer(self, forward, self.depth, 18, "signal.forward", "o")
         self.backward = ByLayer(self, backward, self.depth, 18, "signal.backward", "s")
 
@@ -326,11 +353,8 @@ class TrainingAndSignals(Picture):
             line.set_data(np.arange(len(seen)), seen)
             self.labels[other].set_visible(False)  # Matplotlib takes as long over a text without letters
         self._label({n: h.train_loss[-1] for n, h in others.items() if n != name})
-        verdict = self.text(
-            f"training.{history.status}",
-            epoch=epochs[-1],
-            accuracy=f"{100 * history.test_accuracy[-1]:.1f} %",
-        )
+        accuracy = f"{100 * history.test_accuracy[-1]:.1f} %"
+        verdict = self.text(f"training.{history.status}", epoch=epochs[-1], accuracy=accuracy)
         self.verdict.set_text(f"{self.names[name]} · {verdict}")
 
     def _label(self, ends: dict[str, float]) -> None:
@@ -361,8 +385,7 @@ class SignalsByLayer(Picture):
         super().__init__(lang)
 
     def build(self) -> None:
-        figure = self.figure
-        forward, backward = figure.subplots(1, 2)
+        forward, backward = self.figure.subplots(1, 2)
         for axes, left in ((forward, 0.065), (backward, 0.565)):
             axes.set_position((left, 0.12, 0.42, 0.66))
         panels = ((forward, "signal.forward", "o"), (backward, "signal.backward", "s"))
@@ -372,11 +395,11 @@ class SignalsByLayer(Picture):
         ]
         entries = {name: {"marker": "o", **points(k)} for k, name in enumerate(self.names)}
         key(
-            figure, forward, loc="center left", where=(0.055, 0.885),
+            self.figure, forward, loc="center left", where=(0.055, 0.885),
             entries={**entries, self.text("signal.theory"): line(False)} if self.theory else entries,
         )  # fmt: skip
-        figure.text(0.985, 0.885, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
-        self.verdict = self.moves(figure.add_artist(Words(0.04, 0.945, MEASURED, 11)))
+        self.note(0.885, self.text("signal.edge"))
+        self.verdict = self.words(0.04, 0.945)
 
     def update(self, *nets: tuple[Signals, Signals | None]) -> None:
         """``nets``: for each, the measured Signals and theory's, or None."""
@@ -388,6 +411,15 @@ class SignalsByLayer(Picture):
             passed = {way: two_digits(passage.change) for way, passage in passages(seen).items()}
             said.append(self.text("signal.passage", name=name, **passed))
         self.verdict.set_text(self.text("signal.through", nets=self.text("signal.and").join(said)))
+
+
+@contextlib.contextmanager
+def _titled(title: str, height: float, lang: str) -> Iterator[Figure]:
+    """A new figure with this title, to be drawn into in the fonts of its language."""
+    with DRAWING, matplotlib.rc_context(style(lang)):
+        figure = Figure(lang, height=height)
+        figure.text(0.01, 0.93, text(title, lang), fontsize=12, va="center", color=MEASURED)
+        yield figure
 
 
 def signals_by_layer(signals: Signals, predicted: Signals | None = None, *, lang: str) -> Figure:
@@ -431,33 +463,24 @@ def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str, apar
     -------
     Figure
     """
-    with DRAWING, matplotlib.rc_context(style(lang)):
-        figure = Figure(lang, height=2.8)
+    with _titled("correlation.apart" if apart else "correlation.title", 2.8, lang) as figure:
         panels = figure.subplots(1, len(nets), sharey=True, squeeze=False)[0]
         figure.subplots_adjust(left=0.075, right=0.985, top=0.72, bottom=0.19, wspace=0.09)
-        title = text("correlation.apart" if apart else "correlation.title", lang)
-        figure.text(0.01, 0.93, title, fontsize=12, va="center", color=MEASURED)
         for axes, (title, (seen, predicted)) in zip(panels, nets.items(), strict=True):
             layers = np.arange(1, seen.depth + 1)
-            axes.set_xlabel(text("signal.layer", lang))
             if apart:
-                axes.set(xscale="log", yscale="log", ylim=(3e-5, 2))
+                axes.set(xscale="log", yscale="log", ylim=(3e-5, 2), xlabel=text("signal.layer", lang))
                 axes.set_xticks([1, 10, seen.depth], [1, 10, seen.depth])
                 axes.minorticks_off()
             else:
-                axes.set(xlim=(0.4, seen.depth + 0.6), ylim=(-0.06, 1.06), yticks=(0, 0.5, 1))
-                axes.set_xticks(layers[:: 1 + seen.depth // 8])
+                over_layers(axes, seen.depth, lang)
+                axes.set(ylim=(-0.06, 1.06), yticks=(0, 0.5, 1))
             axes.set_title(title, loc="left")
-            axes.grid(axis="y", color=FAINT, lw=0.8)
-            axes.set_axisbelow(True)
+            ruled(axes, "y")
             measured, theory = (1 - s.correlation if apart else s.correlation for s in (seen, predicted))
             axes.plot(layers, measured, "o", **points(False) | {"ms": 4 if apart else 6}, clip_on=apart)
             axes.plot(layers, theory, **line(False))
-        entries = {
-            text("signal.measured", lang): {"marker": "o", **points(False)},
-            text("signal.theory", lang): line(False),
-        }
-        key(figure, panels[0], entries, (0.99, 0.93), "center right")
+        key(figure, panels[0], both(lang), (0.99, 0.93), "center right")
     return figure
 
 
@@ -478,16 +501,16 @@ def update_ratios(nets: Mapping[str, History], *, lang: str) -> Figure:
     Raises
     ------
     ValueError
-        A net made no step.
+        There is no net, or one made no step.
     """
+    if not nets:
+        raise ValueError("nets must hold one net, or two; it is empty")
     for name, history in nets.items():
         if not len(history.log_update_ratio):
             raise ValueError(f"nets: {name!r} made no step, of which there could be a ratio")
-    with DRAWING, matplotlib.rc_context(style(lang)):
-        figure = Figure(lang, height=3.2)
+    with _titled("ratio.title", 3.2, lang) as figure:
         axes = figure.subplots()
         figure.subplots_adjust(left=0.075, right=0.985, top=0.8, bottom=0.16)
-        figure.text(0.01, 0.93, text("ratio.title", lang), fontsize=12, va="center", color=MEASURED)
         axes.axhline(-3, **line(False))
         entries: dict[str, Any] = {}
         for k, (name, history) in enumerate(nets.items()):
@@ -496,11 +519,9 @@ def update_ratios(nets: Mapping[str, History], *, lang: str) -> Figure:
             # The second net's are rings under the first's points, and wider: neither hides the other.
             entries[name] = {"marker": "o", **points(k), "ms": 9 if k else 5}
             axes.plot(layers, ratios, **entries[name], zorder=2 - k / 2, clip_on=False)
-        axes.set(xlim=(0.4, len(layers) + 0.6), xlabel=text("signal.layer", lang))
-        axes.set_xticks(layers[:: 1 + len(layers) // 8])
+        over_layers(axes, len(layers), lang)
         axes.yaxis.set_major_locator(MaxNLocator(7, integer=True))
-        axes.grid(axis="y", color=FAINT, lw=0.8)
-        axes.set_axisbelow(True)
+        ruled(axes, "y")
         key(figure, axes, {**entries, text("ratio.healthy", lang): line(False)}, (0.99, 0.93), "center right")
     return figure
 
@@ -521,11 +542,9 @@ def heat_map(rows: Sequence[Mapping[str, Any]], *, lang: str) -> Figure:
     Figure
     """
     names = {key: list(dict.fromkeys(row[key] for row in rows)) for key in ("depth", "scheme", "activation")}
-    with DRAWING, matplotlib.rc_context(style(lang)):
-        figure = Figure(lang, height=0.9 + 0.42 * len(names["scheme"]))
+    with _titled("heat.title", 0.9 + 0.42 * len(names["scheme"]), lang) as figure:
         panels = figure.subplots(1, len(names["depth"]), squeeze=False)[0]
         figure.subplots_adjust(left=0.16, right=0.985, top=0.76, bottom=0.13, wspace=0.06)
-        figure.text(0.01, 0.93, text("heat.title", lang), fontsize=12, va="center", color=MEASURED)
         for axes, depth in zip(panels, names["depth"], strict=True):
             here = [row for row in rows if row["depth"] == depth]
             place = lambda row: tuple(names[key].index(row[key]) for key in ("scheme", "activation"))  # noqa: E731

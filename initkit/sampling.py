@@ -318,11 +318,8 @@ def _box_muller(generator: np.random.Generator, block: Array, std: float) -> Non
         return
     bits = _bits(generator, block.size, block.dtype)
     half = block.size // 2
-    sign, (cosine, t), (radius, v) = (
-        bits[:half],
-        bits.view(np.float32).reshape(2, half),
-        block.reshape(2, half),
-    )
+    sign, (radius, v) = bits[:half], block.reshape(2, half)
+    cosine, t = bits.view(np.float32).reshape(2, half)
     sign |= 1  # so that u is never 0
     np.multiply(bits, np.float32(2.0**-31), out=block, dtype=np.float32, casting="unsafe")
     np.abs(radius, out=radius)

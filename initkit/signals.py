@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .activations import Activation
-from .arguments import Array, is_bool
+from .arguments import Array
 from .network import MLP
 
 
@@ -380,22 +380,15 @@ def measure(
             deltas = net.deltas(softmax_cross_entropy(trace.pre[-1], y)[1], trace)
             grad_var = np.array([mean_square(in_float64(d)) for d in deltas])
     q, activation_mean, activation_var, correlation, saturated, dead = np.array(rows, np.float64).T
-    return Signals(
-        q=q,
-        activation_mean=activation_mean,
-        activation_var=activation_var,
-        correlation=correlation,
-        saturated=saturated,
-        dead=dead,
-        grad_var=grad_var,
-        histograms=np.array(shares) if borders is not None else None,
-    )
+    histograms = None if borders is None else np.array(shares)
+    return Signals(q, activation_mean, activation_var, correlation, saturated, dead, grad_var, histograms)
 
 
 def _checked_edges(edges: npt.ArrayLike) -> Array:
-    if is_bool(np.asarray(edges)):
+    array = np.asarray(edges)
+    if array.dtype.kind not in "iuf":
         raise TypeError(f"edges must be numbers, not {edges!r}")
-    array = np.asarray(edges, np.float64)
+    array = array.astype(np.float64)
     if array.ndim != 1 or len(array) < 2 or not (np.isfinite(array).all() and (np.diff(array) > 0).all()):
         raise ValueError(f"edges must be two or more finite numbers that rise, not {edges!r}")
     return array

@@ -7,7 +7,7 @@ ellipsoid, whose half-axes are J's singular values s.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -67,15 +67,19 @@ def singular_values(net: MLP, x: npt.ArrayLike | None = None, layers: Sequence[W
     """
     if net.residual is not None or net.norm:
         raise ValueError("net must have no residual blocks and no norm")
-    for layer in layers or ():
+    if layers is not None and not np.iterable(layers):
+        raise TypeError(f"layers must be a sequence of whole numbers, not {layers!r}")
+    wanted = list(range(1, net.depth + 1) if layers is None else layers)
+    for layer in wanted:
         check_whole("layers", layer, 1)
         if layer > net.depth:
             raise ValueError(f"layers must be from 1 to {net.depth}, not {layer}")
-    wanted = range(1, net.depth + 1) if layers is None else [int(layer) for layer in layers]
-    slopes = net.trace(np.asarray(x)[None], slopes=True).slopes if x is not None else []
     n = net.widths[0]
+    if x is not None and np.shape(x) != (n,):
+        raise ValueError(f"x must be one input, of shape ({n},), not {np.shape(x)}")
+    slopes = net.trace(np.asarray(x)[None], slopes=True).slopes if x is not None else []
     frame, sizes, mixing, power = np.eye(n), np.ones(n), np.eye(n), 0  # U, d, T; d counts as d·2^power
-    found = {}
+    found: dict[Whole, Array] = {}
     for layer in range(1, max(wanted, default=0) + 1):
         factor = net.weights[layer - 1].astype(np.float64)
         if layer <= len(slopes):
@@ -206,9 +210,9 @@ def predicted(
     known = activations.get(activation)
     if q is None:
         q = min(max(theory.phase(known, sigma_w, sigma_b).q_star, 1e-14), 1e14)
-    sizes = [float(q)]
+    sizes: list[Any] = [q]
     for _ in range(depth):
-        sizes.append(float(theory.length_map(known, sizes[-1], sigma_w, sigma_b)))
+        sizes.append(theory.length_map(known, sizes[-1], sigma_w, sigma_b))
     mu_1, mu_2 = theory.slope_moments(known, sizes[:-1])
     with np.errstate(all="ignore"):
         mean = np.cumprod(sigma_w**2 * mu_1)

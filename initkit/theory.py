@@ -57,10 +57,10 @@ def _on_gaussian(f: Elementwise, q: npt.ArrayLike, nodes: Array = _Z) -> Array:
     return np.asarray(f(np.sqrt(np.asarray(q, np.float64))[..., None] * nodes), np.float64)
 
 
-def _second_of_each(activation: Activation, q: Array) -> Array:
-    """E[f(√q z)²], for every q."""
+def _second(activation: Activation, q: Any) -> Any:
+    """E[f(√q z)²], for one q or an array."""
     if activation.lines:
-        return q * np.square(activation.lines).mean()
+        return q * float(np.square(activation.lines).mean())
     return np.square(_on_gaussian(activation.f, q)) @ _W
 
 
@@ -126,14 +126,6 @@ class _Moments(NamedTuple):
     slope2: Array  # E[f'(x)²]
 
 
-def _second(activation: Activation, q: float) -> float:
-    """E[f(√q z)²], for one q."""
-    if activation.lines:
-        return q * float(np.square(activation.lines).mean())
-    values = activation.f(math.sqrt(q) * _Z)
-    return float(np.square(values, dtype=np.float64) @ _W)
-
-
 def _moments(activation: Activation, q: Array) -> _Moments:
     """By closed forms where f is two straight lines (Cho & Saul 2009 at n = 1), else by quadrature."""
     if activation.lines:
@@ -180,11 +172,7 @@ def _products(activation: Activation, q: Array) -> list[Callable[[float], float]
     return [functools.partial(_together, *row) for row in rows]
 
 
-@functools.cache
-def _named_borders(name: str) -> tuple[bool, Array]:
-    return _borders_of_flat(activations.NAMES[name])
-
-
+@activations.cached
 def _borders_of_flat(activation: Activation) -> tuple[bool, Array]:
     """Whether f is flat far on the left, and the x where that changes, on a grid with steps of 0.4 %."""
     positive = np.geomspace(1e-6, 1e6, 8001) if activation.lines is None else np.ones(1)
@@ -196,9 +184,7 @@ def _borders_of_flat(activation: Activation) -> tuple[bool, Array]:
 
 def _flat_share(activation: Activation, q: Array) -> Array:
     """The probability that f'(√q z) is below FLAT of its largest, in absolute value."""
-    # Cached by name for the named ones only: a reader's function may change, or share a name.
-    named = activations.NAMES.get(activation.name) is activation
-    from_left, borders = _named_borders(activation.name) if named else _borders_of_flat(activation)
+    from_left, borders = _borders_of_flat(activation)
     below = scipy.special.ndtr(borders / np.sqrt(np.maximum(q, 1e-300))[:, None])
     below = np.concatenate([np.zeros((len(q), 1)), below, np.ones((len(q), 1))], axis=1)
     return np.diff(below)[:, int(not from_left) :: 2].sum(axis=1)
@@ -523,7 +509,10 @@ def _checked_arrays(**arguments: npt.ArrayLike) -> list[Array]:
     """The arguments as arrays of float64, from 0 on (c: in [−1, 1]), whose shapes go together."""
     found = []
     for name, value in arguments.items():
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError:  # rows of different lengths
+            array = np.array(None)
         low, high, limits = (-1, 1, "in [-1, 1]") if name == "c" else (0, np.inf, "of at least 0")
         if array.dtype.kind not in "uif" or not ((low <= array) & (array <= high) & np.isfinite(array)).all():
             raise ValueError(f"{name} must be finite numbers {limits}, not {value!r}")
@@ -560,7 +549,7 @@ def _fixed_points(activation: Activation, grown: Array, w2: Array, b2: Array) ->
         rows, first = rows[~runs], first[~runs]
         weight, bias = w2[rows], b2[rows]
         borders = np.log(q[first - 1]), np.log(q[first])
-        grow = lambda t: weight * _second_of_each(activation, np.exp(t)) + bias - np.exp(t)  # noqa: B023, E731
+        grow = lambda t: weight * _second(activation, np.exp(t)) + bias - np.exp(t)  # noqa: B023, E731
         found[rows] = np.exp(_roots(grow, *borders))
     return found
 
@@ -648,13 +637,13 @@ def phase(
     [['ordered', 'chaotic', 'chaotic'], ['ordered', 'ordered', 'chaotic']]
     """
     known = activations.get(activation)
-    single = not any(np.ndim(value) for value in (sigma_w, sigma_b))
+    single = not (np.iterable(sigma_w) or np.iterable(sigma_b))
     if single:
         _check_sizes(sigma_w=sigma_w, sigma_b=sigma_b)
     w, b = np.broadcast_arrays(*_checked_arrays(sigma_w=sigma_w, sigma_b=sigma_b))
     w2, b2 = np.square(w.ravel()), np.square(b.ravel())
     with np.errstate(all="ignore"):
-        grown = _second_of_each(known, _GRID)
+        grown = _second(known, _GRID)
         cuts = range(_CELLS, w.size, _CELLS)
         blocks = zip(np.split(w2, cuts), np.split(b2, cuts), strict=True)
         found = [_phases(known, grown, *block) for block in blocks]
@@ -701,7 +690,7 @@ def length_map(
     """
     known = activations.get(activation)
     q, w, b = _checked_arrays(q=q, sigma_w=sigma_w, sigma_b=sigma_b)
-    return np.asarray(w * w * _second_of_each(known, q) + b * b)[()]
+    return np.asarray(w * w * _second(known, q) + b * b)[()]
 
 
 def correlation_map(
@@ -756,7 +745,7 @@ def correlation_map(
     c, q, w, b = _checked_arrays(c=c, q=q, sigma_w=sigma_w, sigma_b=sigma_b)
     with np.errstate(all="ignore"):
         both = w * w * _product(known, q)(c) + b * b
-        return np.asarray(np.clip(both / (w * w * _second_of_each(known, q) + b * b), -1, 1))[()]
+        return np.asarray(np.clip(both / (w * w * _second(known, q) + b * b), -1, 1))[()]
 
 
 def critical_sigma_w(activation: ActivationLike, sigma_b: Real = 0.0) -> float:

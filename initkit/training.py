@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -168,11 +168,11 @@ def iterate(
                         parameter -= part
             entries.append(_snapshot(net, data))
         loss, accuracy = (np.array(column) for column in zip(*entries, strict=True))
-        history = History(loss, accuracy, log_update_ratio=ratios)
-        if broken or not np.isfinite(loss[-1]):
-            yield replace(history, status="diverged")
+        diverged = broken or not np.isfinite(loss[-1])
+        status: Status = "diverged" if diverged else "finished" if epoch == epochs else "running"
+        yield History(loss, accuracy, status, ratios)
+        if diverged:
             return
-        yield replace(history, status="finished") if epoch == epochs else history
 
 
 def _log_ratio(change: Array, weight: Array) -> np.float64:
@@ -191,9 +191,10 @@ def _checked(net: MLP, data: Data) -> Data:
     for part in ("train", "test"):
         try:
             x, y = (np.asarray(getattr(data, f"{name}_{part}")) for name in "xy")
-            softmax_cross_entropy(np.zeros((len(net.checked(x)), net.widths[-1])), y)
         except AttributeError:
             raise TypeError(f"data must be a datasets.Data, not {type(data).__name__}") from None
+        try:
+            softmax_cross_entropy(np.zeros((len(net.checked(x)), net.widths[-1])), y)
         except (TypeError, ValueError) as error:
             raise type(error)(f"data.x_{part}, data.y_{part}: {error}") from None
         arrays |= {f"x_{part}": x, f"y_{part}": y}

@@ -21,6 +21,7 @@ import initkit
 from initkit.packages import DISTRIBUTION
 
 ROOT = Path(__file__).parents[1]
+LOCK = ROOT / "constraints.txt"
 UV = [sys.executable, "-m", "uv"]
 # What uv calls a platform (its markers), and which wheels pip may take for it, best first.
 PLATFORMS = {
@@ -70,32 +71,14 @@ def bundle(platform: str | None, version: str, target: Path) -> Path:
     name = platform or sysconfig.get_platform().replace("-", "_").replace(".", "_")
     with tempfile.TemporaryDirectory() as folder:
         wheels, pins = Path(folder, "wheels"), Path(folder, "pins.txt")
-        run(
-            *UV,
-            "build",
-            "--quiet",
-            "--wheel",
-            "--build-constraints",
-            ROOT / "constraints.txt",
-            "--out-dir",
-            wheels,
-            ROOT,
-        )
+        run(*UV, "build", "--quiet", "--wheel", "--build-constraints", LOCK, "--out-dir", wheels, ROOT)
         (wheels / ".gitignore").unlink(missing_ok=True)  # uv's
         resolve = [*UV, "pip", "compile", "--quiet", "--extra", "course", "--python-version", version]
         resolve += ["--python-platform", PLATFORMS[platform][0]] if platform else []
         # The constraints' lines have markers; what comes out is for this platform alone.
-        run(*resolve, "--constraint", ROOT / "constraints.txt", "-o", pins, ROOT / "pyproject.toml")
-        fetch = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-        ]
-        fetch += ["--only-binary", ":all:", "--python-version", version]
+        run(*resolve, "--constraint", LOCK, "-o", pins, ROOT / "pyproject.toml")
+        fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        fetch += ["--no-deps", "--only-binary", ":all:", "--python-version", version]
         fetch += [word for tag in PLATFORMS[platform][1] for word in ("--platform", tag)] if platform else []
         run(*fetch, "--dest", wheels, "--requirement", pins)
         fields = {

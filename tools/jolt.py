@@ -304,9 +304,8 @@ def judge(parts: list[str], seeds) -> list[str]:
 
 
 def main() -> int:
-    lessons = [
-        f"notebooks/en/{name}" for name in notebooks.lessons()
-    ]  # the Chinese edition has the same code
+    # The Chinese edition has the same code.
+    lessons = [f"notebooks/en/{name}" for name in notebooks.lessons()]
     papers = [f"tests/papers/{path.name}" for path in sorted((ROOT / "tests/papers").glob("test_*.py"))]
     every_part = [*lessons, README, *papers]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)

@@ -64,7 +64,7 @@ class CLASS(plots.Picture):
         axes.set_title(self.text("ROOM.title"), loc="left")
         axes.set_xlabel(self.text("signal.layer"))
         # Colours: MEASURED is for what is measured, THEORY for what is predicted, QUIET for the background.
-        self.points = self.moves(axes.plot([], [], "o", color=plots.MEASURED, clip_on=False)[0])
+        self.points = self.curve(axes, "o", color=plots.MEASURED, clip_on=False)
 
     def update(self, q):
         """Set what moves, from results: here ``q`` (layers,). Compute nothing, create no artist."""
@@ -314,22 +314,18 @@ def main() -> int:
     titles = {"en": asked.en or plain, "zh": asked.zh or f"待写：{plain}"}
 
     def fill(text: str, lang: str = "en") -> str:
-        names = {"NN": number, "NAME": asked.name, "ROOM": room, "CLASS": plain.title().replace(" ", "")}
-        return re.sub(
-            r"\b(NN|NAME|ROOM|CLASS|TITLE)\b", lambda m: (names | {"TITLE": titles[lang]})[m[0]], text
-        )
+        names = {"NN": number, "NAME": asked.name, "ROOM": room, "TITLE": titles[lang]}
+        names["CLASS"] = plain.title().replace(" ", "")
+        return re.sub(rf"\b({'|'.join(names)})\b", lambda m: names[m[0]], text)
 
-    made = {
-        ROOMS / f"{room}.py": fill(ROOM),
-        ROOMS / f"{room}.words.toml": fill(WORDS),
-    }
-    for path, text in made.items():
-        path.write_text(text, encoding="utf-8")
+    made = [ROOMS / f"{room}.py", ROOMS / f"{room}.words.toml"]
+    for path, text in zip(made, (ROOM, WORDS), strict=True):
+        path.write_text(fill(text), encoding="utf-8")
     books = {lang: notebook(lang, lambda text, lang=lang: fill(text, lang)) for lang in ("en", "zh")}
     notebooks.sync(books["en"], books["zh"], accepted=lambda cell: True)
     for lang, book in books.items():
-        made[notebooks.ROOT / lang / f"{asked.name}.ipynb"] = ""
-        notebooks.write(book, notebooks.ROOT / lang / f"{asked.name}.ipynb")
+        made.append(notebooks.ROOT / lang / f"{asked.name}.ipynb")
+        notebooks.write(book, made[-1])
     tool = [sys.executable, notebooks.__file__]
     subprocess.run([*tool, "sync"], check=True)  # the links
     subprocess.run([*tool, "record", "--lesson", number], check=True)

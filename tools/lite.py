@@ -34,19 +34,10 @@ KERNEL = "@jupyterlite/pyodide-kernel-extension"
 STARTS = ["micropip", "ipython", "jedi", "sqlite3", "ssl", "openssl"]
 # Of Pyodide itself, in a distribution; which of them it has depends on its version.
 CORE = [
-    "pyodide.js",
-    "pyodide.mjs",
-    "pyodide.asm.js",
-    "pyodide.asm.mjs",
-    "pyodide.asm.wasm",
-    "python_stdlib.zip",
-]
+    "pyodide.js", "pyodide.mjs", "pyodide.asm.js", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip",
+]  # fmt: skip
 # Wheels added to Pyodide's list: what each needs of it, besides what Python has.
-ADDED = {
-    "comm": [],
-    "tqdm": [],
-    "ipywidgets": ["comm", "ipython", "traitlets"],
-}
+ADDED = {"comm": [], "tqdm": [], "ipywidgets": ["comm", "ipython", "traitlets"]}
 INITKIT = ["numpy", "scipy", "matplotlib", "pillow", "ipywidgets", "tqdm", "threadpoolctl"]
 # Where Pyodide has it: lesson 07 asks for a checkpoint of the reader's own.
 IF_THERE = ["safetensors"]
@@ -157,12 +148,11 @@ def build(out: Path, offline: Path | None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         # Not in ROOT: JupyterLite drops jupyter-lite.json where the output's path begins with the source's.
         work = Path(temporary)
-        (work / "wheels").mkdir()
+        static = work / "pyodide"
+        for folder in (work / "wheels", work / "lite", static):
+            folder.mkdir()
         wheels = fetch_wheels(work / "wheels")
         added = {**ADDED, "initkit": list(INITKIT)}
-        (work / "lite").mkdir()
-        static = work / "pyodide"
-        static.mkdir()
         kernel = {"disablePyPIFallback": True, "loadPyodideOptions": {}}
         if offline:
             lock = json.loads((offline / "pyodide-lock.json").read_text(encoding="utf-8"))

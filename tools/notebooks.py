@@ -74,16 +74,13 @@ def write(notebook, path: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def is_checked(cell) -> bool:
-    return CHECKED in cell.metadata.get("tags", [])
+def has(tag: str, cell) -> bool:
+    return tag in cell.metadata.get("tags", [])
 
 
-def is_parameters(cell) -> bool:
-    return "parameters" in cell.metadata.get("tags", [])
-
-
-def is_static(cell) -> bool:
-    return "static" in cell.metadata.get("tags", [])
+is_checked = functools.partial(has, CHECKED)
+is_parameters = functools.partial(has, "parameters")
+is_static = functools.partial(has, "static")
 
 
 def strip(notebook) -> None:
@@ -198,10 +195,8 @@ def differences(en, zh) -> list[str]:
             if "en" not in kept:
                 found.append(f"{cell.id}: {WAITS}")
             else:
-                changed = {"en": "English", "zh": "Chinese"}
-                found += [
-                    f"{cell.id}: the {changed[lang]} changed" for lang in now if kept[lang] != now[lang]
-                ]
+                names = {"en": "English", "zh": "Chinese"}
+                found += [f"{cell.id}: the {names[lang]} changed" for lang in now if kept[lang] != now[lang]]
     return found
 
 

@@ -178,19 +178,9 @@ def namespace(notebook) -> dict:
         lines = (notebooks.ROOT.parent / file).read_text(encoding="utf-8").splitlines()
         return [n.value for n in numbers([line for line in lines if line.startswith(start)][turn])]
 
-    return {
-        "np": np,
-        "math": math,
-        "partial": functools.partial,
-        "ik": ik,
-        "course": course,
-        "lessons": lessons,
-        "doctor": doctor,
-        "data": ik.datasets.digits(),
-        "seen": seen,
-        "printed": printed,
-        "row": row,
-    }
+    modules = {"np": np, "math": math, "ik": ik, "course": course, "lessons": lessons, "doctor": doctor}
+    known = {"partial": functools.partial, "data": ik.datasets.digits(), "seen": seen}
+    return {**modules, **known, "printed": printed, "row": row}
 
 
 def faults(words: str, backing: str | dict, names: dict) -> list[str]:

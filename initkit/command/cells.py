@@ -66,8 +66,8 @@ def main() -> None:
             why = cell["why"]
         else:
             error, result = run(lambda cell=cell: shell.run_cell(cell["source"]), job["seconds"])
-            raised = error or (result and (result.error_before_exec or result.error_in_exec))
-            why = named(raised) if raised else why
+            raised = result and (result.error_before_exec or result.error_in_exec)
+            why = error or (named(raised) if raised else why)
 
 
 def out_of_time(number: int, frame: Any) -> None:
@@ -88,9 +88,7 @@ def run(what: Any, seconds: float) -> tuple[str | None, Any]:
         return named(error), None
 
 
-def named(error: BaseException | str) -> str:
-    if isinstance(error, str):
-        return error
+def named(error: BaseException) -> str:
     if isinstance(error, OutOfTime):
         return "time"
     message = error.msg if isinstance(error, SyntaxError) else str(error)  # without the file's name

@@ -314,12 +314,8 @@ def answers_of(plan: list[Cell], seconds: float, memory: float) -> list[dict[str
 def ran(plan: list[Cell], seconds: float, memory: float) -> tuple[int, list[dict[str, Any]], str | None]:
     """The last cell that began, the exercises' lines, and how it ended: None, "time" or "end"."""
     with tempfile.TemporaryDirectory(prefix="initkit-grade-", ignore_cleanup_errors=True) as folder:
-        job = {
-            "cells": [vars(cell) for cell in plan],
-            "seconds": seconds,
-            "memory": int(memory * 1e9),
-            "file": LARGEST,
-        }
+        limits = {"seconds": seconds, "memory": int(memory * 1e9), "file": LARGEST}
+        job = {"cells": [vars(cell) for cell in plan], **limits}
         said = Path(folder) / "said"
         ended = None
         with said.open("wb") as out:
@@ -424,14 +420,9 @@ def rebuilt(answer: Any) -> Any:
     if "net" in answer:
         arrays = [unpacked(packed) for packed in answer["net"]]
         weights, biases = arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
-        net = MLP(
-            [weights[0].shape[1], *(w.shape[0] for w in weights)],
-            answer["activation"],
-            "zeros",
-            dtype=weights[0].dtype,
-            residual=answer["residual"],
-            norm=answer["norm"],
-        )
+        widths = [weights[0].shape[1], *(w.shape[0] for w in weights)]
+        kind = {"dtype": weights[0].dtype, "residual": answer["residual"], "norm": answer["norm"]}
+        net = MLP(widths, answer["activation"], "zeros", **kind)
         net.weights, net.biases = weights, biases
         return net
     return type(str(answer["type"])[:80], (), {})()

@@ -13,16 +13,6 @@ from .progress import progress, score
 from .quizzes import guess, quiz
 
 __all__ = [
-    "LANGUAGES",
-    "check",
-    "glossary",
-    "guess",
-    "installed",
-    "own",
-    "patient",
-    "progress",
-    "quiz",
-    "score",
-    "specimen",
-    "text",
-]
+    "LANGUAGES", "check", "glossary", "guess", "installed", "own", "patient", "progress", "quiz", "score",
+    "specimen", "text",
+]  # fmt: skip

@@ -15,6 +15,11 @@ from ..words import two_digits
 Said = tuple[str, dict]  # the key of a text, and the fields to fill in
 
 
+def mistyped(answer, wanted: str) -> Said:
+    """What there is to say to an answer that is not what is ``wanted``, a type's name."""
+    return "type", {"wanted": wanted, "came": type(answer).__name__}
+
+
 def numbers(answer) -> np.ndarray | None:
     """The answer as an array of real numbers, or None.
 
@@ -41,7 +46,7 @@ def between(answer, low: float, high: float) -> tuple[float, None] | tuple[None,
     """The answer as a number inside (low, high), and None; or None, and "type" or "range"."""
     found = number(answer)
     if found is None:
-        return None, ("type", {"wanted": "float", "came": type(answer).__name__})
+        return None, mistyped(answer, "float")
     return (found, None) if low < found < high else (None, ("range", {}))
 
 
@@ -52,7 +57,7 @@ def weights(answer, shape: tuple[int, int]) -> tuple[np.ndarray, None] | tuple[N
     """
     w = numbers(answer)
     if w is None or w.ndim == 0:
-        return None, ("type", {"wanted": "array", "came": type(answer).__name__})
+        return None, mistyped(answer, "array")
     if w.shape != shape:
         return None, ("transposed" if w.shape == shape[::-1] else "shape", {"shape": w.shape})
     return (w, None) if np.isfinite(w).all() else (None, ("finite", {}))
@@ -66,7 +71,7 @@ def nearest(answer, known: dict[str, float], rel: float = 0.01) -> Said:
     """
     found = number(answer)
     if found is None:
-        return "type", {"wanted": "float", "came": type(answer).__name__}
+        return mistyped(answer, "float")
     for key, value in known.items():
         if abs(found - value) <= rel * abs(value):
             return key, {}

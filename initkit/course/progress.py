@@ -89,13 +89,13 @@ class Progress(widgets.VBox):
         heads = [text(f"progress.{name}", self.lang) for name in ("lesson", *KINDS)]
         rows = []
         for lesson in sorted({name.partition(".")[0] for name in questions | CHECKS.keys()}):
-            right = [
-                f"{sum(kept[kind].get(name) is True for name in names)}/{len(names)}" if names else ""
-                for kind, every in ((QUESTIONS, questions), (EXERCISES, CHECKS))
-                for names in [[name for name in every if name.startswith(f"{lesson}.")]]
-            ]
-            best = kept[SCORES].get(lesson, "")
-            rows.append([lesson, *right, f"{best:.3g}" if isinstance(best, float) else ""])
+            cells = [lesson]
+            for kind, every in ((QUESTIONS, questions), (EXERCISES, CHECKS)):
+                names = [name for name in every if name.startswith(f"{lesson}.")]
+                right = sum(kept[kind].get(name) is True for name in names)
+                cells.append(f"{right}/{len(names)}" if names else "")
+            best = kept[SCORES].get(lesson)
+            rows.append([*cells, f"{best:.3g}" if isinstance(best, float) else ""])
         lines = [row("th", heads), *(row("td", cells) for cells in rows)]
         # The class gives it the look of JupyterLab's own tables, which a widget's do not have.
         common = f'<div class="jp-RenderedHTMLCommon" lang="{self.lang}">'

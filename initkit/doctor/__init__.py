@@ -19,5 +19,6 @@ __all__ = [
 
 def __getattr__(name: str):
     if name in ("apply", "assert_healthy", "diagnose"):  # these need torch
-        return getattr(importlib.import_module(".torch_modules", __name__), name)
+        room = ".torch_apply" if name == "apply" else ".torch_diagnose"
+        return getattr(importlib.import_module(room, __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -111,6 +111,7 @@ def _of(law: Law | str, scale: float | Callable[[Place], float], says: str, sour
 _GPT2 = "Radford et al. 2019, §2.3; transformers 5.24, modeling_gpt2.py"
 _LLAMA = "transformers 5.24, modeling_utils.py, initializer_range of LlamaConfig"
 _TIMM, _HF_VIT = "timm 1.0.31, vision_transformer.py", "transformers 5.24, modeling_vit.py"
+_BOTH_VITS = f"{_TIMM}; {_HF_VIT}"
 _SIREN = "Sitzmann et al. 2020, §3.2 and suppl. §1.5"
 _PPO = "Huang et al. 2022, The 37 implementation details of PPO, no. 2; stable-baselines3 2.9, policies.py"
 _LORA = "Hu et al. 2021, §4.1; peft 0.21, tuners/lora/layer.py"
@@ -142,19 +143,23 @@ _LECUN = _of(
     TRUNCATED, lambda place: place.fan_in**-0.5 / TRUNCATED.narrow, "lecun_normal()", f"{_TIMM} (jax)"
 )
 _XAVIER = _xavier(lambda one: one.fan_out, "xavier_uniform()")
+_XAVIER_EACH = _xavier(lambda one: one.fan_out / 3, "xavier_uniform() of q, k and v apart")
+_BRANCH = _of(NORMAL, lambda place: 0.02 / math.sqrt(2 * place.blocks), "normal(std=0.02/√(2·blocks))", _GPT2)
+_FIRST = _of(UNIFORM, lambda place: 1 / place.fan_in, "uniform(±1/fan_in)", _SIREN)
+_LATER = (
+    _of(UNIFORM, lambda place: math.sqrt(6 / place.fan_in) / 30, "uniform(±√(6/fan_in)/30)", _SIREN),
+    _of(
+        UNIFORM, lambda place: math.sqrt(6 / place.fan_in), "uniform(±√(6/fan_in)), where ω₀ = 1",
+        "siren-pytorch 0.1.7",
+    ),
+)  # fmt: skip
+_RANK = _of(NORMAL, lambda place: 1 / place.one.shape[0], "normal(std=1/rank)", f"{_LORA}, gaussian")
 _SQRT2 = _orthogonal(math.sqrt(2), "√2")
+_PATCHES = r"(patch_embed\.proj|patch_embeddings\.projection)"
 
 RECIPES: dict[str, tuple[Rule, ...]] = {
     "gpt2": (
-        Rule(
-            r"c_proj\.weight",
-            (
-                _of(
-                    NORMAL, lambda place: 0.02 / math.sqrt(2 * place.blocks),
-                    "normal(std=0.02/√(2·blocks))", _GPT2,
-                ),
-            ),
-        ),
+        Rule(r"c_proj\.weight", (_BRANCH,)),
         Rule(r"wpe(\.weight)?", (_normal(0.02, _GPT2), _normal(0.01, "openai/gpt-2, src/model.py"))),
         Rule(r"(wte|c_attn|q_attn|c_fc|lm_head|score)(\.weight)?", (_normal(0.02, _GPT2),)),
         Rule(r".*", (_equal(1, _GPT2),), "norm_scale"),
@@ -166,52 +171,25 @@ RECIPES: dict[str, tuple[Rule, ...]] = {
         Rule(r".*", (_equal(0, _LLAMA),), "bias"),
     ),
     "vit": (
-        Rule(
-            r"(patch_embed\.proj|patch_embeddings\.projection)\.weight",
-            (_torch(_TIMM), _normal(0.02, _HF_VIT), _LECUN),
-        ),
-        Rule(r"(patch_embed\.proj|patch_embeddings\.projection)\.bias", (_torch(_TIMM), _equal(0, _HF_VIT))),
-        Rule(r"pos_embed|position_embeddings", (_normal(0.02, f"{_TIMM}; {_HF_VIT}"),)),
+        Rule(rf"{_PATCHES}\.weight", (_torch(_TIMM), _normal(0.02, _HF_VIT), _LECUN)),
+        Rule(rf"{_PATCHES}\.bias", (_torch(_TIMM), _equal(0, _HF_VIT))),
+        Rule(r"pos_embed|position_embeddings", (_normal(0.02, _BOTH_VITS),)),
         Rule(r"mask_token", (_equal(0, _HF_VIT),)),
         Rule(r"(cls|reg|dist)_token", (_normal(1e-6, _TIMM), _normal(0.02, _HF_VIT))),
         Rule(
             r"(head|head_dist|classifier)\.weight",
-            (_normal(0.02, f"{_TIMM}; {_HF_VIT}"), _equal(0, f"{_TIMM} (jax)"), _XAVIER),
+            (_normal(0.02, _BOTH_VITS), _equal(0, f"{_TIMM} (jax)"), _XAVIER),
         ),
         Rule(
-            r".*",
-            (
-                _normal(0.02, f"{_TIMM}; {_HF_VIT}"),
-                _XAVIER,
-                _xavier(lambda one: one.fan_out / 3, "xavier_uniform() of q, k and v apart"),
-            ),
-            "weight",
+            r".*", (_normal(0.02, _BOTH_VITS), _XAVIER, _XAVIER_EACH), "weight",
             lambda place: len(place.one.shape) == 2,
         ),
-        Rule(r".*", (_equal(1, f"{_TIMM}; {_HF_VIT}"),), "norm_scale"),
-        Rule(r".*", (_equal(0, f"{_TIMM}; {_HF_VIT}"), _normal(1e-6, f"{_TIMM} (jax)")), "bias"),
+        Rule(r".*", (_equal(1, _BOTH_VITS),), "norm_scale"),
+        Rule(r".*", (_equal(0, _BOTH_VITS), _normal(1e-6, f"{_TIMM} (jax)")), "bias"),
     ),
     "siren": (
-        Rule(
-            r".*",
-            (_of(UNIFORM, lambda place: 1 / place.fan_in, "uniform(±1/fan_in)", _SIREN),),
-            "weight",
-            lambda place: place.first,
-        ),
-        Rule(
-            r".*",
-            (
-                _of(
-                    UNIFORM, lambda place: math.sqrt(6 / place.fan_in) / 30, "uniform(±√(6/fan_in)/30)",
-                    _SIREN,
-                ),
-                _of(
-                    UNIFORM, lambda place: math.sqrt(6 / place.fan_in), "uniform(±√(6/fan_in)), where ω₀ = 1",
-                    "siren-pytorch 0.1.7",
-                ),
-            ),
-            "weight",
-        ),
+        Rule(r".*", (_FIRST,), "weight", lambda place: place.first),
+        Rule(r".*", _LATER, "weight"),
     ),
     "ppo": (
         Rule(r"action_net\.weight|actor(_mean)?\.weight", (_orthogonal(0.01, "0.01"),)),
@@ -225,13 +203,7 @@ RECIPES: dict[str, tuple[Rule, ...]] = {
     "lora": (
         Rule(r"(.*\.)?lora_embedding_A(\.\w+)?", (_equal(0, _LORA),)),
         Rule(r"(.*\.)?lora_embedding_B(\.\w+)?", (_normal(1, _LORA),)),
-        Rule(
-            r"(.*\.)?lora_A(\.\w+)?(\.weight)?",
-            (
-                _torch(_LORA),
-                _of(NORMAL, lambda place: 1 / place.one.shape[0], "normal(std=1/rank)", f"{_LORA}, gaussian"),
-            ),
-        ),
+        Rule(r"(.*\.)?lora_A(\.\w+)?(\.weight)?", (_torch(_LORA), _RANK)),
         Rule(r"(.*\.)?lora_B(\.\w+)?(\.(weight|bias))?", (_equal(0, _LORA),)),
     ),
 }  # fmt: skip

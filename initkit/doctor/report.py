@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import itertools
 import json
@@ -23,29 +24,21 @@ WIDTH = 80  # columns of a terminal
 LINES = 24  # of a terminal; a longer table is folded in a notebook
 ROWS = 10  # of a table in print, from which on it is left to what was judged
 
-# Every kind of finding, the gravest first.
-KINDS = (
-    "non_finite", "overflow", "input_scale", "all_zero", "symmetric_rows", "not_learning",
-    "fresh_among_trained", "stream_explodes", "stream_vanishes", "signal_vanishes", "signal_explodes",
-    "layer_gain", "gradient_vanishes", "gradient_explodes", "first_loss", "dead_units", "dead_rows",
-    "weight_scale", "saturated_outputs", "scheme_activation_mismatch", "scale_outlier", "lone_outlier",
-    "transposed_fans", "forget_bias", "identical_layers", "off_recipe", "only_in_one", "other_form",
-    "other_law", "replica_differs",
-)  # fmt: skip
-# What is at the bottom of it: the findings of one cause are told together.
-CAUSES = {
-    "numbers": ("non_finite", "overflow"),
-    "inputs": ("input_scale", "first_loss"),
-    "units": ("all_zero", "symmetric_rows", "dead_rows", "identical_layers"),
-    "learning": ("not_learning", "fresh_among_trained"),
-    "scale": (
-        "stream_explodes", "stream_vanishes", "signal_vanishes", "signal_explodes", "layer_gain",
-        "weight_scale", "scheme_activation_mismatch", "scale_outlier", "lone_outlier", "transposed_fans",
-    ),
-    "gradient": ("gradient_vanishes", "gradient_explodes", "forget_bias"),
-    "flat": ("dead_units", "saturated_outputs"),
-    "file": ("off_recipe", "only_in_one", "other_form", "other_law", "replica_differs"),
+# Every kind of finding, the gravest first, and what is at the bottom of it.
+_CAUSE = {
+    "non_finite": "numbers", "overflow": "numbers", "input_scale": "inputs", "all_zero": "units",
+    "symmetric_rows": "units", "not_learning": "learning", "fresh_among_trained": "learning",
+    "stream_explodes": "scale", "stream_vanishes": "scale", "signal_vanishes": "scale",
+    "signal_explodes": "scale", "layer_gain": "scale", "gradient_vanishes": "gradient",
+    "gradient_explodes": "gradient", "first_loss": "inputs", "dead_units": "flat", "dead_rows": "units",
+    "weight_scale": "scale", "saturated_outputs": "flat", "scheme_activation_mismatch": "scale",
+    "scale_outlier": "scale", "lone_outlier": "scale", "transposed_fans": "scale", "forget_bias": "gradient",
+    "identical_layers": "units", "off_recipe": "file", "only_in_one": "file", "other_form": "file",
+    "other_law": "file", "replica_differs": "file",
 }  # fmt: skip
+KINDS = tuple(_CAUSE)
+# The findings of one cause are told together.
+CAUSES = {cause: tuple(k for k in KINDS if _CAUSE[k] == cause) for cause in dict.fromkeys(_CAUSE.values())}
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
 # What theory says of a plain net, well or ill.
@@ -79,7 +72,7 @@ class Finding:
     @property
     def cause(self) -> str | None:
         """One of ``CAUSES``; None of a note or a fact."""
-        return next((cause for cause, kinds in CAUSES.items() if self.kind in kinds), None)
+        return _CAUSE.get(self.kind)
 
     def message(self, lang: str = "en") -> str:
         """What was seen, in a reader's language."""
@@ -291,11 +284,8 @@ class Comparison:
 
     def to_dict(self) -> dict:
         """As ``Report.to_dict()["against"]``."""
-        return {
-            "file": self.file,
-            "verdict": self.verdict,
-            **{key: list(names) for key, names in self.names.items()},
-        }
+        lists = {key: list(names) for key, names in self.names.items()}
+        return {"file": self.file, "verdict": self.verdict, **lists}
 
     def lines(self, lang: str) -> list[str]:
         """In a reader's language."""
@@ -431,11 +421,10 @@ class Report:
         if self.notes:
             said["notes"] = [note.to_dict(self.lang) for note in self.notes]
         if self.facts:
-            numbers = [
-                {k: v for k, v in one.fields.items() if k not in ("why", "means")} for one in self.facts
+            said["facts"] = [
+                one.to_dict(self.lang) | {k: v for k, v in one.fields.items() if k not in ("why", "means")}
+                for one in self.facts
             ]
-            pairs = zip(self.facts, numbers, strict=True)
-            said["facts"] = [one.to_dict(self.lang) | more for one, more in pairs]
         if self.coverage is not None:
             said["coverage"] = self.coverage.to_dict()
         if self.recipe is not None:
@@ -619,8 +608,6 @@ class Report:
         return f"<table><caption>{count}</caption>{table}"
 
     def _picture(self) -> str:
-        import base64
-
         from .. import plots  # draws: only where somebody looks
 
         png, size = plots.signals_by_layer(self.signals, self.predicted, lang=self.lang)._repr_png_()

@@ -1,15 +1,15 @@
-"""Initialize a PyTorch module in place, each weight by what follows it."""
+"""``apply``: initialize a PyTorch module in place, each weight by what follows it."""
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
 import functools
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import activations, initializers, sampling
 from ..fans import fans
@@ -19,26 +19,24 @@ from .audit import wrong_by_itself
 from .bias_evidence import trained_by_bias
 from .identify import Identification, of_scan
 from .report import Report
-from .scan import Scan, scan_array
+from .scan import scan_array
+from .torch_examine import examined
+from .torch_rules import axes_of, call_of, orthogonal_in_place_of, rule_of
 from .torch_scale import first_and_last, on_a_copy, probe, rescale, scale_of, watched
 from .torch_watch import (
     EMBEDDINGS,
     LINEAR,
-    NORMS,
     RECURRENT,
     as_it_was,
-    base_name,
     checked,
-    conv,
     each_parameter,
     following,
     nn,
+    numpy_of,
     torch,
     unwrapped,
 )  # fmt: skip
 
-# Activations without an upper bound, which want He's gain.
-HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}
 TOO_LARGE = KEPT**2  # a mean square
 # Findings on a layer by itself: to draw that one anew mends it.
 ALONE = {"all_zero", "symmetric_rows", "dead_rows", "dead_units", "identical_layers"}
@@ -94,19 +92,73 @@ class Applied:
     __repr__ = __str__
 
 
-def applied(
-    examine: Callable,
-    module,
-    batch=None,
-    scheme="auto",
-    rng=None,
+def apply(
+    module: nn.Module,
+    batch: torch.Tensor | tuple | None = None,
+    scheme: str = "auto",
+    rng: int | np.random.SeedSequence | np.random.Generator | None = None,
     *,
-    loss=None,
-    only=None,
-    skip=None,
-    lang="en",
+    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
+    only: str | Iterable[str] | None = None,
+    skip: str | Iterable[str] | None = None,
+    lang: str = "en",
 ) -> Applied:
-    """What ``apply`` does, with its arguments. ``examine`` is ``torch_modules.examined``."""
+    """Initialize ``module`` in place, each weight by what follows it, and never for the worse.
+
+    With a ``batch``, a module in which ``diagnose`` finds nothing is left as it is. Else Linear and Conv
+    layers become orthogonal, with bias 0, and in one pass each is scaled to its mean square, part of a unit's
+    mean is taken out of its bias, a branch of a residual stream begins small, and so does the output, so that
+    the loss begins near ln C (``torch_scale.rescale``).
+
+    Without a batch they are drawn by ``he_normal`` with the activation's gain, where that has no upper bound
+    (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish, Softplus); else, and where no activation follows, by
+    ``xavier_normal``. A ConvTranspose has its fan_in on axis 0. If the module runs on noise that fits its
+    first layer, activations called in ``forward`` are seen, and what is then off by more than a factor of 3,
+    by strides or pooling say, is scaled. If it does not, the activation is the one registered next, with at
+    most norms, dropout and pooling between.
+
+    Attention: ``xavier_normal``, query, key and value each by itself. Recurrent layers, gate by gate:
+    ``xavier_normal`` for the input, ``orthogonal`` for the state. Embeddings: N(0, 0.02²), as GPT-2's, where
+    a norm or a tied output comes later, else N(0, 1), as PyTorch's; the padding row 0. Norms: 1 and 0.
+    Biases: 0. Weight norm: its length is that of the drawn direction. The rest is left as it is.
+
+    Where all that is found are layers sick by themselves (units alike, dead or all zero, layers identical to
+    the last bit), these alone are drawn anew; all are only where that measures worse.
+
+    Left as they are, and named: frozen parameters; and layers that have been trained, which ``identify`` and
+    their biases tell, unless ``only`` names them. Then the module as it was and as it would be are both
+    trained, for a few steps of Adam on the batch: if the new one starts or trains worse, nothing is written.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    batch : torch.Tensor or tuple, optional
+        The module's input, or inputs, as in ``diagnose``. A name in its place is the scheme.
+    scheme : str
+        "auto", or a name of the registry, for every weight with two axes or more instead; then nothing is
+        measured.
+    rng : int, SeedSequence, Generator or None
+        As in every initializer. Parameters draw from it in the order of ``named_modules``, a tied one once.
+    loss : labels, callable or None
+        As in ``diagnose``, for the trial. Without one it learns labels drawn at random.
+    only, skip : str or iterable of str, optional
+        Names of parameters, or of modules with all in them, ``*`` for any part: what to draw, or to leave.
+    lang : {"en", "zh"}
+        The language that the result speaks.
+
+    Returns
+    -------
+    Applied
+        What was done and what not.
+
+    Raises
+    ------
+    TypeError
+        For what is no module.
+    ValueError
+        For an unknown scheme or name, parameters without values, and shapes that the scheme cannot fill. Then
+        nothing is written.
+    """
     text("doctor.clean", lang)  # raises ValueError for an unknown language
     module = unwrapped(module)
     checked(module)
@@ -123,23 +175,22 @@ def applied(
     free = chosen.difference(*kept.values())
     inputs, report, sick = None, None, set()
     if batch is not None:
-        inputs, report = examine(module, batch, loss, named=False)
+        inputs, report = examined(module, batch, loss, named=False)
     elif scheme == "auto" and not any(p.is_inference() for p in module.parameters()):
         with torch.inference_mode(False), as_it_was(module):
             inputs = probe(module)
         if inputs is not None and not asked and _by_choice(found):
-            report = examine(module, inputs, named=False)[1]
+            report = examined(module, inputs, named=False)[1]
     if report is not None and scheme == "auto" and not asked:
         if _is_well(report):
             return Applied({}, lang=lang, kept=kept, verdict="well")
         sick = _of_layers(report, free)
     if inputs is None:
         done, left, unseen, new = _drawn(module, scheme, rng, following(module), free)
-        _write(new)
+        _write(module, new)
         return Applied(done, left, unseen, lang, kept)
     exact = batch is not None
     judged = exact or not asked
-    by_name = {name: p for name, _, _, p in each_parameter(module)}
     with torch.inference_mode(False):
         if judged:
             with on_a_copy(module):
@@ -152,14 +203,14 @@ def applied(
                 break
         else:
             return Applied({}, left, (), lang, kept, "worse", losses)
-    _write([(by_name[name], value) for name, value in new.items()])
+    _write(module, new)
     return Applied(done, left, unseen, lang, kept, losses=losses)
 
 
 def _redrawn(module, inputs, scheme, rng, wanted, exact):
     """Draw what is ``wanted`` anew, by what one pass shows; the module is a copy.
 
-    As ``_drawn``, but for the new values, which are by name; and the last layer of the pass.
+    As ``_drawn``; and the last layer of the pass.
     """
     layers, heads = watched(module, inputs)
     follows = following(module)
@@ -167,12 +218,13 @@ def _redrawn(module, inputs, scheme, rng, wanted, exact):
         if layer.activation not in (None, activations.identity) or follows.get(id(layer.module)) is None:
             follows[id(layer.module)] = layer.activation
     done, left, unseen, new = _drawn(module, scheme, rng, follows, wanted, exact)
-    _write(new)
-    names = {id(p): name for name, _, _, p in each_parameter(module)}
+    _write(module, new)
+    written = {name: p for name, _, _, p in each_parameter(module) if name in new}
     if scheme == "auto":
-        factors = rescale(module, inputs, layers, heads, {id(p) for p, _ in new}, exact)
-        done |= {names[k]: f"{done[names[k]]} × {factor:.3g}" for k, factor in factors.items()}
-    return done, left, unseen, {names[id(p)]: p.detach().clone() for p, _ in new}, layers[-1]
+        factors = rescale(module, inputs, layers, heads, {id(p) for p in written.values()}, exact)
+        for name, p in written.items():
+            done[name] += f" × {factors[id(p)]:.3g}" if id(p) in factors else ""
+    return done, left, unseen, {name: p.detach().clone() for name, p in written.items()}, layers[-1]
 
 
 def _is_well(report: Report) -> bool:
@@ -249,22 +301,11 @@ def _identified(module: nn.Module) -> dict[str, Identification]:
             continue
         if not p.is_floating_point() or not p.numel():
             continue
-        s = scan_of(p)
+        s = scan_array(numpy_of(p))
         if not any(wrong_by_itself(name, p.shape, s)):
             of_layer = (layer.hidden_size,) if isinstance(layer, RECURRENT) else ()
             found[name] = of_scan(s, p.shape, {"in_axis": 1, "out_axis": 0}, of_layer)
     return found
-
-
-def numpy_of(p: torch.Tensor) -> np.ndarray:
-    """A parameter's values; of a dtype that NumPy has not, in float32."""
-    w = p.detach().cpu()
-    return (w if w.dtype in (torch.float16, torch.float32, torch.float64) else w.float()).numpy()
-
-
-def scan_of(p: torch.Tensor) -> Scan:
-    """What the statistics of ``identify`` are taken from."""
-    return scan_array(numpy_of(p))
 
 
 def _kept(
@@ -283,7 +324,7 @@ def _kept(
         name = f"{prefix}.weight" if prefix else "weight"
         bias = m._parameters.get("bias") if isinstance(m, LINEAR) else None
         if name in found and bias is not None and bias.numel():
-            biases[name] = scan_of(bias), (fans(m.weight.shape).fan_in,)
+            biases[name] = scan_array(numpy_of(bias)), (fans(m.weight.shape).fan_in,)
     trained = {name for name, one in found.items() if one.verdict == "not_fresh"}
     if found:
         trained |= trained_by_bias(biases, lambda _: ())
@@ -308,15 +349,16 @@ def _by_choice(found: dict[str, Identification]) -> bool:
 # What to draw --------------------------------------------------------------------------------------
 
 
-def _write(new: list[tuple[nn.Parameter, torch.Tensor]]) -> None:
+def _write(module: nn.Module, new: dict[str, torch.Tensor]) -> None:
     with torch.no_grad():
-        for p, values in new:
-            p.copy_(values)
+        for name, _, _, p in each_parameter(module):
+            if name in new:
+                p.copy_(new[name])
 
 
 def _drawn(module, scheme, rng, follows, free: set[str], measured: bool = False):
-    """(call by name, names of unknown ones, of weights that nothing is seen after, [(parameter, values)])."""
-    done, left, unseen, new = {}, [], [], []
+    """Call by name; names of unknown ones, and of weights that nothing is seen after; values by name."""
+    done, left, unseen, new = {}, [], [], {}
     normed = _weight_norms(module)
     lengths = {id(g) for _, g in normed.values()}
     for name, m, key, p in each_parameter(module):
@@ -325,11 +367,11 @@ def _drawn(module, scheme, rng, follows, free: set[str], measured: bool = False)
         layer, length = normed.get(id(p), (m, None))
         if length is not None:
             key = "weight"
-        rule = _rule(layer, key, p, follows, module) if p.is_floating_point() else None
+        rule = rule_of(layer, key, p, follows, module) if p.is_floating_point() else None
         if rule and measured and isinstance(layer, LINEAR) and key == "weight":
-            rule = _orthogonal(layer, rule)
+            rule = orthogonal_in_place_of(rule, layer)
         if scheme != "auto" and p.ndim > 1 and p.is_floating_point():
-            rule = scheme, _axes(scheme, rule[1] if rule else {}), rule[2] if rule else 1
+            rule = scheme, axes_of(scheme, rule[1] if rule else {}), rule[2] if rule else 1
         elif rule and isinstance(layer, LINEAR) and key == "weight" and follows.get(id(layer), layer) is None:
             unseen.append(name)
         if rule is None:
@@ -347,74 +389,10 @@ def _drawn(module, scheme, rng, follows, free: set[str], measured: bool = False)
         array = torch.from_numpy(np.concatenate(array) if p.ndim else array[0])
         if isinstance(m, EMBEDDINGS) and m.padding_idx is not None:
             array[m.padding_idx] = 0
-        new.append((p, array))
+        new[name] = array
         if length is not None:
             summed = [k for k in range(p.ndim) if length.ndim != p.ndim or length.shape[k] != p.shape[k]]
             norms = torch.linalg.vector_norm(array, dim=summed, keepdim=True) if summed else array.abs()
-            new.append((length, norms.reshape(length.shape)))
-            names = {id(q): n for n, _, _, q in each_parameter(module)}
-            done[names[id(length)]] = "‖v‖"
+            its_name = next(n for n, _, _, q in each_parameter(module) if q is length)
+            new[its_name], done[its_name] = norms.reshape(length.shape), "‖v‖"
     return done, tuple(left), tuple(unseen), new
-
-
-def _orthogonal(m: nn.Module, rule):
-    """Orthogonal in place of He's and Xavier's draws, where it is defined: their scale is measured anyway."""
-    _, arguments, blocks = rule
-    if getattr(m, "groups", 1) > 1:
-        return rule
-    return "orthogonal", {k: v for k, v in arguments.items() if k in ("in_axis", "out_axis")}, blocks
-
-
-def _axes(scheme: str, arguments: dict) -> dict:
-    """The arguments that say where the fans lie, if the scheme takes them."""
-    takes = inspect.signature(initializers.get(scheme)).parameters
-    wanted = ("in_axis", "out_axis", "groups") if "axes" in takes or "in_axis" in takes else ()
-    return {k: v for k, v in arguments.items() if k in wanted}
-
-
-def _rule(m, key: str, p, follows, module) -> tuple[str, dict, int] | None:
-    """(scheme, its arguments, into how many blocks of rows the parameter is cut); None for unknown ones."""
-    if isinstance(m, NORMS):
-        return {"weight": ("ones", {}, 1), "bias": ("zeros", {}, 1)}.get(key)
-    if isinstance(m, EMBEDDINGS):
-        return "normal", {"std": 0.02 if _is_brought_to_size(p, m, module) else 1.0}, 1
-    if isinstance(m, nn.MultiheadAttention):
-        if key == "in_proj_bias":
-            return "zeros", {}, 1
-        return ("xavier_normal", {}, 3 if key == "in_proj_weight" else 1) if "proj_weight" in key else None
-    if isinstance(m, (*LINEAR, *RECURRENT)) and key.startswith("bias"):
-        known = isinstance(m, RECURRENT) or scale_of(m) is not None  # else its weight is left, and it too
-        return ("zeros", {}, 1) if known else None
-    if isinstance(m, RECURRENT):
-        if key.startswith("weight_hr"):  # an LSTM's projection
-            return "xavier_normal", {}, 1
-        return "orthogonal" if "_hh" in key else "xavier_normal", {}, p.shape[0] // m.hidden_size
-    if isinstance(m, LINEAR) and key == "weight":
-        name, arguments = scheme_for(follows.get(id(m)) or activations.identity)
-        if isinstance(m, conv._ConvTransposeNd):  # (in, out/groups, *kernel)
-            return name, {**arguments, "in_axis": 0, "out_axis": 1}, m.groups
-        groups = getattr(m, "groups", 1)
-        return name, {**arguments, "groups": groups} if groups > 1 else arguments, 1
-    return None
-
-
-def _is_brought_to_size(p, table: nn.Module, module: nn.Module) -> bool:
-    """Whether a norm comes after an embedding, or it is the output's weight as well."""
-    after = list(module.modules())
-    after = after[next(k for k, m in enumerate(after) if m is table) :]
-    return any(isinstance(m, NORMS) or (m is not table and m._parameters.get("weight") is p) for m in after)
-
-
-def scheme_for(function: activations.Activation) -> tuple[str, dict]:
-    """(name, arguments): He's, with the function's own gain, if it has no upper bound; else Xavier's."""
-    if base_name(function) not in HE:
-        return "xavier_normal", {}
-    return "he_normal", {} if function.name == "relu" else {"activation": function}
-
-
-def call_of(name: str, arguments: dict) -> str:
-    """The call as a reader would write it."""
-    said = (
-        f"{k}={v.name if isinstance(v, activations.Activation) else repr(v)}" for k, v in arguments.items()
-    )
-    return f"{name}({', '.join(said)})"

@@ -11,7 +11,7 @@ import numpy as np
 from ..signals import KEPT
 from .identify import EXACT
 from .report import Coverage, Finding, Tensor, identical_layers, span
-from .torch_remedies import applied_to
+from .torch_rules import applied_to
 from .torch_watch import (
     NORMS,
     PRODUCTS,
@@ -86,7 +86,7 @@ def beside_chains(
     frozen = [name for name, _, _, p in each_parameter(module) if not p.requires_grad]
     if frozen:
         notes.append(Finding("frozen", span(frozen), {"count": len(frozen)}))
-    if all(np.isfinite(layer.stats[0]) for layer in layers):
+    if all(np.isfinite(layer.q) for layer in layers):
         findings += _of_streams(watch.sums)
         findings += _of_inputs(layers)
         findings += _of_first_loss(layers, back)
@@ -144,12 +144,8 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
         most = int(steps.argmax() if grows else steps.argmin())
         places = [min(map(weight_of, one.ends)) for one in path]
         one_block = abs(steps[most]) > worst / 2
-        fields = {
-            "first": f"{q[0]:.2g}",
-            "last": f"{q[-1]:.2g}",
-            "blocks": len(path),
-            "factor": f"{change ** (1 / len(path)):.3g}",
-        }
+        fields = {"first": f"{q[0]:.2g}", "last": f"{q[-1]:.2g}", "blocks": len(path)}
+        fields["factor"] = f"{change ** (1 / len(path)):.3g}"
         where = places[most] if one_block else span(places)
         found = [Finding("stream_explodes" if grows else "stream_vanishes", where, fields)]
     return found
@@ -194,7 +190,7 @@ def brought_to_size(layers: list[Layer]) -> dict[Layer, bool]:
         if isinstance(norm.module, NORMS) and norm.source is not None:
             weight = norm.module._parameters.get("weight")
             wanted = 1.0 if weight is None else np.square(numbers(weight)).mean()
-            brought[norm.source] = bool(norm.stats[0] >= wanted / 4)
+            brought[norm.source] = bool(norm.q >= wanted / 4)
     return brought
 
 
@@ -210,7 +206,7 @@ def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
             continue
         if layer.x is None or not layer.x.numel():
             continue
-        q, before = layer.stats[0], float(np.square(numbers(layer.x)).mean())
+        q, before = layer.q, float(np.square(numbers(layer.x)).mean())
         if not before or not q:
             continue
         gain = math.sqrt(q / before)
@@ -299,7 +295,7 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
         reasons[why].append(f"{name}.{own[0][0]}" if name else own[0][0])
     told = 0
     for layer in watch.layers:
-        if weight_of(layer) in zero or layer.stats[5] == 1:
+        if weight_of(layer) in zero or layer.dead == 1:
             told |= layer.past
     for one in watch.sums:
         if one.branch == 0 or one.stream == 0:

@@ -63,7 +63,7 @@ def _is_link(layer: Layer, last: bool) -> bool:
 
     ``last``: the next one is the output layer, before which all is allowed.
     """
-    live = all(0 < size < math.inf for size in (layer.grad_var, layer.slopes[0], layer.stats[0]))
+    live = all(0 < size < math.inf for size in (layer.grad_var, layer.slopes[0], layer.q))
     batched = layer.z.ndim - len(getattr(layer.module, "kernel_size", ())) > 1
     return (
         layer.activation is not None and live and batched and (last or layer.through <= BETWEEN | layer.into)

@@ -19,10 +19,10 @@ from .torch_watch import (
     RECURRENT,
     Layer,
     Watch,
-    _leaves,
     as_it_was,
     base_name,
     conv,
+    leaves,
     nn,
     output_of,
     own_loss,
@@ -59,8 +59,6 @@ def on_a_copy(module: nn.Module) -> Iterator[None]:
 
 def probe(module: nn.Module) -> tuple | None:
     """A batch of noise that ``module`` runs on, by its first layer's number of inputs; None without one."""
-    if not callable(getattr(module, "forward", None)) or any(p.is_inference() for p in module.parameters()):
-        return None
     try:
         wanted = [
             p
@@ -83,7 +81,7 @@ def probe(module: nn.Module) -> tuple | None:
 
 def _noise(module) -> Iterator[torch.Tensor]:
     """Batches for the module's first layer: N(0, 1), or indices."""
-    first = next((m for m in _leaves(module) if isinstance(m, (*LINEAR, *EMBEDDINGS, *RECURRENT))), None)
+    first = next((m for m in leaves(module) if isinstance(m, (*LINEAR, *EMBEDDINGS, *RECURRENT))), None)
     if first is None:
         return
     stream = torch.Generator().manual_seed(0)
@@ -195,7 +193,8 @@ def rescale(
         part = 1.0 if head and exact else share if kinked and not head else 0.0
         free = part > 0 and bias is not None and id(bias) in allowed
         mean = part * z.double().mean(others) if free and n > 1 else None
-        size = (z.double() - 0 if mean is None else z.double() - _along(mean, axis, z.ndim)).square().mean()
+        centred = z.double() if mean is None else z.double() - _along(mean, axis, z.ndim)
+        size = centred.square().mean()
         if not size > 0:
             return None
         factor = math.sqrt(target / float(size))

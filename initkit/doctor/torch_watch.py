@@ -98,20 +98,20 @@ def _by_values(m: nn.Module, like: torch.Tensor) -> activations.Activation | Non
     return _known(name, _DEFAULTS.get(name)) if off[name] <= 0.03 else None
 
 
-def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+def leaves(module: nn.Module) -> Iterator[nn.Module]:
     """The modules without children, and whole attention layers, in the order in which they are registered."""
     children = [m for m in module._modules.values() if m is not None]
     if not children or isinstance(module, nn.MultiheadAttention):
         yield module
     else:
         for m in children:
-            yield from _leaves(m)
+            yield from leaves(m)
 
 
 def following(module: nn.Module) -> dict[int, activations.Activation | None]:
     """By id of a Linear or Conv: the activation registered next, with at most norms and the like between."""
     found, after = {}, None
-    for m in reversed(list(_leaves(module))):
+    for m in reversed(list(leaves(module))):
         if isinstance(m, LINEAR):
             found[id(m)] = after
         if (function := _of_module(m)) is not None:
@@ -211,7 +211,12 @@ class Layer:
     out: torch.Tensor  # a copy of it, which the network went on with
     source: Layer | None  # the layer whose output, or activation, is the input
     origins: frozenset  # all layers whose output had a part in the input; None stands for the batch
-    stats: list[float]  # q, activation_mean, activation_var, correlation, saturated, dead, as in Signals
+    q: float  # these six as in Signals: of its output, and of its activation once that is known
+    activation_mean: float
+    activation_var: float
+    correlation: float
+    saturated: float = math.nan
+    dead: float = math.nan
     activation: activations.Activation | None = None  # what its output goes into, where that is known
     uses: int = 0  # how many calls its output went into
     into: set[str] = field(default_factory=set)  # the names of these functions
@@ -241,8 +246,8 @@ class Layer:
         flat = slopes < FLAT * steepest_slope(function)
         units = np.moveaxis(flat, self.unit_axis, -1).reshape(-1, flat.shape[self.unit_axis])
         a = numbers(after)
-        self.stats[1:3] = a.mean(), a.var()
-        self.stats[4:] = flat.mean(), units.all(axis=0).mean()
+        self.activation_mean, self.activation_var = a.mean(), a.var()
+        self.saturated, self.dead = flat.mean(), units.all(axis=0).mean()
         self.slopes = float(np.square(slopes).mean()), float((np.square(slopes) ** 2).mean())
 
 
@@ -262,6 +267,12 @@ class Sum:
 def numbers(t: torch.Tensor) -> np.ndarray:
     """The entries in float64."""
     return t.detach().to("cpu", torch.float64).numpy()
+
+
+def numpy_of(p: torch.Tensor) -> np.ndarray:
+    """A parameter's values; of a dtype that NumPy has not, in float32."""
+    w = p.detach().cpu()
+    return (w if w.dtype in (torch.float16, torch.float32, torch.float64) else w.float()).numpy()
 
 
 def _mean_square(t: torch.Tensor) -> float:
@@ -406,10 +417,9 @@ class Watch(TorchFunctionMode):
         with np.errstate(all="ignore"):
             values = numbers(z)
             rows = values.reshape(len(values), -1) if values.ndim > 1 else values.reshape(1, -1)
-            q = np.square(values).mean()
-            stats = [q, values.mean(), values.var(), mean_cosine(rows), math.nan, math.nan]
+            measured = np.square(values).mean(), values.mean(), values.var(), mean_cosine(rows)
         origins = self.origins.get(id(x)) or self.origins.get(id(z), frozenset())
-        layer = Layer(name, module, x, z, out, source, origins, stats)
+        layer = Layer(name, module, x, z, out, source, origins, *measured)
         layer.bit = self._bit()
         layer.past = past | layer.bit
         if source is not None and source.activation is None:
@@ -510,7 +520,7 @@ class Watch(TorchFunctionMode):
             layer.forks = layer in self.forks
             if layer.uses != 1:
                 layer.activation = None
-                layer.stats[4:] = math.nan, math.nan
+                layer.saturated = layer.dead = math.nan
         return self.layers
 
 

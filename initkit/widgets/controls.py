@@ -6,13 +6,14 @@ Each takes the name of its label in the words, and the language.
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 
 import ipywidgets as widgets
 import traitlets
 
 from ..words import text
 
-__all__ = ["bars", "choice", "function", "log_slider", "slider", "steps"]
+__all__ = ["bars", "choice", "function", "labels", "log_slider", "slider", "steps"]
 
 WIDTH = "440px"  # two share a row beside JupyterLab's file list on a screen of 1366 pixels
 
@@ -53,9 +54,8 @@ def slider(key: str, lang: str, low, high, step, value) -> Slider | IntSlider:
 
 def log_slider(key: str, lang: str, low: float, high: float, step: float, value: float) -> LogSlider:
     """From 10^low to 10^high; ``step`` is that of the exponent."""
-    return _labelled(
-        LogSlider, key, lang, min=low, max=high, step=step, value=value, readout_format=".3g"
-    )  # fmt: skip
+    ends = {"min": low, "max": high, "step": step, "value": value}
+    return _labelled(LogSlider, key, lang, readout_format=".3g", **ends)
 
 
 class Bars(widgets.VBox):
@@ -82,17 +82,9 @@ class Bars(widgets.VBox):
         self.description, self.every = label, every
         self.min, self.max = (every.min,) * count, (every.max,) * count
         upright = widgets.Layout(width="0", min_width="26px", flex="1 1 0", height="150px", margin="0")
-        self.bars = [
-            IntSlider(
-                every.value,
-                every.min,
-                every.max,
-                orientation="vertical",
-                description=str(k + 1),
-                layout=upright,
-            )
-            for k in range(count)
-        ]
+        look = {"orientation": "vertical", "layout": upright}
+        ends = every.value, every.min, every.max
+        self.bars = [IntSlider(*ends, description=str(k + 1), **look) for k in range(count)]
         row = widgets.HBox(self.bars, layout=widgets.Layout(width="100%", max_width="860px"))
         row.add_class("initkit-bars")
         super().__init__(
@@ -131,12 +123,17 @@ def steps(key: str, lang: str, options: dict[str, float], value: float) -> Steps
     return _labelled(Steps, key, lang, options=list(options.items()), value=value)
 
 
-def choice(key: str, lang: str, options: dict[str, str], value: str) -> widgets.Dropdown:
-    """A menu. ``options``: what the program calls a choice → what the reader calls it."""
-    shown = [(label, name) for name, label in options.items()]
+def choice(key: str, lang: str, names: Iterable[str], value: str) -> widgets.Dropdown:
+    """A menu. ``names``: what the program calls the choices; ``labels`` of ``key``'s section are shown."""
+    shown = [(label, name) for name, label in labels(key.partition(".")[0], lang, names).items()]
     return _labelled(widgets.Dropdown, key, lang, width="360px", options=shown, value=value)
 
 
-def function(lang: str, names, value: str) -> widgets.Dropdown:
+def labels(section: str, lang: str, names: Iterable[str]) -> dict[str, str]:
+    """What the words of a section call these names."""
+    return {name: text(f"{section}.{name}", lang) for name in names}
+
+
+def function(lang: str, names: Iterable[str], value: str) -> widgets.Dropdown:
     """A menu of activation functions, by their names in ``activations``."""
-    return choice("function.choice", lang, {name: text(f"function.{name}", lang) for name in names}, value)
+    return choice("function.choice", lang, names, value)

@@ -73,13 +73,12 @@ class Renderer:
 
     def _frame(self, ratio: int) -> np.ndarray:
         """The crisp frame is drawn, once; a draft's is the crisp one averaged, so that nothing shifts."""
-        if ratio not in self._frames:
-            self._frames[ratio] = self._drawn() if ratio == CRISP.ratio else self._averaged(ratio)
+        if ratio not in self._frames and ratio == CRISP.ratio:
+            self._frames[ratio] = self._drawn()
+        elif ratio not in self._frames:
+            crisp = Image.fromarray(self._frame(CRISP.ratio))
+            self._frames[ratio] = np.asarray(crisp.reduce(CRISP.ratio // ratio))
         return self._frames[ratio]
-
-    def _averaged(self, ratio: int) -> np.ndarray:
-        crisp = Image.fromarray(self._frame(CRISP.ratio))
-        return np.asarray(crisp.reduce(CRISP.ratio // ratio))
 
     def _drawn(self) -> np.ndarray:
         for artist in self.picture.moving:

@@ -43,17 +43,9 @@ class Sheet(widgets.Box):
         name = next(_names)
         # Labels that are their index, as otherwise the page makes all of them anew with each change.
         count = len(cells.xs) * len(cells.ys)
-        self.radios = Radios(
-            options=[(str(k), k) for k in range(count)],
-            value=None,
-            layout=widgets.Layout(
-                left=f"{100 * box.x0:.4f}%",
-                top=f"{100 * (1 - box.y1):.4f}%",
-                width=f"{100 * box.width:.4f}%",
-                height=f"{100 * box.height:.4f}%",
-                margin="0",
-            ),
-        )
+        place = {"left": box.x0, "top": 1 - box.y1, "width": box.width, "height": box.height}
+        layout = widgets.Layout(margin="0", **{side: f"{100 * x:.4f}%" for side, x in place.items()})
+        self.radios = Radios(options=[(str(k), k) for k in range(count)], value=None, layout=layout)
         self.radios.add_class(name)
         style = widgets.HTML(STYLE.format(name=name, columns=len(cells.xs)))
         style.layout.display = "none"

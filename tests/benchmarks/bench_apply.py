@@ -29,7 +29,7 @@ from torch import nn
 import initkit as ik
 from initkit.doctor import apply
 from initkit.doctor.torch_beside import brought_to_size
-from initkit.doctor.torch_modules import examined
+from initkit.doctor.torch_examine import examined
 from initkit.doctor.torch_watch import Watch
 
 STEPS = 20

@@ -56,6 +56,13 @@ def after(lesson: str, *cells: str, seed: int = 0, **given) -> dict:
     return names
 
 
+def said(lesson: str, *cells: str, seed: int, **given) -> list[float]:
+    """The numbers that a lesson's cells print."""
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        after(lesson, *cells, seed=seed, **given)
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?", text.getvalue())]
+
+
 def fit(net: ik.MLP, data=None, **how) -> ik.training.History:
     return ik.train(net, data or digits(), progress=False, **how)
 
@@ -234,19 +241,8 @@ def card_3(seed):
     return {"worst": min(found.values()), "behind_least": min(behind), "behind_most": max(behind)}
 
 
-@over(range(2))
-def card_10(seed):
-    return card(seed, 10)
-
-
-@over(range(2))
-def card_20(seed):
-    return card(seed, 20)
-
-
-@over(range(2))
-def card_40(seed):
-    return card(seed, 40)
+for _depth in (10, 20, 40):
+    MEASURES[f"card_{_depth}"] = Measure(partial(card, depth=_depth), range(2))
 
 
 @over(range(2))
@@ -550,16 +546,6 @@ def widths_that_change(seed):
         off = np.maximum(kept, 1 / kept)
         found |= {f"{name}_least": off.min(), f"{name}_most": off.max()}
     return found
-
-
-# In PyTorch
-
-
-def said(lesson: str, *cells: str, seed: int, **given) -> list[float]:
-    """The numbers that a lesson's cells print."""
-    with contextlib.redirect_stdout(io.StringIO()) as text:
-        after(lesson, *cells, seed=seed, **given)
-    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?", text.getvalue())]
 
 
 # 10

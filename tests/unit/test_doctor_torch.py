@@ -629,6 +629,14 @@ def test_apply_a_scheme_to_every_weight_and_keep_dtype_and_flags():
     torch.testing.assert_close(square @ square.T, torch.eye(64), atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "call"), [("orthogonal", "orthogonal()"), ("dirac", "dirac(groups=2)"), ("zeros", "zeros()")]
+)
+def test_apply_gives_a_scheme_the_arguments_that_it_takes(scheme, call):
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, groups=2))
+    assert apply(model, scheme, rng=0).done["0.weight"] == call
+
+
 def test_apply_changes_nothing_where_the_scheme_does_not_suit():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2))
     before = everything(model)
@@ -935,9 +943,9 @@ def test_a_remedy_names_the_sick_layers_only():
 
 
 def test_a_line_that_does_not_mend_is_not_printed(monkeypatch):
-    from initkit.doctor import torch_remedies
+    from initkit.doctor import torch_diagnose
 
-    monkeypatch.setattr(torch_remedies, "applied", lambda *args, **kwargs: None)
+    monkeypatch.setattr(torch_diagnose, "apply", lambda *args, **kwargs: None)
     assert {f.code for f in diagnose(mlp(nn.init.xavier_normal_), batch()).findings} == {None}
 
 

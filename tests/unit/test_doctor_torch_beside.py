@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 from torch import nn  # noqa: E402
 
 from initkit.doctor import assert_healthy, diagnose  # noqa: E402
-from initkit.doctor.torch_modules import examined  # noqa: E402
+from initkit.doctor.torch_examine import examined  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 
 import initkit as ik  # noqa: E402
 from initkit.doctor import diagnose  # noqa: E402
-from initkit.doctor.torch_modules import examined  # noqa: E402
+from initkit.doctor.torch_examine import examined  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

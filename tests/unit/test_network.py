@@ -81,11 +81,16 @@ def test_everything_is_of_the_nets_dtype(dtype):
         ({"widths": [4]}, ValueError, "widths must be two or more"),
         ({"widths": [4, 0, 2]}, ValueError, "widths must be"),
         ({"widths": [4, 2.5]}, TypeError, "whole numbers"),
+        *(({"widths": bad}, TypeError, "widths must be") for bad in (None, "abc", [4, -1], [True, 2.5])),
         ({"init": "he_norml"}, ValueError, "did you mean he_normal"),
         ({"init": lambda shape, *, rng, dtype: np.ones(3)}, ValueError, r"init returned shape \(3,\)"),
         ({"bias": lambda shape, *, rng, dtype: np.ones(9)}, ValueError, r"bias returned shape \(9,\)"),
         ({"activation": "relo"}, ValueError, "'relo' is not known"),
         ({"rng": "0"}, TypeError, "rng must be"),
+        ({"dtype": np.int32}, TypeError, "dtype must be float16, float32 or float64, not int32"),
+        ({"residual": np.nan}, ValueError, "residual must be None or a finite branch scale, not nan"),
+        ({"residual": "0.1"}, ValueError, "residual must be"),
+        ({"norm": "batch"}, ValueError, "norm must be None or 'layer', not 'batch'"),
     ],
 )
 def test_bad_arguments_are_told(arguments, error, message):
@@ -129,27 +134,6 @@ def test_blocks_are_what_they_say():
     norm = lambda z: (z - z.mean(1, keepdims=True)) / np.sqrt(z.var(1, keepdims=True) + 1e-5)  # noqa: E731
     z = z + 0.5 * np.maximum(norm(z), 0) @ net.weights[1].T
     np.testing.assert_allclose(net.forward(x), np.maximum(norm(z), 0) @ net.weights[2].T)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"residual": float("nan")}, "residual must be None or a finite branch scale, not nan"),
-        ({"residual": "0.1"}, "residual must be"),
-        ({"norm": "batch"}, "norm must be None or 'layer', not 'batch'"),
-    ],
-)
-def test_bad_block_options_are_told(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        ik.MLP([4, 4, 2], **arguments)
-
-
-def test_numbers_that_are_none_are_told():
-    for bad in (np.nan, np.inf):
-        with pytest.raises(ValueError, match="x must be finite numbers that float32 can hold"):
-            ik.MLP([2, 2]).forward([[1.0, bad]])
-    with pytest.raises(TypeError, match="dtype must be float16, float32 or float64, not int32"):
-        ik.MLP([2, 2], dtype=np.int32)
 
 
 # LSUV -----------------------------------------------------------------------------------------------
@@ -216,12 +200,6 @@ def test_an_activations_dtype_and_shape_are_held():
         ik.MLP([4, 3, 2], lambda z: z.sum()).forward(np.ones((1, 4)))
 
 
-@pytest.mark.parametrize("widths", [None, "abc", [4, -1], [True, 2.5]])
-def test_widths_are_named(widths):
-    with pytest.raises((TypeError, ValueError), match="widths must be"):
-        ik.MLP(widths)
-
-
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
@@ -230,6 +208,8 @@ def test_widths_are_named(widths):
         (np.ones((1, 2)) * 1j, TypeError, "x must be an array of real numbers"),
         (np.zeros((0, 2)), ValueError, "the batch is empty"),
         ([[1e39, 0]], ValueError, "x must be finite numbers that float32 can hold"),
+        ([[1, np.nan]], ValueError, "x must be finite numbers that float32 can hold"),
+        ([[1, np.inf]], ValueError, "x must be finite numbers that float32 can hold"),
     ],
 )
 def test_bad_inputs_are_named(x, error, message):

@@ -184,6 +184,8 @@ def test_update_ratios_are_points_over_the_line_at_minus_three(lang):
     assert axes.lines[0].get_color() == plots.THEORY
     with pytest.raises(ValueError, match="nets: 'C' made no step"):
         plots.update_ratios({"C": history([1])}, lang=lang)
+    with pytest.raises(ValueError, match="nets must hold one net, or two; it is empty"):
+        plots.update_ratios({}, lang=lang)
 
 
 def test_signals_by_layer_reaches_as_far_as_they_do():

@@ -822,6 +822,10 @@ def every_choice(name):
 
 def test_the_exercises_with_own_numbers_are_these():
     assert {name for name, known in registry.OWN.items() if known} == set(MISTAKES)
+    assert len(MISTAKES) == 16
+    readme = (tool.ROOT.parent / "README.md").read_text(encoding="utf-8")
+    assert "sixteen exercises have numbers of their own" in readme
+    assert "有十六道练习会换成各人自己的数" in readme
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -141,6 +141,8 @@ def test_tiny_signals_are_measured():
 def test_edges_must_rise(edges):
     with pytest.raises(ValueError, match="edges must be two or more finite numbers that rise"):
         ik.measure(net(), X, edges=edges)
+    with pytest.raises(TypeError, match="edges must be numbers, not 'abc'"):
+        ik.measure(net(), X, edges="abc")
 
 
 def test_equal_bins_are_counted_as_any_bins_are():

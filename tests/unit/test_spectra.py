@@ -116,14 +116,21 @@ def test_layers_away_from_the_fixed_point_count_as_they_are():
     ("call", "message"),
     [
         (lambda: spectra.singular_values(net([3, 3, 3], residual=1.0)), "net must have no residual blocks"),
-        (lambda: spectra.singular_values(net([3, 3]), np.ones(4)), r"x must have shape \(batch, 3\)"),
+        (lambda: spectra.singular_values(net([3, 3]), np.ones(4)), r"one input, of shape \(3,\), not \(4,\)"),
+        (lambda: spectra.singular_values(net([3, 3]), np.ones((2, 3))), r"x must be one input.*not \(2, 3\)"),
         (lambda: spectra.singular_values(net([3, 3]), layers=[2]), "layers must be from 1 to 1, not 2"),
+        (lambda: spectra.singular_values(net([3, 3]), layers=1), "layers must be a sequence .*, not 1"),
         (lambda: spectra.singular_values(net([3, 3]), layers=[0.5]), "layers must be a whole number"),
         (lambda: spectra.predicted(0), "depth must be a whole number"),
         (lambda: spectra.predicted(3, "tanh", -1), "sigma_w must be"),
-        (lambda: spectra.predicted(3, "tanh", 1, q=-1), "q must be"),
+        *((lambda q=q: spectra.predicted(3, "tanh", 1, q=q), "q must be") for q in (-1, "a", True)),
     ],
 )
 def test_bad_input_is_told(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+def test_layers_may_be_an_array():
+    some = spectra.singular_values(net([3, 3, 3]), layers=np.array([1, 2]))
+    assert np.array_equal(some, spectra.singular_values(net([3, 3, 3])))

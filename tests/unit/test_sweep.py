@@ -113,15 +113,24 @@ def test_a_list_of_cells_and_one_value():
     assert ik.sweep(work, []) == []
 
 
-def test_bad_input_is_told(tmp_path):
-    with pytest.raises(TypeError, match=r"grid\['a'\] must be a sequence"):
-        ik.sweep(work, {"a": "tanh"})
-    with pytest.raises(TypeError, match=r"grid\['a'\] must be a sequence"):
-        ik.sweep(work, {"a": 3})
-    with pytest.raises(TypeError, match="grid must be"):
-        ik.sweep(work, [1, 2])
-    with pytest.raises(ValueError, match="must not name a result like an argument, or 'error': a"):
-        ik.sweep(lambda a: {"a": 1}, {"a": [1]})
+@pytest.mark.parametrize(
+    ("fn", "grid", "error", "message"),
+    [
+        (3, {"a": [1]}, TypeError, "fn must be callable, not 3"),
+        (work, {"a": "tanh"}, TypeError, r"grid\['a'\] must be a sequence"),
+        (work, {"a": 3}, TypeError, r"grid\['a'\] must be a sequence"),
+        (work, [1, 2], TypeError, "grid must be"),
+        (work, [{1: 2}], TypeError, "names of arguments must be texts, not 1"),
+        (lambda **k: 1, {"error": [1]}, ValueError, "no argument may be called 'error'"),
+        (dict, {"a": [1]}, ValueError, "must not name a result like an argument, or 'error': a"),
+    ],
+)
+def test_bad_input_is_told(fn, grid, error, message):
+    with pytest.raises(error, match=message):
+        ik.sweep(fn, grid)
+
+
+def test_what_a_file_cannot_hold_is_told(tmp_path):
     with pytest.raises(TypeError, match="grid: with a path, arguments must be"):
         ik.sweep(lambda a: 1, {"a": [work]}, path=tmp_path / "rows")
     with pytest.raises(TypeError, match="fn: with a path, results must be"):
@@ -216,15 +225,6 @@ def test_a_worker_that_dies_is_a_row():
         assert rows[0]["error"].startswith("TypeError")
         rows = ik.sweep(functools.partial(os._exit, 1), [{}], executor)
     assert rows[0]["error"].startswith("BrokenProcessPool")
-
-
-def test_more_bad_input_is_told():
-    with pytest.raises(TypeError, match="fn must be callable, not 3"):
-        ik.sweep(3, {"a": [1]})
-    with pytest.raises(TypeError, match="names of arguments must be texts, not 1"):
-        ik.sweep(work, [{1: 2}])
-    with pytest.raises(ValueError, match="no argument may be called 'error'"):
-        ik.sweep(lambda **k: 1, {"error": [1]})
 
 
 def test_a_row_is_on_the_disk_before_the_next_cell_begins(tmp_path, monkeypatch):

@@ -147,6 +147,10 @@ def test_far_from_the_edge():
             "c, q, sigma_w, sigma_b must have",
         ),
         (lambda: theory.width_sum([]), r"widths must be one or more whole numbers of at least 1, not \[\]"),
+        (
+            lambda: ik.phase("tanh", [[1], [2, 3]]),
+            r"sigma_w must be finite numbers .* not \[\[1\], \[2, 3\]\]",
+        ),
         (lambda: theory.width_sum([3, 0]), "widths must be"),
         (lambda: theory.log_length([3, 4], weights="orthogonal"), r"widths must be alike .* not \[3, 4\]"),
         (lambda: theory.log_length([3], "tanh"), "activation must be 'relu' or 'identity', not 'tanh'"),

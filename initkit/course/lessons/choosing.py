@@ -12,7 +12,7 @@ from ...signals import fate, measure
 from ...theory import seen_and_predicted
 from ...training import iterate
 from ...widgets import controls
-from ...words import text, two_digits
+from ...words import two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -27,8 +27,6 @@ SCHEMES = {  # from the activation's name to an initializer
     "exact": lambda f: functools.partial(initializers.he_normal, activation=f),
     "orthogonal": lambda f: functools.partial(initializers.orthogonal, gain=activations.gain(f)),
 }
-
-
 FATES = {"vanishes": "fades", "kept": "kept", "explodes": "grows"}  # by verdict, what the card calls it
 
 
@@ -42,7 +40,7 @@ class VerdictCard(plots.TrainingAndSignals):
         rows = (("signal.theory", plots.THEORY, 0.09), ("signal.measured", plots.MEASURED, 0.03))
         for key, color, height in rows:
             self.figure.text(0.04, height, self.text(key), color=color, fontsize=11)
-        self.rows = [self.moves(self.figure.add_artist(plots.Words(0.14, h, c, 11))) for _, c, h in rows]
+        self.rows = [self.words(0.14, height, color) for _, color, height in rows]
 
     def update(self, name, signals, history, others, predicted):
         super().update(name, signals, history, others, predicted)
@@ -63,18 +61,17 @@ def choosing(*, lang: str, seed: int = 0):
     data = datasets.digits()
     # As many as the lesson measures: where GELU has no stable level, a few images make up nearly all of q.
     x, y = data.x_train[:200], data.y_train[:200]
-    names = {name: text(f"choosing.{name}", lang) for name in SCHEMES}
+    names = controls.labels("choosing", lang, SCHEMES)
     picture = VerdictCard(names, max(DEPTHS), EPOCHS, lang)
     starts, done = {}, {(f, depth): {} for f in ACTIVATIONS for depth in DEPTHS}
 
     def respond(activation, depth, scheme):
         seen = done[activation, depth]
-        if scheme not in seen:
-            return training(activation, depth, scheme, seen)
-        before, predicted = starts[activation, depth, scheme]
-        picture.update(scheme, before, seen[scheme], seen, predicted)
-
-    def training(activation, depth, scheme, seen):
+        if scheme in seen:
+            before, predicted = starts[activation, depth, scheme]
+            picture.update(scheme, before, seen[scheme], seen, predicted)
+            yield
+            return
         net = MLP([64, *[WIDTH] * (depth - 1), 10], activation, SCHEMES[scheme](activation), rng=seed)
         before, predicted = starts[activation, depth, scheme] = seen_and_predicted(net, x, y)
         for history in iterate(net, data, lr=LR, epochs=EPOCHS, optimizer="adam", rng=seed):
@@ -119,7 +116,7 @@ def a_start_for_each(answer):
     """Of five starts one for each of five layers, each once: the only way in which none of them is wrong."""
     chosen = answers.numbers(answer)
     if chosen is None and not isinstance(answer, (list, tuple)):
-        return "type", {"wanted": "list", "came": type(answer).__name__}
+        return answers.mistyped(answer, "list")
     if chosen is None or sorted(chosen.ravel()) != [1, 2, 3, 4, 5]:
         return "once", {}
     right = [4, 2, 1, 5, 3]  # for the tanh layer, ReLU's, the branch's end, the embedding, the recurrent one

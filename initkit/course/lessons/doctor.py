@@ -70,7 +70,7 @@ class PatientCard(plots.SignalsByLayer):
         for axes in self.figure.axes:
             axes.set_position((axes.get_position().x0, 0.2, 0.42, 0.6))
         self.figure.text(0.04, 0.035, self.text("patient.diagnosis"), color=plots.DIM, fontsize=11)
-        self.diagnosis = self.moves(self.figure.add_artist(plots.Words(0.14, 0.035, "black", 11)))
+        self.diagnosis = self.words(0.14, 0.035, "black")
 
     def update(self, seen, predicted, diagnosis, fields):
         """``seen``: measured Signals; ``predicted``: theory's; ``diagnosis``: a text below ``patient``."""
@@ -94,11 +94,9 @@ def doctor(*, lang: str, seed: int = 0):
     def respond(patient, treatment):
         picture.update(*examined(patient, treatment))
 
-    names = {name: text(f"patient.{name}", lang) for name in "ABCD"}
-    treatments = {name: text(f"patient.{name}", lang) for name in TREATMENTS}
     moved = {
-        "patient": controls.choice("patient.choice", lang, names, "A"),
-        "treatment": controls.choice("patient.treatment", lang, treatments, "none"),
+        "patient": controls.choice("patient.choice", lang, "ABCD", "A"),
+        "treatment": controls.choice("patient.treatment", lang, TREATMENTS, "none"),
     }
     return picture, moved, respond
 
@@ -114,13 +112,8 @@ def treated(name: str, treatment: str, x, seed: int) -> MLP:
 
 def diagnosis(net: MLP, seen: Signals) -> tuple[str, dict]:
     """The key of what the doctor says, below ``patient``, and the fields to fill in."""
-    alike = sum(
-        any(
-            finding.kind == "symmetric_rows"
-            for finding in wrong_by_itself("", weight.shape, scan_array(weight))
-        )
-        for weight in net.weights
-    )
+    found = (wrong_by_itself("", weight.shape, scan_array(weight)) for weight in net.weights)
+    alike = sum(any(finding.kind == "symmetric_rows" for finding in those) for those in found)
     if alike:
         return "symmetric", {"layers": alike}
     found = fate(seen)
@@ -135,15 +128,12 @@ def diagnosis(net: MLP, seen: Signals) -> tuple[str, dict]:
 def mended(answer):
     """Patient E with nothing to find in its file, the signal kept, and the sound layers as they were."""
     if not isinstance(answer, MLP):
-        return "type", {"wanted": "ik.MLP", "came": type(answer).__name__}
+        return answers.mistyped(answer, "ik.MLP")
     ill = patient("E", rng=0)
     if [w.shape for w in answer.weights] != [w.shape for w in ill.weights]:
         return "shape", {}
-    if (answer.activation.name, answer.residual, answer.norm) != (
-        ill.activation.name,
-        ill.residual,
-        ill.norm,
-    ):
+    kind, of_ill = ((net.activation.name, net.residual, net.norm) for net in (answer, ill))
+    if kind != of_ill:
         return "net", {}
     if any(np.any(bias) for bias in answer.biases):
         return "biases", {}

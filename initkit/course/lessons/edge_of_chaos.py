@@ -12,7 +12,7 @@ import numpy as np
 from ... import activations, datasets, initializers, plots
 from ...arguments import Array
 from ...network import MLP
-from ...plots import DIM, FAINT, MEASURED, QUIET, THEORY, Words
+from ...plots import DIM, FAINT, MEASURED, QUIET, THEORY
 from ...signals import cosines, mean_cosine, mean_square
 from ...theory import PhaseMap, correlation_map, critical_sigma_w, length_map, phase
 from ...training import iterate, train
@@ -32,25 +32,20 @@ RUNS = Path(__file__).with_name("edge_of_chaos.csv")  # made by tools/edge_map.p
 
 
 @functools.cache
-def _unit_net(depth: int, width: int, seed: int) -> MLP:
+def _unit_net(seed: int) -> MLP:
     """Weights of variance 1/fan_in and biases of variance 1, which σ_w and σ_b then multiply."""
-    draw, bias = (
-        functools.partial(initializers.he_normal, gain=1.0),
-        functools.partial(initializers.normal, std=1.0),
-    )
-    return MLP([64, *[width] * (depth - 1), 10], "tanh", draw, bias, rng=seed)
+    bias = functools.partial(initializers.normal, std=1.0)
+    return MLP(WIDTHS, "tanh", "lecun_normal", bias, rng=seed)
 
 
-def net_at(
-    activation: str, sigma_w: float, sigma_b: float, seed: int = 0, depth: int = DEPTH, width: int = WIDTH
-) -> MLP:
+def net_at(activation: str, sigma_w: float, sigma_b: float, seed: int) -> MLP:
     """A net for the digits: weights N(0, σ_w²/fan_in), biases N(0, σ_b²); of one seed, the same draw, scaled.
 
-    >>> net = net_at("tanh", 1.5, 0.2, depth=4)
-    >>> net.widths, round(float(net.weights[1].std()) * 64**0.5, 1)
-    ((64, 64, 64, 64, 10), 1.5)
+    >>> net = net_at("tanh", 1.5, 0.2, seed=0)
+    >>> net.depth, round(float(net.weights[1].std()) * 64**0.5, 1)
+    (30, 1.5)
     """
-    net = copy.copy(_unit_net(depth, width, seed))
+    net = copy.copy(_unit_net(seed))
     net.activation = activations.get(activation)
     net.weights = [np.float32(sigma_w) * drawn for drawn in net.weights]
     net.biases = [np.float32(sigma_b) * drawn for drawn in net.biases]
@@ -122,8 +117,7 @@ class Map(plots.Picture):
     Q = (1e-3, 1e3)
 
     def build(self):
-        figure = self.figure
-        ground, length, correlation, clocks, bars = figure.subplots(1, 5)
+        ground, length, correlation, clocks, bars = self.figure.subplots(1, 5)
         for axes, place in (
             (ground, (0.055, 0.475, 0.37, 0.345)),
             (length, (0.5, 0.475, 0.205, 0.345)),
@@ -139,9 +133,9 @@ class Map(plots.Picture):
         bars.set_yticklabels(["0", "50 %", "100 %"])
         bars.set_title(self.text("edge_of_chaos.answers"), loc="left")
         bars.axhline(0.1, color=QUIET, lw=0.8, ls=":")
-        self.bars = self.moves(bars.plot([], [], color=MEASURED, lw=15, solid_capstyle="butt")[0])
-        self.said = self.moves(figure.add_artist(Words(0.02, 0.955, MEASURED, 11)))
-        self.forecast = self.moves(figure.add_artist(Words(0.02, 0.905, THEORY, 11)))
+        self.bars = self.curve(bars, color=MEASURED, lw=15, solid_capstyle="butt")
+        self.said = self.words(0.02, 0.955)
+        self.forecast = self.words(0.02, 0.905, THEORY)
 
     def _build_ground(self, axes):
         half = (SIGMA_W[2] - SIGMA_W[0]) / 2, (SIGMA_B[1] - SIGMA_B[0]) / 2
@@ -155,11 +149,9 @@ class Map(plots.Picture):
         axes.xaxis.labelpad = axes.yaxis.labelpad = 0
         blank = np.full((2, 2), np.nan)
         self.shades = self.moves(axes.imshow(blank, aspect="auto", origin="lower", interpolation="nearest"))
-        self.edge = self.moves(axes.plot([], [], color=THEORY, lw=2)[0])
-        self.here = self.moves(
-            axes.plot([], [], "o", ms=11, mfc="white", mec="black", mew=2.5, clip_on=False)[0]
-        )
-        self.legend = self.moves(self.figure.add_artist(Words(0.055, 0.838, "black", 10)))
+        self.edge = self.curve(axes, color=THEORY, lw=2)
+        self.here = self.curve(axes, "o", ms=11, mfc="white", mec="black", mew=2.5, clip_on=False)
+        self.legend = self.words(0.055, 0.838, "black", 10)
 
     def _build_cobwebs(self, length, correlation):
         length.set(xlim=self.Q, ylim=self.Q, xscale="log", yscale="log")
@@ -172,14 +164,9 @@ class Map(plots.Picture):
         self.cobwebs = []
         for axes, low, high in ((length, *self.Q), (correlation, 0, 1)):
             axes.plot([low, high], [low, high], color=QUIET, lw=0.8)
-            axes.grid(color=FAINT, lw=0.8)
-            draw = lambda axes=axes, **look: self.moves(axes.plot([], [], **look)[0])  # noqa: E731
-            shapes = (
-                draw(color=DIM, lw=1),
-                draw(color=THEORY, lw=2),
-                draw(ls="", marker="o", ms=4, color=MEASURED),
-            )
-            self.cobwebs.append(shapes)
+            plots.ruled(axes)
+            path, curve = self.curve(axes, color=DIM, lw=1), self.curve(axes, color=THEORY, lw=2)
+            self.cobwebs.append((path, curve, self.curve(axes, "o", ms=4, color=MEASURED)))
 
     def _build_clocks(self, axes):
         axes.set(xlim=(-1.15, 2.3 * len(SHOWN) - 1.15), ylim=(-1.75, 1.55))
@@ -191,9 +178,9 @@ class Map(plots.Picture):
             axes.plot(2.3 * k + np.cos(turn), np.sin(turn), color=FAINT, lw=1)
             label = self.text("edge_of_chaos.layer", layer=layer)
             axes.text(2.3 * k, -1.2, label, ha="center", va="top", fontsize=9, color=DIM)
-        self.hands = self.moves(axes.plot([], [], color=MEASURED, lw=1.3)[0])
-        self.tips = self.moves(axes.plot([], [], "o", ms=3.5, color=MEASURED)[0])
-        self.mean = self.moves(axes.plot([], [], color=THEORY, lw=2)[0])
+        self.hands = self.curve(axes, color=MEASURED, lw=1.3)
+        self.tips = self.curve(axes, "o", ms=3.5, color=MEASURED)
+        self.mean = self.curve(axes, color=THEORY, lw=2)
 
     def shade(self, values, extent, cmap, low, high, legend, edge):
         """What lies behind the map: ``values`` (σ_b, σ_w) over ``extent``; ``edge``: its σ_w and σ_b."""
@@ -297,9 +284,7 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
         row, column = np.abs(SIGMA_B - sigma_b).argmin(), np.abs(SIGMA_W - sigma_w).argmin()
         picture.shade(**background(behind, function))
         theory = theory_of(function)
-        q_star, chi_1, xi_c = (
-            float(getattr(theory, name)[row, column]) for name in ("q_star", "chi_1", "xi_c")
-        )
+        q_star, chi_1, xi_c = (float(a[row, column]) for a in (theory.q_star, theory.chi_1, theory.xi_c))
         start = net_at(function, sigma_w, sigma_b, seed)
         trace = start.trace(x)
         z = np.stack(trace.pre[:-1])
@@ -307,17 +292,17 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
         shown = np.array(SHOWN) - 1
         exploding = q_star > EXPLODED
         name = "exploding" if exploding else theory.phase[row, column]
-        depth_of = f"{xi_c:.1f}" if np.isfinite(xi_c) else "∞"
         fields = {
-            "chi": f"{chi_1:.3f}",
-            "xi": depth_of,
-            "q": "∞" if exploding else f"{q_star:.2g}",
+            "sigma_w": f"{sigma_w:.2f}",
+            "sigma_b": f"{sigma_b:.2f}",
             "phase": text(f"edge_of_chaos.{name}", lang),
+            "q": "∞" if exploding else f"{q_star:.2g}",
+            "chi": f"{chi_1:.3f}",
+            "xi": f"{xi_c:.1f}" if np.isfinite(xi_c) else "∞",
         }
-        fields["sigma_w"], fields["sigma_b"] = f"{sigma_w:.2f}", f"{sigma_b:.2f}"
         forecast = {
             "ratio": f"{DEPTH / xi_c:.1f}",
-            "power": _power(chi_1),
+            "power": f"{(DEPTH - 2) * np.log10(chi_1):z.0f}",  # of ten, of the gradient
             "map": f"{_nearest(function, sigma_w, sigma_b):.0%}",
         }
         angles = np.arccos(cosines(start, x[:10])[shown, 0])
@@ -340,25 +325,14 @@ def edge_of_chaos(*, lang: str, seed: int = 0):
                 show(start.output(x), history)
                 yield
 
-    choice = functools.partial(_choice, lang)
     moved = {
         "sigma_w": controls.slider("edge_of_chaos.sigma_w", lang, 0.5, 3.0, 0.05, 1.0),
         "sigma_b": controls.slider("edge_of_chaos.sigma_b", lang, 0.0, 0.7, 0.05, 0.3),
         "function": controls.function(lang, FUNCTIONS, "tanh"),
-        "behind": choice("behind", ("chi_1", "xi_c", "accuracy")),
-        "net": choice("net", ("untrained", "trained")),
+        "behind": controls.choice("edge_of_chaos.behind", lang, ("chi_1", "xi_c", "accuracy"), "chi_1"),
+        "net": controls.choice("edge_of_chaos.net", lang, ("untrained", "trained"), "untrained"),
     }
     return picture, moved, respond
-
-
-def _choice(lang: str, name: str, options: tuple[str, ...]):
-    shown = {option: text(f"edge_of_chaos.{option}", lang) for option in options}
-    return controls.choice(f"edge_of_chaos.{name}", lang, shown, options[0])
-
-
-def _power(chi_1: float) -> str:
-    """χ₁ to the power of the layers between the first hidden layer and the last, as a power of ten."""
-    return f"{(DEPTH - 2) * np.log10(chi_1):z.0f}"
 
 
 @exercise("08.1", chi=(0.94, [k / 100 for k in range(60, 96)]))
@@ -383,14 +357,9 @@ def depth_scale(answer, chi=0.94):
     ('type', {'wanted': 'float', 'came': 'str'})
     """
     xi = -1 / np.log(chi)
-    known = {
-        "right": xi,
-        "sign": -xi,
-        "linear": 1 / (1 - chi),
-        "ten": -1 / np.log10(chi),
-        "half": xi * np.log(2),
-    }
-    return answers.nearest(answer, known | {"inverse": 1 / xi}, rel=0.005)
+    known = {"right": xi, "sign": -xi, "inverse": 1 / xi, "half": xi * np.log(2)}
+    known |= {"linear": 1 / (1 - chi), "ten": -1 / np.log10(chi)}
+    return answers.nearest(answer, known, rel=0.005)
 
 
 @exercise("08.2")
@@ -443,7 +412,7 @@ def far_sighted(answer):
     """
     pair = answers.numbers(answer)
     if pair is None or pair.size != 2 or not (np.isfinite(pair).all() and (pair >= 0).all()):
-        return "type", {"wanted": "(sigma_w, sigma_b)", "came": type(answer).__name__}
+        return answers.mistyped(answer, "(sigma_w, sigma_b)")
     sigma_w, sigma_b = pair.ravel().tolist()
     there = phase("tanh", sigma_w, sigma_b)
     good = lambda p: p.phase == "ordered" and p.xi_c >= 50  # noqa: E731

@@ -31,29 +31,27 @@ class Cloud(plots.Picture):
             axes.set(xscale="log", xlim=(LOW, HIGH), xlabel="$M$")
             axes.set_title(self.text(title), loc="left", fontsize=11)
             axes.axvline(1, color=plots.THEORY, lw=0.8, ls=":")
-            axes.grid(axis="x", color=plots.FAINT, lw=0.8)
-            axes.set_axisbelow(True)
+            plots.ruled(axes, "x")
         cloud.set(ylim=(0, 1.35), yticks=[])
         walk.set(ylim=(METER, 0), ylabel=r"$\sum\,1/n$")
         at = np.linspace(0, METER, 60)
         for edge, style in ((0, "-"), (-1.645, "--"), (1.645, "--")):
             walk.plot(np.exp(-5 * at / 2 + edge * np.sqrt(5 * at)), at, color=plots.THEORY, lw=1.2, ls=style)
         dots = {"color": plots.MEASURED, "ls": ""}
-        self.dots = self.moves(cloud.plot([], [], "o", ms=2.6, mew=0, alpha=0.8, **dots)[0])
-        self.law = self.moves(cloud.plot([], [], **plots.line(False))[0])
-        here = cloud.get_xaxis_transform()
-        drawn = {"transform": here, "clip_on": False, "ls": ""}
-        self.median = self.moves(cloud.plot([], [], "v", ms=9, color=plots.MEASURED, **drawn)[0])
-        self.mean = self.moves(cloud.plot([], [], "D", ms=7, mfc="white", color=plots.MEASURED, **drawn)[0])
-        self.sides = self.moves(walk.plot([], [], "|", ms=6, **dots)[0])
-        self.middle = self.moves(walk.plot([], [], "v", ms=5, **dots)[0])
+        self.dots = self.curve(cloud, "o", ms=2.6, mew=0, alpha=0.8, **dots)
+        self.law = self.curve(cloud, **plots.line(False))
+        at_edge = {"transform": cloud.get_xaxis_transform(), "clip_on": False, **dots}
+        self.median = self.curve(cloud, "v", ms=9, **at_edge)
+        self.mean = self.curve(cloud, "D", ms=7, mfc="white", **at_edge)
+        self.sides = self.curve(walk, "|", ms=6, **dots)
+        self.middle = self.curve(walk, "v", ms=5, **dots)
         entries = {
             self.text("finite_width.median_mark"): {"marker": "v", "ms": 7, **dots},
             self.text("finite_width.mean_mark"): {"marker": "D", "ms": 6, "mfc": "white", **dots},
             self.text("finite_width.law"): plots.line(False),
         }
         plots.key(self.figure, cloud, entries, (0.985, 0.945), "center right")
-        self.said = self.moves(self.figure.add_artist(plots.Words(0.03, 0.93, plots.MEASURED, 11)))
+        self.said = self.words(0.03, 0.93)
 
     def update(self, dots, law, median, mean, path, total, dead):
         """``dots``: (2, living nets); ``law``: (2, points); ``path``: Σ1/n, 5 %, median and 95 % by layer."""
@@ -66,15 +64,8 @@ class Cloud(plots.Picture):
         low, middle, high = np.clip(edges, LOW, HIGH)
         self.sides.set_data(np.append(low, high), np.append(at, at))
         self.middle.set_data(middle, at)
-        self.said.set_text(
-            self.text(
-                "finite_width.said",
-                total=f"{total:.2f}",
-                median=f"{median:.2g}",
-                mean=f"{mean:.2g}",
-                dead=dead,
-            )
-        )
+        said = {"total": f"{total:.2f}", "median": f"{median:.2g}", "mean": f"{mean:.2g}", "dead": dead}
+        self.said.set_text(self.text("finite_width.said", **said))
 
 
 def stacked(logs: Array, spread: float) -> Array:
@@ -149,7 +140,7 @@ def width_beside_a_bottleneck(answer, depth, code):
     right = math.ceil((depth - 1) / left - 1e-9)
     found = answers.number(answer)
     if found is None:
-        return "type", {"wanted": "int", "came": type(answer).__name__}
+        return answers.mistyped(answer, "int")
     fields = {"right": right, "code": code, "others": depth - 1}
     if found == right:
         return "right", fields

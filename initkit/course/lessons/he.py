@@ -37,10 +37,8 @@ def he(*, lang: str, seed: int = 0):
         activation = activations.leaky_relu(slope)
         shown = []
         # One draw: the gain scales it, so that the picture moves with the hand alone.
-        for init, gain in (
-            (he_of_gain_1[mode], activations.gain(activation)),
-            (initializers.xavier_normal, 1.0),
-        ):
+        of_he = he_of_gain_1[mode], activations.gain(activation)
+        for init, gain in (of_he, (initializers.xavier_normal, 1.0)):
             net = scaled(drawn(depth, init), gain, activation)
             shown.append(seen_and_predicted(net, x, y))
         picture.update(*shown)
@@ -48,7 +46,7 @@ def he(*, lang: str, seed: int = 0):
     moved = {
         "slope": controls.slider("he.slope", lang, 0.0, 1.0, 0.05, 0.0),
         "depth": controls.slider("network.depth", lang, 3, MOST, 1, 30),
-        "mode": controls.choice("he.mode", lang, {m: text(f"he.{m}", lang) for m in MODES}, "fan_in"),
+        "mode": controls.choice("he.mode", lang, MODES, "fan_in"),
     }
     return picture, moved, respond
 
@@ -78,24 +76,14 @@ def he_std(answer, n, slope):
 def gain_of_a_square(answer):
     """1/√(½·E[z⁴]) = √(2/3)."""
     second = 3 / 2
-    return answers.nearest(
-        answer,
-        {
-            "right": second**-0.5,
-            "relu": 2**0.5,
-            "inverse": second**0.5,
-            "square": 1 / second,
-            "centred": (second - 1 / 4) ** -0.5,
-            "second": second,
-        },
-    )
+    known = {"right": second**-0.5, "inverse": second**0.5, "square": 1 / second, "second": second}
+    return answers.nearest(answer, known | {"relu": 2**0.5, "centred": (second - 1 / 4) ** -0.5})
 
 
 @exercise("05.3", first=(50, range(30, 70, 5)), last=(800, range(400, 1000, 50)))
 def widening_by_fan_out(answer, first, last):
     """Each layer multiplies by fan_in/fan_out; over the hidden layers 50/800 stays."""
     right = first / last
-    key, fields = answers.nearest(
-        answer, {"right": right, "inverse": 1 / right, "kept": 1, "root": right**0.5}
-    )
+    known = {"right": right, "inverse": 1 / right, "kept": 1, "root": right**0.5}
+    key, fields = answers.nearest(answer, known)
     return key, fields | {"right": f"{right:.3g}"}

@@ -7,9 +7,9 @@ import functools
 import numpy as np
 
 from ... import activations, initializers, plots, spectra, theory
-from ...plots import DIM, FAINT, MEASURED, QUIET, THEORY
+from ...plots import DIM, MEASURED, QUIET, THEORY
 from ...widgets import controls
-from ...words import text, two_digits
+from ...words import two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -105,9 +105,8 @@ class CircleToNeedle(plots.Picture):
         fan.minorticks_off()
         fan.set_title(self.text("orthogonal.fan", n=WIDTH), loc="left")
         fan.set_xlabel(self.text("orthogonal.layer"))
-        fan.grid(axis="y", color=FAINT, lw=0.8)
+        plots.ruled(fan, "y")
         fan.axhline(1, color=QUIET, lw=0.8)
-        fan.set_axisbelow(True)
         shapes = {
             "orthogonal.edge": {"color": THEORY, "lw": 1.6},
             "orthogonal.mean": {"color": THEORY, "lw": 1.6, "ls": "--"},
@@ -116,10 +115,10 @@ class CircleToNeedle(plots.Picture):
         plots.key(figure, fan, entries, (0.02, 0.905), "upper left")
         measured = {"color": MEASURED, "ls": "", "ms": 3.2, "mew": 0, "alpha": 0.55, "clip_on": False}
         self.values, self.above, self.below = (
-            self.moves(fan.plot([], [], mark, **measured | {"ms": size})[0])
+            self.curve(fan, mark, **measured | {"ms": size})
             for mark, size in (("o", 3.2), ("^", 5), ("v", 5))
         )
-        self.edge, self.mean = (self.moves(fan.plot([], [], **shape)[0]) for shape in shapes.values())
+        self.edge, self.mean = (self.curve(fan, **shape) for shape in shapes.values())
         circle.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), xticks=[], yticks=[], aspect="equal")
         circle.set_title(self.text("orthogonal.circle"), loc="left")
         circle.set_xlabel(self.text("orthogonal.longest"))
@@ -128,9 +127,9 @@ class CircleToNeedle(plots.Picture):
         self.unit = np.array([np.cos(around), np.sin(around)])
         circle.plot(*self.unit, color=QUIET, lw=0.8, ls=":")
         shape = {"color": MEASURED, "clip_on": False}
-        self.image = self.moves(circle.plot([], [], "-", lw=1.2, **shape)[0])
-        self.dots = self.moves(circle.plot([], [], "o", ms=4.5, mew=0, alpha=0.6, **shape)[0])
-        self.verdict = self.moves(figure.add_artist(plots.Words(0.02, 0.935, MEASURED, 12)))
+        self.image = self.curve(circle, "-", lw=1.2, **shape)
+        self.dots = self.curve(circle, "o", ms=4.5, mew=0, alpha=0.6, **shape)
+        self.verdict = self.words(0.02, 0.935, size=12)
 
     def update(self, layers, values, mean, edge):
         """``layers`` (k,) and ``values`` (k, n), the largest first; ``mean`` and ``edge`` of every layer."""
@@ -200,12 +199,11 @@ def orthogonal(*, lang: str, seed: int = 0):
         shown = depth >= SHOWN
         picture.update(SHOWN[shown], values[shown], mean, largest)
 
-    names = {start: text(f"orthogonal.{start}", lang) for start in STARTS}
     sigmas = {("√2" if s == 2**0.5 else f"{s:g}"): s for s in SIGMAS}
     moved = {
         "depth": controls.steps("network.depth", lang, {str(d): int(d) for d in SHOWN[1:]}, 1),
         "sigma_w": controls.steps("orthogonal.sigma_w", lang, sigmas, 1.0),
-        "start": controls.choice("orthogonal.start", lang, names, "gaussian"),
+        "start": controls.choice("orthogonal.start", lang, STARTS, "gaussian"),
         "activation": controls.function(lang, ("identity", "tanh", "relu"), "identity"),
     }
     return picture, moved, respond
@@ -248,22 +246,15 @@ class OneAfterAnother(plots.Picture):
         axes.set(xlim=(0, END), ylim=(-0.15, 4.6), yticks=range(5))
         axes.set_title(self.text("modes.title"), loc="left")
         axes.set_xlabel(self.text("modes.time"))
-        axes.grid(axis="y", color=FAINT, lw=0.8)
-        axes.set_axisbelow(True)
+        plots.ruled(axes, "y")
         for mode in MODES:
             axes.text(END - 0.1, mode + 0.1, f"s = {mode:g}", ha="right", fontsize=9, color=DIM)
-        plots.key(
-            self.figure,
-            axes,
-            {self.text("modes.line"): {"color": THEORY, "lw": 1.5}},
-            (0.98, 0.88),
-            "upper right",
-        )
-        draw = lambda *shape, **more: self.moves(axes.plot([], [], *shape, **more)[0])  # noqa: E731
+        law = {self.text("modes.line"): plots.line(False)}
+        plots.key(self.figure, axes, law, (0.98, 0.88), "upper right")
         measured = {"color": MEASURED, "ms": 5, "mew": 0, "clip_on": False}
-        self.points = [draw("o", alpha=shade, **measured) for shade in self.SHADES]
-        self.lines = [draw("-", color=THEORY, lw=1.5) for _ in MODES]
-        self.verdict = self.moves(self.figure.add_artist(plots.Words(0.02, 0.935, MEASURED, 12)))
+        self.points = [self.curve(axes, "o", alpha=shade, **measured) for shade in self.SHADES]
+        self.lines = [self.curve(axes, **plots.line(False)) for _ in MODES]
+        self.verdict = self.words(0.02, 0.935, size=12)
 
     def update(self, times, measured, predicted, learnt):
         """``measured`` and ``predicted`` (times, modes), up to the time shown; ``learnt``: past half."""
@@ -289,11 +280,10 @@ def modes(*, lang: str, seed: int = 0):
         predicted = MODES / (1 - rest + MODES / u0 * rest)
         picture.update(times, measured, predicted, int((measured[-1] > MODES / 2).sum()))
 
-    starts = {name: text(f"modes.{name}", lang) for name in ("aligned", "random")}
     moved = {
         "time": controls.slider("modes.shown", lang, 0.0, END, 0.5, 1.0),
         "u0": controls.steps("modes.u0", lang, {f"{u:g}": u for u in SMALLS}, 1e-3),
-        "start": controls.choice("modes.start", lang, starts, "aligned"),
+        "start": controls.choice("modes.start", lang, ("aligned", "random"), "aligned"),
     }
     return picture, moved, respond
 
@@ -357,7 +347,7 @@ def any_rotation(answer):
     """
     w = answers.numbers(answer)
     if w is None or w.ndim == 0:
-        return "type", {"wanted": "array", "came": type(answer).__name__}
+        return answers.mistyped(answer, "array")
     if w.shape != (300, 8, 8):
         return "shape", {"shape": w.shape}
     squares = w @ w.swapaxes(1, 2)

@@ -9,11 +9,10 @@ from matplotlib.colors import PowerNorm
 
 from ... import datasets, initializers, plots
 from ...network import MLP, scaled
-from ...plots import DIM, MEASURED
 from ...signals import fate
 from ...theory import predict, seen_and_predicted
 from ...widgets import controls
-from ...words import text, two_digits
+from ...words import two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -33,8 +32,7 @@ class ForwardAndBackward(plots.Picture):
         super().__init__(lang)
 
     def build(self):
-        figure = self.figure
-        spread, forward, backward = figure.subplots(1, 3)
+        spread, forward, backward = self.figure.subplots(1, 3)
         for axes, left, width in ((spread, 0.06, 0.26), (forward, 0.415, 0.25), (backward, 0.735, 0.25)):
             axes.set_position((left, 0.125, width, 0.69))
         spread.set_title(self.text("random.spread"), loc="left")
@@ -51,15 +49,9 @@ class ForwardAndBackward(plots.Picture):
         )  # fmt: skip
         self.forward = plots.ByLayer(self, forward, self.most, 18, "signal.forward", "o")
         self.backward = plots.ByLayer(self, backward, self.most, 18, "signal.backward", "s")
-        plots.key(
-            figure, forward, loc="center", where=(0.56, 0.955),
-            entries={
-                self.text("signal.measured"): {"marker": "o", **plots.points(False)},
-                self.text("signal.theory"): plots.line(False),
-            },
-        )  # fmt: skip
-        figure.text(0.985, 0.955, self.text("signal.edge"), ha="right", va="center", fontsize=9, color=DIM)
-        self.verdict = self.moves(figure.add_artist(plots.Words(0.04, 0.943, MEASURED, 12)))
+        plots.key(self.figure, forward, plots.both(self.lang), (0.56, 0.955), "center")
+        self.note(0.955, self.text("signal.edge"))
+        self.verdict = self.words(0.04, 0.943, size=12)
 
     def update(self, seen, predicted):
         """``seen``: measured Signals, with histograms over ``edges``; ``predicted``: theory's."""
@@ -102,9 +94,7 @@ def random(*, lang: str, seed: int = 0):
     moved = {
         "sigma": controls.log_slider("random.sigma", lang, -3, 1, 0.05, 0.1),
         "depth": controls.slider("network.depth", lang, 2, MOST, 1, 10),
-        "distribution": controls.choice(
-            "random.distribution", lang, {d: text(f"random.{d}", lang) for d in DISTRIBUTIONS}, "normal"
-        ),
+        "distribution": controls.choice("random.distribution", lang, DISTRIBUTIONS, "normal"),
         "activation": controls.function(lang, ACTIVATIONS, "tanh"),
     }
     return picture, moved, respond
@@ -181,7 +171,7 @@ def read_in_a_picture(answer):
     """
     chosen = answers.numbers(answer)
     if chosen is None and not isinstance(answer, list):
-        return "type", {"wanted": "list", "came": type(answer).__name__}
+        return answers.mistyped(answer, "list")
     chosen = [] if chosen is None else chosen.ravel().tolist()
     if len(chosen) != 3 or not {1, 2, 3, 4}.issuperset(chosen):
         return "three", {}

@@ -27,7 +27,7 @@ class Workbench(plots.TrainingAndSignals):
 
     def build(self):
         super().build()
-        self.found = self.moves(self.figure.add_artist(plots.Words(0.04, 0.035, plots.MEASURED, 11)))
+        self.found = self.words(0.04, 0.035)
 
     def update(self, signals, history, loss, lr):
         super().update("net", signals, history, {})
@@ -59,13 +59,10 @@ def rescue(*, lang: str, seed: int = 0):
             picture.update(signals, history, loss, lr)
             yield
 
-    draws = {name: text(f"rescue.{name}", lang) for name in DRAWS}
     moved = {
-        "data": controls.choice(
-            "rescue.data", lang, {n: text(f"rescue.{n}", lang) for n in inputs}, "standardized"
-        ),
-        "hidden": controls.choice("rescue.hidden", lang, draws, "xavier"),
-        "last": controls.choice("rescue.last", lang, draws, "xavier"),
+        "data": controls.choice("rescue.data", lang, inputs, "standardized"),
+        "hidden": controls.choice("rescue.hidden", lang, DRAWS, "xavier"),
+        "last": controls.choice("rescue.last", lang, DRAWS, "xavier"),
         "lr": controls.steps("rescue.lr", lang, {f"{rate:g}": rate for rate in RATES}, 0.03),
     }
     return picture, moved, respond

@@ -6,7 +6,7 @@ import numpy as np
 
 from ... import datasets, plots
 from ...network import MLP
-from ...plots import DIM, MEASURED
+from ...plots import MEASURED
 from ...signals import measure
 from ...widgets import controls
 from ..registry import live_figure
@@ -28,7 +28,7 @@ class LayerHistograms(plots.Picture):
     def build(self):
         figure = self.figure
         figure.suptitle(self.text("taste.title"), fontsize=12, x=0.08, ha="left", y=0.975)
-        figure.text(0.985, 0.965, self.text("layers.edge"), ha="right", va="center", fontsize=9, color=DIM)
+        self.note(0.965, self.text("layers.edge"))
         panels = figure.subplots(2, 3, sharex=True, sharey=True, squeeze=False)
         figure.subplots_adjust(left=0.08, right=0.985, top=0.855, bottom=0.125, wspace=0.14, hspace=0.34)
         self.panels = []
@@ -37,7 +37,7 @@ class LayerHistograms(plots.Picture):
             axes.set(xlim=(self.edges[0], self.edges[-1]), ylim=(0, self.TOP), yticks=(0, 0.25, 0.5))
             empty = np.zeros(len(self.edges) - 1)
             bars = self.moves(axes.stairs(empty, self.edges, fill=True, color=MEASURED))
-            over = self.moves(axes.plot([], [], "^", color=MEASURED, ms=6, clip_on=False)[0])
+            over = self.curve(axes, "^", color=MEASURED, ms=6, clip_on=False)
             place = {"transform": axes.transAxes, "ha": "right", "va": "baseline", "color": MEASURED}
             axes.text(0.71, 1.05, self.text("layers.spread"), **place)
             note = axes.add_artist(plots.Words(1, 1.05, MEASURED, right=True))

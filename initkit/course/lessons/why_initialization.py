@@ -9,7 +9,7 @@ from ...network import MLP
 from ...signals import measure
 from ...training import iterate
 from ...widgets import controls
-from ...words import text, two_digits
+from ...words import two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -32,16 +32,15 @@ def why_initialization(*, lang: str, seed: int = 0):
     before stay in the picture as grey curves.
     """
     data = datasets.digits()
-    names = {name: text(f"start.{name}", lang) for name in STARTS}
+    names = controls.labels("start", lang, STARTS)
     picture = plots.TrainingAndSignals(names, len(WIDTHS) - 1, EPOCHS, lang)
     before, done = {}, {}
 
     def respond(start):
-        if start not in done:
-            return training(start)
-        picture.update(start, before[start], done[start], done)
-
-    def training(start):
+        if start in done:
+            picture.update(start, before[start], done[start], done)
+            yield
+            return
         net = MLP(WIDTHS, "relu", STARTS[start], rng=seed)
         before[start] = measure(net, data.x_train[:200], data.y_train[:200])
         for history in iterate(net, data, lr=LR, epochs=EPOCHS, rng=seed):

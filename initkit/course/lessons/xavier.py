@@ -39,9 +39,7 @@ def xavier(*, lang: str, seed: int = 0):
     moved = {
         "n": controls.slider("xavier.n", lang, 20, 200, 10, 100),
         "m": controls.slider("xavier.m", lang, 20, 200, 10, 100),
-        "mode": controls.choice(
-            "xavier.mode", lang, {m: text(f"xavier.{m}", lang) for m in MODES}, "fan_avg"
-        ),
+        "mode": controls.choice("xavier.mode", lang, MODES, "fan_avg"),
         "activation": controls.function(lang, ACTIVATIONS, "tanh"),
     }
     return picture, moved, respond

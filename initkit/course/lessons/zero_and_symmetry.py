@@ -9,16 +9,16 @@ import numpy as np
 
 from ... import datasets, initializers, plots
 from ...network import MLP
-from ...plots import DIM, FAINT, MEASURED, QUIET
+from ...plots import DIM, MEASURED, QUIET
 from ...training import iterate
 from ...widgets import controls
+from ...words import RAISED
 from .. import answers
 from ..registry import exercise, live_figure
 
 UNITS, STEPS, LR, EXAMPLES = 8, 200, 0.3, 400
 AT_ONCE = 10  # steps of training between two pictures
 NOISES = (0.0, *(10.0**-k for k in range(9, 0, -1)))
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def written(noise: float) -> str:
@@ -71,8 +71,7 @@ class UnitsInTraining(plots.Picture):
         super().__init__(lang)
 
     def build(self):
-        figure = self.figure
-        plane, loss, rank = figure.subplots(1, 3)
+        plane, loss, rank = self.figure.subplots(1, 3)
         for axes, left, width in ((plane, 0.06, 0.29), (loss, 0.43, 0.225), (rank, 0.745, 0.225)):
             axes.set_position((left, 0.125, width, 0.69))
         reach = 1.05 * self.REACH
@@ -80,8 +79,7 @@ class UnitsInTraining(plots.Picture):
         plane.set_title(self.text("symmetry.plane", units=self.units), loc="left")
         plane.set_xlabel(self.text("symmetry.first"))
         plane.set_ylabel(self.text("symmetry.second"), labelpad=-2)
-        plane.grid(color=FAINT, lw=0.8)
-        plane.set_axisbelow(True)
+        plots.ruled(plane)
         loss.set(xlim=(0, self.steps), ylim=(0, self.TOP))
         loss.set_title(self.text("training.title"), loc="left")
         loss.axhline(np.log(10), color=QUIET, lw=0.8, zorder=0)
@@ -89,17 +87,15 @@ class UnitsInTraining(plots.Picture):
         loss.text(0.06 * self.steps, np.log(10) + 0.04, guess, va="bottom", color=DIM, fontsize=9)
         rank.set(xlim=(0, self.steps), ylim=(-0.3, self.units + 0.5), yticks=range(0, self.units + 1, 2))
         rank.set_title(self.text("symmetry.rank"), loc="left")
-        rank.grid(axis="y", color=FAINT, lw=0.8)
+        plots.ruled(rank, "y")
         for axes in (loss, rank):
             axes.set_xlabel(self.text("symmetry.step"))
-        note = self.text("symmetry.counted", share=f"{self.SMALLEST:.0%}")
-        figure.text(0.985, 0.955, note, ha="right", va="center", fontsize=9, color=DIM)
-        draw = lambda axes, *shape, **more: self.moves(axes.plot([], [], *shape, color=MEASURED, **more)[0])  # noqa: E731
-        self.paths = draw(plane, "-", lw=0.9, alpha=0.45)
-        self.points = draw(plane, "o", ms=8, alpha=0.6, mew=0, clip_on=False)
-        self.curves = [draw(axes, "-", lw=1.8) for axes in (loss, rank)]
-        self.marks = [draw(axes, "o", ms=8, clip_on=False) for axes in (loss, rank)]
-        self.verdict = self.moves(figure.add_artist(plots.Words(0.04, 0.943, MEASURED, 12)))
+        self.note(0.955, self.text("symmetry.counted", share=f"{self.SMALLEST:.0%}"))
+        self.paths = self.curve(plane, "-", color=MEASURED, lw=0.9, alpha=0.45)
+        self.points = self.curve(plane, "o", color=MEASURED, ms=8, alpha=0.6, mew=0, clip_on=False)
+        self.curves = [self.curve(axes, "-", color=MEASURED, lw=1.8) for axes in (loss, rank)]
+        self.marks = [self.curve(axes, "o", color=MEASURED, ms=8, clip_on=False) for axes in (loss, rank)]
+        self.verdict = self.words(0.04, 0.943, size=12)
 
     def update(self, places, loss, rank, step, value, noise):
         """``places`` (steps + 1, units, 2), ``loss`` and ``rank`` (steps + 1,), or of the steps done so far.
@@ -115,16 +111,9 @@ class UnitsInTraining(plots.Picture):
             values = np.minimum(values, self.TOP) if values is loss else values
             curve.set_data(np.arange(step + 1), values[: step + 1])  # what comes is for the reader to guess
             mark.set_data([step], [values[step]])
-        self.verdict.set_text(
-            self.text(
-                "symmetry.verdict",
-                value=f"{value:g}",
-                noise=written(noise),
-                step=step,
-                loss=f"{loss[step]:.2f}",
-                rank=rank[step],
-            )
-        )
+        started = {"value": f"{value:g}", "noise": written(noise), "step": step}
+        reached = {"loss": f"{loss[step]:.2f}", "rank": rank[step]}
+        self.verdict.set_text(self.text("symmetry.verdict", **started, **reached))
 
 
 @live_figure
@@ -199,7 +188,7 @@ def zero_output_layer(answer):
     """The number of a step, from 1; found by running them."""
     number = answers.number(answer)
     if number is None:
-        return "type", {"wanted": "int", "came": type(answer).__name__}
+        return answers.mistyped(answer, "int")
     if number == first_step_that_moves_hidden_weights():
         return "right", {}
     if np.isinf(number):
@@ -214,7 +203,7 @@ def units_that_differ(answer, units, copies, sharing):
     """30 − 12 + 1 = 19: to stay alike takes the same outgoing weights, too. (A test trains such a layer.)"""
     number = answers.number(answer)
     if number is None:
-        return "type", {"wanted": "int", "came": type(answer).__name__}
+        return answers.mistyped(answer, "int")
     right = units - copies + 1
     known = {"right": right, "all": units, "incoming": right - sharing + 1, "gone": right - 1}
     known |= {"random": right - 1 - sharing, "one": 1}

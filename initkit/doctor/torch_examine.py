@@ -1,15 +1,14 @@
-"""A PyTorch module examined: one pass forward and back, what is wrong, and the line of code that mends it."""
+"""A PyTorch module examined: one pass forward and back, what is wrong, and lines that may mend it."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .. import activations
 from ..fans import fans
@@ -19,12 +18,11 @@ from ..theory import predict, predict_for
 from ..words import text
 from .audit import wrong_by_itself
 from .identify import Identification, of_scan
-from .report import KINDS, Finding, Report, Tensor, as_told
+from .report import Finding, Report, Tensor, as_told, span
 from .scan import scan_array
-from .torch_apply import HE, Applied, applied, call_of, numpy_of, scheme_for
-from .torch_beside import beside_chains, looked_at, scale_of_none, span, weight_of
+from .torch_beside import beside_chains, looked_at, scale_of_none, weight_of
 from .torch_plain import facts
-from .torch_remedies import applied_to, tried
+from .torch_rules import HE, applied_to, call_of, scheme_for
 from .torch_watch import (
     LINEAR,
     RECURRENT,
@@ -42,13 +40,12 @@ from .torch_watch import (
     is_transposed,
     nn,
     numbers,
+    numpy_of,
     output_of,
     tensors_in,
     torch,
     unwrapped,
 )  # fmt: skip
-
-__all__ = ["Applied", "apply", "assert_healthy", "diagnose"]
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
 OFF = 1.2  # the factor by which a gain may be off
@@ -81,62 +78,6 @@ def _theory(layers: list[Layer], grad_var) -> Signals | None:
     return predict_for(net, numbers(x), grad_var=None if grad_var is None else float(grad_var[-1]))
 
 
-def diagnose(
-    module: nn.Module,
-    batch: torch.Tensor | tuple | Mapping,
-    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
-    *,
-    lang: str = "en",
-) -> Report:
-    """Run one ``batch`` through ``module`` and back: what the signal does, and what would mend it.
-
-    The module runs in the mode that it is in. Its parameters, buffers, gradients and attributes, and all
-    random streams, are afterwards as they were.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        What ``torch.compile``, ``DataParallel`` and the like stand around is looked at itself.
-    batch : torch.Tensor, tuple or mapping
-        The module's input, or inputs, or inputs by name, as Hugging Face's tokenizers return them;
-        examples lie along the first axis.
-    loss : labels, callable or None
-        Labels, for softmax cross-entropy; or a function of the output that returns a scalar, taken as a mean
-        over the batch (so its gradient is multiplied by the number of examples); or None: the way back then
-        starts from the loss that the module returns, as Hugging Face's do when they are given labels, else
-        from a random gradient with variance 1, the same one every time.
-    lang : {"en", "zh"}
-        The language that the report speaks.
-
-    Returns
-    -------
-    Report
-        ``signals`` has an entry for every layer that ran: Linear, Conv, Embedding, MultiheadAttention,
-        normalizations, each layer of an RNN, LSTM or GRU ("rnn.l0", "rnn.l1"), and any other module with
-        parameters of its own and none below. In order of execution: ``q`` of its output, and ``grad_var``, of
-        one example's loss with respect to it. Where the output goes into exactly one activation, a module or
-        a function, the entries on activations are that one's; else they are NaN, and their mean and variance
-        the output's own. ``predicted`` is theory's, where the layers are a chain of Linear with one
-        activation; else None. ``coverage`` says which layers were looked at and which not; ``notes``, what
-        looks odd and is meant so. ``facts`` are told of a plain net: one chain of Linear or Conv layers as
-        they were drawn, four or more before the output layer, with one activation, no norm and no skip. These
-        are its phase, with χ₁ and ξ_c beside its depth (``ik.phase``); from ten hidden layers on, how evenly
-        the Jacobian between the first and the last passes directions on, by random probes (Pennington et al.
-        2017); and the sum of 1/width where it is above ½ (Hanin & Rolnick 2018).
-
-    Raises
-    ------
-    TypeError
-        For what is no module or no batch.
-    ValueError
-        For an empty batch, one that is not finite, a loss that does not fit, or parameters without values.
-    Exception
-        Whatever the module raises.
-    """
-    inputs, report = examined(module, batch, loss, lang)
-    return replace(report, findings=tried(report, examined, module, inputs, loss))
-
-
 def examined(
     module: nn.Module, batch, loss=None, lang: str = "en", named: bool = True
 ) -> tuple[tuple | dict, Report]:
@@ -165,117 +106,6 @@ def examined(
         return inputs, replace(report, facts=told)
 
 
-def apply(
-    module: nn.Module,
-    batch: torch.Tensor | tuple | None = None,
-    scheme: str = "auto",
-    rng: int | np.random.SeedSequence | np.random.Generator | None = None,
-    *,
-    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
-    only: str | Iterable[str] | None = None,
-    skip: str | Iterable[str] | None = None,
-    lang: str = "en",
-) -> Applied:
-    """Initialize ``module`` in place, each weight by what follows it, and never for the worse.
-
-    With a ``batch``, a module in which ``diagnose`` finds nothing is left as it is. Else Linear and Conv
-    layers become orthogonal, with bias 0, and in one pass each is scaled to its mean square, part of a unit's
-    mean is taken out of its bias, a branch of a residual stream begins small, and so does the output, so that
-    the loss begins near ln C (``torch_scale.rescale``).
-
-    Without a batch they are drawn by ``he_normal`` with the activation's gain, where that has no upper bound
-    (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish, Softplus); else, and where no activation follows, by
-    ``xavier_normal``. A ConvTranspose has its fan_in on axis 0. If the module runs on noise that fits its
-    first layer, activations called in ``forward`` are seen, and what is then off by more than a factor of 3,
-    by strides or pooling say, is scaled. If it does not, the activation is the one registered next, with at
-    most norms, dropout and pooling between.
-
-    Attention: ``xavier_normal``, query, key and value each by itself. Recurrent layers, gate by gate:
-    ``xavier_normal`` for the input, ``orthogonal`` for the state. Embeddings: N(0, 0.02²), as GPT-2's, where
-    a norm or a tied output comes later, else N(0, 1), as PyTorch's; the padding row 0. Norms: 1 and 0.
-    Biases: 0. Weight norm: its length is that of the drawn direction. The rest is left as it is.
-
-    Where all that is found are layers sick by themselves (units alike, dead or all zero, layers identical to
-    the last bit), these alone are drawn anew; all are only where that measures worse.
-
-    Left as they are, and named: frozen parameters; and layers that have been trained, which ``identify`` and
-    their biases tell, unless ``only`` names them. Then the module as it was and as it would be are both
-    trained, for a few steps of Adam on the batch: if the new one starts or trains worse, nothing is written.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    batch : torch.Tensor or tuple, optional
-        The module's input, or inputs, as in ``diagnose``. A name in its place is the scheme.
-    scheme : str
-        "auto", or a name of the registry, for every weight with two axes or more instead; then nothing is
-        measured.
-    rng : int, SeedSequence, Generator or None
-        As in every initializer. Parameters draw from it in the order of ``named_modules``, a tied one once.
-    loss : labels, callable or None
-        As in ``diagnose``, for the trial. Without one it learns labels drawn at random.
-    only, skip : str or iterable of str, optional
-        Names of parameters, or of modules with all in them, ``*`` for any part: what to draw, or to leave.
-    lang : {"en", "zh"}
-        The language that the result speaks.
-
-    Returns
-    -------
-    Applied
-        What was done and what not.
-
-    Raises
-    ------
-    TypeError
-        For what is no module.
-    ValueError
-        For an unknown scheme or name, parameters without values, and shapes that the scheme cannot fill. Then
-        nothing is written.
-    """
-    options = {"loss": loss, "only": only, "skip": skip, "lang": lang}
-    return applied(examined, module, batch, scheme, rng, **options)
-
-
-def assert_healthy(
-    module: nn.Module,
-    batch: torch.Tensor | tuple | Mapping,
-    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
-    *,
-    allow: Collection[str] = (),
-    lang: str = "en",
-) -> None:
-    """Raise AssertionError, with the whole report as its text, where ``diagnose`` finds something.
-
-    For a test suite: ``assert_healthy(Net(), next(iter(loader)))`` fails when a change of the code leaves a
-    layer out of the graph, draws it at a wrong scale, or feeds it raw pixels.
-
-    Parameters
-    ----------
-    module, batch, loss, lang
-        As ``diagnose`` takes them.
-    allow : collection of str
-        Kinds of findings that do not fail, as ``Report.to_dict`` lists them.
-
-    Raises
-    ------
-    AssertionError
-        Where there is a finding of another kind.
-    ValueError
-        For a kind that there is none of, and whatever ``diagnose`` raises.
-
-    Examples
-    --------
-    >>> from torch import nn
-    >>> assert_healthy(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2)), torch.randn(32, 8))
-    """
-    allow = (allow,) if isinstance(allow, str) else tuple(allow)
-    if unknown := sorted(set(allow) - set(KINDS)):
-        raise ValueError(f"allow must hold kinds of findings, {', '.join(KINDS)}; not {', '.join(unknown)}")
-    report = diagnose(module, batch, loss, lang=lang)
-    if any(finding.kind not in allow for finding in report.findings):
-        raise AssertionError(str(report))
-
-
 def _outside(value):
     """A tensor of inference mode as one that takes part in a backward pass."""
     return value.clone() if isinstance(value, torch.Tensor) and value.is_inference() else value
@@ -289,12 +119,13 @@ def _report(module, watch: Watch, back, lang: str, named: bool) -> Report:
     coverage = looked_at(module, watch)
     if not layers:
         return Report(tensors, as_told(findings), lang=lang, coverage=coverage, notes=as_told(notes))
-    q, mean, var, correlation, saturated, dead = np.array([layer.stats for layer in layers], np.float64).T
-    grad_var = np.array([layer.grad_var for layer in layers])
-    grad_var = None if np.isnan(grad_var).all() and np.isfinite(q).all() else grad_var
-    signals = Signals(q, mean, var, correlation, saturated, dead, grad_var)
+    keys = ("q", "activation_mean", "activation_var", "correlation", "saturated", "dead", "grad_var")
+    seen = {key: np.array([getattr(layer, key) for layer in layers], np.float64) for key in keys}
+    if np.isnan(seen["grad_var"]).all() and np.isfinite(seen["q"]).all():
+        seen["grad_var"] = None
+    signals = Signals(**seen)
     names = tuple(layer.name or type(layer.module).__name__ for layer in layers)
-    theory = _theory(layers, grad_var)
+    theory = _theory(layers, signals.grad_var)
     return Report(tensors, as_told(findings), signals, theory, names, lang, coverage, as_told(notes))
 
 
@@ -379,29 +210,28 @@ def _moved(fields: dict, by: int) -> dict:
 def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> list[Finding]:
     """What is wrong with the signals of one pass."""
     found = []
-    broken = next((layer for layer in layers if not np.isfinite(layer.stats[0])), None)
+    broken = next((layer for layer in layers if not np.isfinite(layer.q)), None)
     if broken:
         found.append(Finding("overflow", weight_of(broken)))
     table = {t.name: t for t in tensors}
     for run in _runs(layers, lambda layer: None):
-        found += _of_passage("signal", run, [layer.stats[0] for layer in run], layers, table, module)
+        found += _of_passage("signal", run, [layer.q for layer in run], layers, table, module)
         found += _of_gains(run, table, module)
     back = [layer for layer in layers if layer.reached]
     for run in _runs(back, lambda layer: layer.z.shape[2:]):  # pooling changes a gradient by itself
         found += _of_passage("gradient", run, [layer.grad_var for layer in run], layers, table, module)
     crowds: dict[tuple, list] = {}  # by what is wrong: the layers that share one finding
     for layer in layers:
-        if layer.activation is None or not np.isfinite(layer.stats[0]) or layer.stats[0] == 0:
+        if layer.activation is None or not np.isfinite(layer.q) or layer.q == 0:
             continue  # zeros come out of a layer that sees zeros, behind a branch that starts at zero say
-        saturated, dead = layer.stats[4:]
         # One input alone leaves half of the units off, ± 0.5/√units: three standard deviations more are dead.
         # Of few units all may be off by luck; but smooth functions are flat well below 0 alone, beyond it.
         if base_name(layer.activation) in HE - {"leaky_relu"}:  # flat on one side
             most = HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis])
-            if dead > most or (dead == 1 and base_name(layer.activation) != "relu"):
-                crowds.setdefault(("dead_units", layer.activation), []).append((dead, layer))
-        elif base_name(layer.activation) not in HE and saturated > HALF:
-            crowds.setdefault(("saturated_outputs", layer.activation), []).append((saturated, layer))
+            if layer.dead > most or (layer.dead == 1 and base_name(layer.activation) != "relu"):
+                crowds.setdefault(("dead_units", layer.activation), []).append((layer.dead, layer))
+        elif base_name(layer.activation) not in HE and layer.saturated > HALF:
+            crowds.setdefault(("saturated_outputs", layer.activation), []).append((layer.saturated, layer))
     for (kind, function), those in crowds.items():
         most, crowd = max(share for share, _ in those), [layer for _, layer in those]
         code = []
@@ -427,7 +257,7 @@ def _runs(layers, size):
     for layer in layers:
         if layer.last or layer.joins:
             continue
-        fits = (is_linear(layer.module) or layer.key) and np.isfinite(layer.stats[0])
+        fits = (is_linear(layer.module) or layer.key) and np.isfinite(layer.q)
         kind = not run or layer.key == run[-1].key is None or layer.module is run[-1].module
         if run and (
             run[-1].forks
@@ -452,7 +282,7 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
     way = np.array(values if what == "signal" else values[::-1])
     if len(run) < 2 or not np.isfinite(way).all() or not way[0]:
         return []
-    if any(layer.stats[5] == 1 and layer.stats[0] for layer in run):  # dead units tell why
+    if any(layer.dead == 1 and layer.q for layer in run):  # dead units tell why
         return []
     if what == "gradient" and not way.all() and way[int(np.argmin(way > 0)) - 1] > TINY:
         return []  # cut off at once, and not lost by and by: what does not learn is told as such
@@ -516,7 +346,7 @@ def _steady(run: list[Layer]) -> bool:
     """Whether signal and gradient are the same from layer to layer as measured, whatever theory asks for."""
     changes = [
         abs(math.log(last / first)) / (len(run) - 1) if first > 0 and last > 0 else math.inf
-        for first, last in ((run[0].stats[0], run[-1].stats[0]), (run[-1].grad_var, run[0].grad_var))
+        for first, last in ((run[0].q, run[-1].q), (run[-1].grad_var, run[0].grad_var))
         if len(run) > 1 and not math.isnan(last)
     ]
     return all(change < math.log(STEADY) for change in changes)

@@ -1,0 +1,164 @@
+"""``diagnose``: a PyTorch module examined, and each remedy tried before it is told."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+
+from numpy.typing import ArrayLike
+
+from .report import KINDS, Finding, Report
+from .torch_apply import apply
+from .torch_examine import examined
+from .torch_rules import WHOLE
+from .torch_scale import on_a_copy
+from .torch_watch import nn, torch
+
+MOST = 24  # lines that are tried for one report: each costs a pass forward and back, or more
+
+
+def diagnose(
+    module: nn.Module,
+    batch: torch.Tensor | tuple | Mapping,
+    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
+    *,
+    lang: str = "en",
+) -> Report:
+    """Run one ``batch`` through ``module`` and back: what the signal does, and what would mend it.
+
+    The module runs in the mode that it is in. Its parameters, buffers, gradients and attributes, and all
+    random streams, are afterwards as they were.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        What ``torch.compile``, ``DataParallel`` and the like stand around is looked at itself.
+    batch : torch.Tensor, tuple or mapping
+        The module's input, or inputs, or inputs by name, as Hugging Face's tokenizers return them;
+        examples lie along the first axis.
+    loss : labels, callable or None
+        Labels, for softmax cross-entropy; or a function of the output that returns a scalar, taken as a mean
+        over the batch (so its gradient is multiplied by the number of examples); or None: the way back then
+        starts from the loss that the module returns, as Hugging Face's do when they are given labels, else
+        from a random gradient with variance 1, the same one every time.
+    lang : {"en", "zh"}
+        The language that the report speaks.
+
+    Returns
+    -------
+    Report
+        ``signals`` has an entry for every layer that ran: Linear, Conv, Embedding, MultiheadAttention,
+        normalizations, each layer of an RNN, LSTM or GRU ("rnn.l0", "rnn.l1"), and any other module with
+        parameters of its own and none below. In order of execution: ``q`` of its output, and ``grad_var``, of
+        one example's loss with respect to it. Where the output goes into exactly one activation, a module or
+        a function, the entries on activations are that one's; else they are NaN, and their mean and variance
+        the output's own. ``predicted`` is theory's, where the layers are a chain of Linear with one
+        activation; else None. ``coverage`` says which layers were looked at and which not; ``notes``, what
+        looks odd and is meant so. ``facts`` are told of a plain net: one chain of Linear or Conv layers as
+        they were drawn, four or more before the output layer, with one activation, no norm and no skip. These
+        are its phase, with χ₁ and ξ_c beside its depth (``ik.phase``); from ten hidden layers on, how evenly
+        the Jacobian between the first and the last passes directions on, by random probes (Pennington et al.
+        2017); and the sum of 1/width where it is above ½ (Hanin & Rolnick 2018).
+
+    Raises
+    ------
+    TypeError
+        For what is no module or no batch.
+    ValueError
+        For an empty batch, one that is not finite, a loss that does not fit, or parameters without values.
+    Exception
+        Whatever the module raises.
+    """
+    inputs, report = examined(module, batch, loss, lang)
+    return replace(report, findings=_tried(report, module, inputs, loss))
+
+
+def assert_healthy(
+    module: nn.Module,
+    batch: torch.Tensor | tuple | Mapping,
+    loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
+    *,
+    allow: Collection[str] = (),
+    lang: str = "en",
+) -> None:
+    """Raise AssertionError, with the whole report as its text, where ``diagnose`` finds something.
+
+    For a test suite: ``assert_healthy(Net(), next(iter(loader)))`` fails when a change of the code leaves a
+    layer out of the graph, draws it at a wrong scale, or feeds it raw pixels.
+
+    Parameters
+    ----------
+    module, batch, loss, lang
+        As ``diagnose`` takes them.
+    allow : collection of str
+        Kinds of findings that do not fail, as ``Report.to_dict`` lists them.
+
+    Raises
+    ------
+    AssertionError
+        Where there is a finding of another kind.
+    ValueError
+        For a kind that there is none of, and whatever ``diagnose`` raises.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> assert_healthy(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2)), torch.randn(32, 8))
+    """
+    allow = (allow,) if isinstance(allow, str) else tuple(allow)
+    if unknown := sorted(set(allow) - set(KINDS)):
+        raise ValueError(f"allow must hold kinds of findings, {', '.join(KINDS)}; not {', '.join(unknown)}")
+    report = diagnose(module, batch, loss, lang=lang)
+    if any(finding.kind not in allow for finding in report.findings):
+        raise AssertionError(str(report))
+
+
+def _tried(report: Report, module: nn.Module, inputs: tuple | dict, loss) -> tuple[Finding, ...]:
+    """The findings, each with the first of its lines after which it is gone and no other has come, or None.
+
+    Each line is run, the module examined again, and all put back as it was. A line's ``batch`` is the one
+    that the module was examined with.
+    """
+    before = {(f.kind, f.tensor) for f in report.findings}
+    seen: dict[str, set | None] = {}
+
+    def after(line: str) -> set | None:
+        if line not in seen:
+            seen[line] = _after(line, module, inputs, loss) if len(seen) < MOST else None
+        return seen[line]
+
+    def mends(line: str, finding: Finding) -> bool:
+        left = after(line)
+        return left is not None and left <= before - {(finding.kind, finding.tensor)}
+
+    every = dict.fromkeys(line for f in report.findings for line in _lines_of(f) if line not in WHOLE)
+    return tuple(
+        replace(f, code=next((line for line in _in_turn(_lines_of(f), every) if mends(line, f)), None))
+        for f in report.findings
+    )
+
+
+def _in_turn(own: tuple[str, ...], every: dict[str, None]) -> tuple[str, ...]:
+    """A finding's narrow lines, those of the others, as one cause may show twice, then its wide ones."""
+    narrow = [line for line in own if line not in WHOLE]
+    return (*narrow, *(every if own else ()), *(line for line in own if line in WHOLE))
+
+
+def _lines_of(finding: Finding) -> tuple[str, ...]:
+    """The lines to try. Until then, ``code`` holds them in their order."""
+    return (finding.code,) if isinstance(finding.code, str) else finding.code or ()
+
+
+def _after(line: str, module, inputs: tuple | dict, loss) -> set | None:
+    """What is found after the line has run; None where it fails."""
+    doctor = SimpleNamespace(apply=functools.partial(apply, rng=0))
+    names = {"model": module, "torch": torch, "batch": inputs, "initkit": SimpleNamespace(doctor=doctor)}
+    with torch.inference_mode(False), on_a_copy(module):
+        torch.manual_seed(0)  # its stream is put back as well
+        try:
+            exec(line, names)
+            return {(f.kind, f.tensor) for f in examined(module, inputs, loss, named=False)[1].findings}
+        except (ValueError, TypeError, RuntimeError, AttributeError):  # a shape that the scheme cannot fill
+            return None
