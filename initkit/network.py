@@ -348,6 +348,13 @@ class MLP:
             return Gradients(weights, biases, deltas[0] @ self.weights[0])
 
 
+def an_mlp(net: MLP) -> MLP:
+    """``net``; TypeError where it is none."""
+    if not isinstance(net, MLP):
+        raise TypeError(f"net must be an MLP, not {type(net).__name__}")
+    return net
+
+
 def _normalized(z: Array) -> tuple[Array, Array]:
     """z with mean 0 and variance 1 over the units, and its standard deviation (batch, 1) before."""
     centred = z - z.mean(axis=1, keepdims=True)
@@ -425,7 +432,7 @@ def lsuv(
     if not (is_finite(tol) and tol > 0):
         raise ValueError(f"tol must be a finite number above 0, not {tol!r}")
     check_whole("max_iter", max_iter, 0)
-    if net.skips.any():
+    if an_mlp(net).skips.any():
         raise ValueError("net must have no residual blocks: what their skips bring cannot be scaled")
     a = net.checked(batch, "batch")
     rng = sampling.generator(rng)

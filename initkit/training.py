@@ -14,7 +14,7 @@ import numpy as np
 from . import sampling
 from .arguments import Array, Real, RNGLike, Whole, check_whole, is_finite
 from .datasets import Data
-from .network import MLP
+from .network import MLP, an_mlp
 from .signals import softmax_cross_entropy
 
 Status: TypeAlias = Literal["running", "finished", "diverged"]
@@ -187,6 +187,7 @@ def _flat(arrays: list[Array]) -> Array:
 
 def _checked(net: MLP, data: Data) -> Data:
     """``data`` as arrays that fit the net; the steps do not check again."""
+    an_mlp(net)
     arrays: dict[str, Array] = {}
     for part in ("train", "test"):
         try:

@@ -205,9 +205,7 @@ class Scan:
         c = (self.kept_columns >= columns.start) & (self.kept_columns < columns.stop)
         self.kept[np.ix_(r, c)] = w[np.ix_(self.kept_rows[r] - row, self.kept_columns[c] - column)]
 
-    def _look_far(
-        self, w: np.ndarray, furthest: float, squares: float, row: int, column: int
-    ) -> np.ndarray:
+    def _look_far(self, w: np.ndarray, furthest: float, squares: float, row: int, column: int) -> np.ndarray:
         """Note the lone far entries of the block ``w``, and return it with 0 in their places."""
         n = w.size
         looks = n > 1 and squares < 1e290 and not self._many_far

@@ -145,19 +145,11 @@ def test_edges_must_rise(edges):
         ik.measure(net(), X, edges="abc")
 
 
-def test_equal_bins_are_counted_as_any_bins_are():
-    values = np.random.default_rng(0).standard_normal(10_000).astype(np.float32)
-    values[:4] = np.nan, np.inf, -np.inf, 5
-    edges = np.linspace(-1, 1, 42)
-    ours = signals._shares(values, edges)
-    search = np.histogram(np.clip(values[1:], -1, 1), edges)[0] / 10_000
-    np.testing.assert_allclose(ours, search, atol=2e-4)  # a value on a border may fall to either side
-    assert ours.sum() == pytest.approx(1 - 1e-4)
-    uneven = np.array([-1, 0.3, 1])
-    assert (
-        signals._shares(values[1:], uneven).tolist()
-        == (np.histogram(np.clip(values[1:], -1, 1), uneven)[0] / 9999).tolist()
-    )
+def test_what_is_no_net_is_named():
+    with pytest.raises(TypeError, match="net must be an MLP, not int"):
+        ik.measure(1, X)
+    with pytest.raises(TypeError, match="^net must be an MLP, not NoneType"):
+        ik.train(None, ik.datasets.digits(), lr=0.1, epochs=1)
 
 
 def _signals(q, grad_var=None):
