@@ -267,7 +267,7 @@ def findings(seen: dict[str, Seen], under: list[dict[str, Seen]]) -> list[str]:
 
 
 def by_name(values: list[Value]) -> dict[tuple[str, int], Value]:
-    """By what it is and, as in a loop the same is seen again, the how manieth it is."""
+    """By what it is and, as in a loop the same is seen again, its number among them."""
     turns = Counter()
     named = {}
     for value in values:

@@ -148,7 +148,7 @@ def test_edges_must_rise(edges):
 def test_what_is_no_net_is_named():
     with pytest.raises(TypeError, match="net must be an MLP, not int"):
         ik.measure(1, X)
-    with pytest.raises(TypeError, match="^net must be an MLP, not NoneType"):
+    with pytest.raises(TypeError, match=r"^net must be an MLP, not NoneType"):
         ik.train(None, ik.datasets.digits(), lr=0.1, epochs=1)
 
 
