@@ -30,6 +30,9 @@ ALPHA = 1e-3
 LESS_LIKELY = 7.0
 # Training by small steps carries the entries of a uniform draw so far past its edges.
 EDGE = 1.05
+# The rest beside lone entries has a law only if it has this share of the sum of squares: below it is 0, or lost
+# in rounding.
+LEAST = 1e-12
 
 VERDICTS = ("fresh", "fresh_unnamed", "too_few", "not_fresh")
 
@@ -747,7 +750,10 @@ def of_scan(
         return Identification("fresh", (found,))
     found = _of_laws(s, shape, axes, layer_fans)
     if found.verdict == "not_fresh" and s.far:
-        rest = _of_laws(s.without_far(), shape, axes, layer_fans)
+        rest = s.without_far()
+        if rest.squares <= LEAST * s.squares:
+            return found
+        rest = _of_laws(rest, shape, axes, layer_fans)
         if rest.matches or rest.law:
             return replace(rest, outliers=tuple(sorted(s.far)))
     return found
