@@ -108,8 +108,8 @@ def audit(
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
     copies of weights that stand in the file as well, adapters, quantized weights and their scales. Of these
-    only entries that are not finite are found (in a mask, not even these), and word embeddings that are all
-    zero. A tensor of which nothing is known is judged as a weight if it is a matrix or a kernel of
+    only entries that are not finite are found (in a mask none, in a table no −∞), and word embeddings that
+    are all zero. A tensor of which nothing is known is judged as a weight if it is a matrix or a kernel of
     floating-point numbers. ``coverage`` says what was judged, left out and not read.
 
     Where most weights were trained (a quantized one was), what training makes of a well drawn tensor is no
@@ -376,7 +376,9 @@ def wrong_by_itself(
         Whether it is an embedding, whose rows are no units.
     """
     if s.non_finite:
-        yield Finding("non_finite", name, {"count": s.non_finite})
+        # A table that is added to attention's scores shuts with −∞ what is not to be looked at.
+        if not table or s.non_finite > s.minus_infinite:
+            yield Finding("non_finite", name, {"count": s.non_finite})
         return
     if is_vector(name, shape, units_last) or (table and s.shape[0] == 1):
         return

@@ -604,6 +604,19 @@ def test_what_is_not_finite_has_no_scale(tmp_path):
     assert [f.kind for f in report.findings] == ["non_finite"]
 
 
+@pytest.mark.parametrize(("name", "entry", "kinds"), [
+    ("spatial_embedding.weight", -np.inf, []),
+    ("spatial_embedding.weight", np.inf, ["non_finite"]),
+    ("spatial_embedding.weight", np.nan, ["non_finite"]),
+    ("fc.weight", -np.inf, ["non_finite"]),
+])  # fmt: skip
+def test_a_table_of_what_is_added_to_scores_may_shut_some(name, entry, kinds, tmp_path):
+    table = ik.normal((90, 16), std=0.1, rng=0)
+    table[5], table[6] = -np.inf, entry
+    np.savez(tmp_path / "net.npz", **{name: table})
+    assert [f.kind for f in audit(tmp_path / "net.npz").findings] == kinds
+
+
 def as_trained(count, scale=1.0):
     """Weights that a strong direction was added to, as training does."""
     rng = np.random.default_rng(0)
