@@ -320,16 +320,17 @@ def _told_by_company(rows: list[Row]) -> list[Row]:
 
 
 def _starts(rows: list[Row]) -> dict[str, bool]:
-    """Whether what learns with a weight is as it starts, by the weight's name: its bias, its normalization.
+    """Whether what learns with a weight that passes as a draw is as it starts: its bias, its normalization.
 
-    They start constant, or as PyTorch's default. A weight beside which nothing learns is left out.
+    By the weight's name. They start constant, or as PyTorch's default. A weight without either is left out.
     """
     beside, found = defaultdict(list), {}
     for row in rows:
         if row.surveyed.is_vector and (norm := _NORM_OF.search(row.tensor.name)):
             beside[row.tensor.name[: norm.start()], math.prod(row.tensor.shape)].append(row)
     biases = {row.surveyed.weight: row for row in rows if row.bias_scan is not None}
-    for one in (row.surveyed for row in rows if row.surveyed.is_judged):
+    passing = (row for row in rows if row.tensor.found.verdict in ("fresh", "fresh_unnamed"))
+    for one in (row.surveyed for row in passing if row.surveyed.is_judged):
         stem = CALLED_WEIGHT.sub("", one.name).rstrip("._/")
         learn = beside[stem, one.sides[1]] + ([biases[one.name]] if one.name in biases else [])
         if learn:
