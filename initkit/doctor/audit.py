@@ -20,7 +20,7 @@ from .. import activations
 from ..activations import Activation
 from ..fans import fans as fans_of
 from .against import compared
-from .bias_evidence import trained_by_bias
+from .bias_evidence import by_default, trained_by_bias
 from .checkpoints import Source, opened
 from .checkpoints.protocol import OTHERS, printable
 from .identify import EXACT, SET, Identification, of_scan, past_an_edge
@@ -28,10 +28,10 @@ from .layout import LAYOUTS
 from .order import before_activation
 from .recipes import Plan
 from .report import Coverage, Finding, Fit, Report, Tensor, as_told, gravest_first, identical_layers
-from .roles import JUDGED, NORM, are_of_one_kind, natural
+from .roles import CALLED_WEIGHT, JUDGED, NORM, are_of_one_kind, natural
 from .scan import Scan
 from .survey import RECURRENT_KERNEL, Row, Surveyed, is_vector, survey
-from .symmetry import units_alike
+from .symmetry import are_equal, units_alike
 
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
 LEFT, LEARNT = 2048, 10  # entries of a weight that training would show in; how many others show it, at least
@@ -39,7 +39,11 @@ WORN = 0.01  # the share of a trained layer's units that may die or fall togethe
 OFF = -20.0  # a bias that shuts a unit: its sigmoid, or its share of a softmax, is below e⁻²⁰
 # What is no finding on a tensor that is as a recipe wants it.
 BY_RECIPE = ("all_zero", "scale_outlier", "transposed_fans", "scheme_activation_mismatch")
-_DRAWS_UNIFORM = re.compile(r"^torch_default|uniform")  # how the calls of such laws are written
+# How the calls of such laws are written. A uniform law ends at sharp edges, and a truncated normal one.
+_DRAWS_UNIFORM = re.compile(r"^torch_default|uniform")
+_DRAWS_NORMAL = re.compile(r"(?<!truncated_)normal")
+# What a normalization adds to the name of the layer in front of it: conv10_linear_bn_scale, conv.norm.weight.
+_NORM_OF = re.compile(r"(?i)[._/](bn|(batch|layer|group|instance)?_?norm(alization)?)(?=[._/])")
 SAME = 2.0  # gains by fan_out that differ by no more are one choice
 MISMATCH = 1.25  # a gain that is off by this factor changes the mean square 87-fold over ten layers
 
@@ -104,16 +108,19 @@ def audit(
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
     copies of weights that stand in the file as well, adapters, quantized weights and their scales. Of these
-    only entries that are not finite are found (in a mask, not even these), and word embeddings that are all
-    zero. A tensor of which nothing is known is judged as a weight if it is a matrix or a kernel of
+    only entries that are not finite are found (in a mask none, in a table no −∞), and word embeddings that
+    are all zero. A tensor of which nothing is known is judged as a weight if it is a matrix or a kernel of
     floating-point numbers. ``coverage`` says what was judged, left out and not read.
 
-    Where most weights were trained, what training makes of a well drawn tensor is no finding: scales of their
-    own, entries far out, one unit in a hundred that died or fell together with another, and units without
-    weights whose bias is below −20. There a tensor of fewer than 2,048 entries that passes as a draw is
-    "too_few", unless it is set, or drawn within a scheme's own uniform bound and no trained weight's bias;
-    and a larger one that is uniform and ends within 5 % past such a bound is "not_fresh", for the reason
-    "edge", as a draw that steps of training moved a little.
+    Where most weights were trained (a quantized one was), what training makes of a well drawn tensor is no
+    finding: scales of their own, entries far out, one unit in a hundred that died or fell together with
+    another, units that are multiples of each other but not equal, unless most are, and units without weights
+    whose bias is below −20. There a tensor of fewer than 2,048 entries that passes as a draw is "too_few",
+    unless it is set, or drawn within a scheme's own uniform bound and no trained weight's bias. So is a
+    larger one that passes as a normal draw, as it has no edges that training carries it past, unless it is a
+    weight whose bias, and the normalization that has its name, are as they start; or that has neither, and a
+    scheme's scale. And a larger one that is uniform and ends within 5 % past a scheme's bound is "not_fresh",
+    for the reason "edge", as a draw that steps of training moved a little.
 
     Units are compared with each other, inputs are not. Two equal units get the same gradient for ever; two
     equal columns, or a column of zeros, get the gradients of their own inputs and part at the first step, and
@@ -221,6 +228,7 @@ def _examined(surveyed: Surveyed, plan: Plan | None) -> Row:
         wanted, by = plan.wanted(source.name)
         fields = {"here": found, "std": f"{row.std or 0:.3g}", "wanted": wanted, "source": by}
         findings.append(Finding("off_recipe", source.name, {**fields, "recipe": plan.name}))
+    alike = [f.fields for f in findings if f.kind == "symmetric_rows"]
     return Row(
         surveyed,
         replace(row, other=other),
@@ -228,6 +236,7 @@ def _examined(surveyed: Surveyed, plan: Plan | None) -> Row:
         s if surveyed.weight is not None and len(source.shape) < 2 else None,
         s.digest,
         fits,
+        any(source.experts > 1 or are_equal(s, f["first"], f["second"], source.units_last) for f in alike),
     )
 
 
@@ -278,23 +287,33 @@ def _told_by_bias(rows: list[Row]) -> list[Row]:
 
 
 def _told_by_company(rows: list[Row]) -> list[Row]:
-    """Call small tensors that pass as draws "too_few" where most weights of the file were trained.
+    """Call tensors that pass as draws "too_few" where most weights were trained, and these may have been.
 
     A trained bias, shift or small kernel is often as normal as a draw, of some scale. A uniform draw of a
     scheme's own bound stays what it is, unless it is the bias of a trained weight: steps of training carry
     entries past its edges. A larger tensor whose entries are a little past such edges is "not_fresh".
+
+    A normal draw has no edges, and hides what it learned. So a larger one stays what it is only if it is a
+    layer's weight and what learns with it, bias and normalization, is as it starts; or, where it has neither,
+    if its scale is a scheme's.
     """
     if not _is_trained(rows):
         return rows
     trained = {row.tensor.name for row in rows if row.tensor.found.verdict == "not_fresh"}
+    start = _starts(rows)
 
     def told(row: Row) -> Row:
         found = row.tensor.found
         passes = found.verdict in ("fresh", "fresh_unnamed") and found.scheme not in EXACT
         bounded = found.matches and _DRAWS_UNIFORM.search(str(found.matches[0]))
         one = row.surveyed
-        if passes and math.prod(row.tensor.shape) < LEFT and (not bounded or one.weight in trained):
-            found = Identification("too_few", outliers=found.outliers)
+        if math.prod(row.tensor.shape) < LEFT:
+            is_open = not bounded or one.weight in trained
+        else:
+            hides = _DRAWS_NORMAL.search(str(found.matches[0] if found.matches else found.law))
+            is_open = hides and not (one.is_judged and start.get(one.name, bool(found.matches)))
+        if passes and is_open:
+            found = Identification("too_few", reason="company", outliers=found.outliers)
         elif passes and past_an_edge(found, one.source.layer, one.source.axes, one.layer_fans):
             found = Identification("not_fresh", reason="edge")
         return replace(row, tensor=replace(row.tensor, found=found))
@@ -302,19 +321,43 @@ def _told_by_company(rows: list[Row]) -> list[Row]:
     return [told(row) for row in rows]
 
 
+def _starts(rows: list[Row]) -> dict[str, bool]:
+    """Whether what learns with a weight that passes as a draw is as it starts: its bias, its normalization.
+
+    By the weight's name. They start constant, or as PyTorch's default. A weight without either is left out.
+    """
+    beside, found = defaultdict(list), {}
+    for row in rows:
+        if row.surveyed.is_vector and (norm := _NORM_OF.search(row.tensor.name)):
+            beside[row.tensor.name[: norm.start()], math.prod(row.tensor.shape)].append(row)
+    biases = {row.surveyed.weight: row for row in rows if row.bias_scan is not None}
+    passing = (row for row in rows if row.tensor.found.verdict in ("fresh", "fresh_unnamed"))
+    for one in (row.surveyed for row in passing if row.surveyed.is_judged):
+        stem = CALLED_WEIGHT.sub("", one.name).rstrip("._/")
+        learn = beside[stem, one.sides[1]] + ([biases[one.name]] if one.name in biases else [])
+        if learn:
+            found[one.name] = all(
+                row.tensor.std == 0 or (row.bias_scan and by_default(row.bias_scan, row.surveyed.layer_fans))
+                for row in learn
+            )
+    return found
+
+
 def _by_training(finding: Finding, rows: list[Row]) -> bool:
     """Whether training, or who trained, may have made of a well drawn tensor what is found.
 
     One entry moves far from the others; a few units of many die, or fall together; and a class that is never
-    to be named has no weights, and a bias that shuts it.
+    to be named has no weights, and a bias that shuts it. Units that started alike are equal for ever: where
+    most differ, those that are multiples of each other, and no more, fell together, or decayed, later on.
     """
     if finding.kind not in ("symmetric_rows", "dead_rows"):
         return finding.kind == "lone_outlier"
     count, first = finding.fields["count"], finding.fields.get("first")
     row = next(row for row in rows if row.tensor.name == finding.tensor)
-    few = count <= WORN * row.surveyed.sides[1]
+    units = row.surveyed.sides[1]
+    few = count <= WORN * units
     if few or finding.kind == "symmetric_rows":
-        return few
+        return few or not (row.equal or 2 * count > units)
     biases = [one.bias_scan for one in rows if one.surveyed.weight == finding.tensor and one.bias_scan]
     shut = [bias.sample[0] <= OFF for bias in biases]
     return any(first < len(off) and off[first] and np.count_nonzero(off) == count for off in shut)
@@ -336,7 +379,9 @@ def wrong_by_itself(
         Whether it is an embedding, whose rows are no units.
     """
     if s.non_finite:
-        yield Finding("non_finite", name, {"count": s.non_finite})
+        # A table that is added to attention's scores shuts with −∞ what is not to be looked at.
+        if not table or s.non_finite > s.minus_infinite:
+            yield Finding("non_finite", name, {"count": s.non_finite})
         return
     if is_vector(name, shape, units_last) or (table and s.shape[0] == 1):
         return
@@ -456,9 +501,9 @@ def _identical_layers(rows: list[Row]) -> list[Finding]:
 
 
 def _is_trained(rows: list[Row]) -> bool:
-    """Whether most weights that can be told are not as they were drawn."""
-    weights = [row.tensor.found.verdict for row in rows if _is_weight(row)]
-    told = [verdict for verdict in weights if verdict != "too_few"]
+    """Whether most weights that can be told are not as they were drawn. Quantized is what was trained."""
+    found = [row.tensor.found for row in rows if _is_weight(row) or row.tensor.found.reason == "quantized"]
+    told = [one.verdict for one in found if one.verdict != "too_few"]
     return 2 * told.count("not_fresh") > len(told)
 
 

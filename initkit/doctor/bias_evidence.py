@@ -54,8 +54,7 @@ def trained_by_bias(
         if s.low == s.high or s.non_finite or not 1e-290 < s.squares < 1e290:
             continue
         values[layer], epsilon = s.sample[0], max(epsilon, s.epsilon)
-        by_default = any(p_value(s, UNIFORM, (3 * fan) ** -0.5) >= ALPHA for fan in layer_fans)
-        if not by_default or _one_law([values[layer]], s.epsilon) < ALPHA / 2:
+        if not by_default(s, layer_fans) or _one_law([values[layer]], s.epsilon) < ALPHA / 2:
             drawn.append(layer)
     if not drawn:
         return set()
@@ -67,6 +66,11 @@ def trained_by_bias(
     if not echoes or scipy.special.chdtrc(2 * len(echoes), together) >= ALPHA / 2:
         return set()
     return set(drawn) | {layer for p, *pair in echoes if p < ALPHA for layer in pair}
+
+
+def by_default(s: Scan, layer_fans: tuple[int, ...]) -> bool:
+    """Whether it may be PyTorch's default for a layer whose fan_in is one of these."""
+    return any(p_value(s, UNIFORM, (3 * fan) ** -0.5) >= ALPHA for fan in layer_fans)
 
 
 def _one_law(biases: list[np.ndarray], epsilon: float) -> float:

@@ -30,6 +30,9 @@ ALPHA = 1e-3
 LESS_LIKELY = 7.0
 # Training by small steps carries the entries of a uniform draw so far past its edges.
 EDGE = 1.05
+# What is left beside lone entries has a law only if it has this share of the sum of squares: less is 0, or
+# lost in rounding.
+LEAST = 1e-12
 
 VERDICTS = ("fresh", "fresh_unnamed", "too_few", "not_fresh")
 
@@ -77,8 +80,8 @@ class Identification:
     verdict : {"fresh", "fresh_unnamed", "too_few", "not_fresh"}
         "fresh" where at least one known initializer explains the tensor; "fresh_unnamed" where a law does, of
         a scale that no initializer has; "too_few" where its entries refuse no law, and could not have refused
-        a wrong one, or, in ``audit``, where most weights beside it were trained; "not_fresh" where every law
-        is refused.
+        a wrong one, or, in ``audit``, where most weights beside it were trained and it may have been, too
+        (``reason`` "company"); "not_fresh" where every law is refused.
     matches : tuple of Match
         What it may be a sample of, the likeliest first; empty where it is not "fresh".
     ambiguous : bool
@@ -107,7 +110,7 @@ class Identification:
         if self.verdict == "not_fresh":
             return f"not fresh: {self.reason}"
         if self.verdict == "too_few":
-            return "too few entries to tell"
+            return "drawn or trained" if self.reason else "too few entries to tell"
         found = " or ".join(map(str, self.matches)) if self.matches else f"{self.law}, no scheme's scale"
         lone = ", ".join(f"{far.value:.4g} at ({far.row}, {far.column})" for far in self.outliers)
         return f"{found}, but for {lone}" if lone else found
@@ -127,7 +130,7 @@ class Identification:
         if self.verdict == "not_fresh":
             return text(f"doctor.not_fresh.{self.reason}", lang)
         if self.verdict == "too_few":
-            return text("doctor.too_few", lang)
+            return text("doctor.company" if self.reason else "doctor.too_few", lang)
         if self.verdict == "fresh_unnamed":
             named = text("doctor.fresh_unnamed", lang, law=self.law)
         else:
@@ -550,7 +553,11 @@ def _exact(s: Scan, shape, units_last: bool) -> tuple[str, dict] | None:
         # The roundings of n entries, as whatever is independent, add up to a share of 1/√n.
         near = 1e-4 + 4 * s.epsilon * min(1.0, 3 / math.sqrt(max(rows, columns)))
         if np.abs(gram - level * np.eye(len(gram))).max() < near * level:
-            return "orthogonal", _gain(math.sqrt(level))
+            # The entries of a draw are nearly normal; those of a basis, of cosines or principal components,
+            # are not.
+            ordered, std = np.sort(s.sample, axis=None), math.sqrt(level / max(rows, columns))
+            if kolmogorov(ordered, NORMAL, std) >= ALPHA:
+                return "orthogonal", _gain(math.sqrt(level))
     return None
 
 
@@ -747,7 +754,10 @@ def of_scan(
         return Identification("fresh", (found,))
     found = _of_laws(s, shape, axes, layer_fans)
     if found.verdict == "not_fresh" and s.far:
-        rest = _of_laws(s.without_far(), shape, axes, layer_fans)
+        rest = s.without_far()
+        if rest.squares <= LEAST * s.squares:
+            return found
+        rest = _of_laws(rest, shape, axes, layer_fans)
         if rest.matches or rest.law:
             return replace(rest, outliers=tuple(sorted(s.far)))
     return found

@@ -109,8 +109,8 @@ class Scan:
 
     Attributes
     ----------
-    n, non_finite, zeros : int
-        Entries that were read; that are NaN or infinite, and count as 0 in every sum; that are 0.
+    n, non_finite, minus_infinite, zeros : int
+        Entries read; that are NaN or infinite, and count as 0 in every sum; of these, −∞; that are 0.
     mean, centred, squares : float
         Of the entries: their mean, Σ(w − mean)², Σw².
     low, high : float
@@ -128,7 +128,7 @@ class Scan:
     def __init__(self, shape: tuple[int, int], last: int = 1, epsilon: float = 0.0):
         self.shape, self.last, self.epsilon = shape, last, epsilon
         rows, columns = shape
-        self.n = self.non_finite = self.zeros = 0
+        self.n = self.non_finite = self.minus_infinite = self.zeros = 0
         self.mean = self.centred = self.squares = 0.0
         self.low, self.high = math.inf, -math.inf
         self.neighbours = [Neighbours(0.0, 0)] * 3
@@ -165,6 +165,7 @@ class Scan:
         finite = np.isfinite(w)
         if not finite.all():
             self.non_finite += int(w.size - np.count_nonzero(finite))
+            self.minus_infinite += int(np.count_nonzero(w == -np.inf))
             w = np.where(finite, w, 0.0)
         rows, columns = slice(row, row + w.shape[0]), slice(column, column + w.shape[1])
         flat = w.ravel()

@@ -15,6 +15,7 @@ import scipy
 from .scan import PRODUCTS, SIDE, Lines, Scan
 
 ROUNDED = 1e-5  # relative precision, above which float32's tolerance is too narrow: float16, bfloat16, float8
+SAME = 1e-9  # by which numbers of two units of length 1 differ that are equal, entry by entry
 CHANCE = 1e-6  # expected pairs that are alike by chance, above which nothing is concluded
 
 
@@ -45,6 +46,16 @@ def units_alike(s: Scan, units_last: bool = False) -> Alike | None:
     if not found and s.epsilon > ROUNDED:
         found = _in_the_sample(s, units_last) or _by_random_products(s, units_last)
     return found
+
+
+def are_equal(s: Scan, first: int, second: int, units_last: bool = False) -> bool:
+    """Whether two units are equal, and not only multiples of each other, or nearly so."""
+    if not s.has_lines:  # one weight a unit
+        return s.low == s.high
+    pair = (s.by_column if units_last else s.by_row).at(np.array([first, second]))
+    with np.errstate(invalid="ignore"):  # infinite sums are not equal
+        numbers = np.stack([*pair.directions, np.sqrt(pair.squares / pair.squares.max())])
+    return bool(np.ptp(numbers, axis=1).max() <= SAME)
 
 
 def multiples(lines: Lines, length: int) -> Alike | None:

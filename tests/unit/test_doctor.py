@@ -222,6 +222,15 @@ def test_a_lone_entry_is_named_with_its_place():
     assert (identify(w).verdict, identify(w).outliers) == ("not_fresh", ())
 
 
+def test_beside_lone_entries_zeros_are_no_draw():
+    """Nor is what their rounding leaves: of 1 beside 1e9 it leaves nothing in a sum of squares."""
+    zeros, small = np.zeros((30, 40)), np.random.default_rng(0).normal(size=(30, 40))
+    for w, far in ((zeros, 0.3), (zeros[0], 0.3), (small, 1e9)):
+        w = w.copy()
+        w.flat[7] = far
+        assert (identify(w).verdict, identify(w).outliers) == ("not_fresh", ())
+
+
 @pytest.mark.parametrize("block", [64, 1000, scan.BLOCK])
 def test_a_scan_without_its_far_entries_is_that_of_0_in_their_places(block, monkeypatch):
     monkeypatch.setattr(scan, "BLOCK", block)
@@ -256,6 +265,17 @@ def test_long_rows_in_half_precision_are_orthogonal_by_their_angles_alone():
         assert identify(w).scheme != "orthogonal", seed
         w = ik.orthogonal((2, 16384), rng=seed).astype(np.float16)
         assert identify(w).scheme == "orthogonal", seed
+
+
+def test_a_basis_is_no_orthogonal_draw():
+    """Its rows are orthogonal as well, but not its entries nearly normal."""
+    n = 64
+    cosines = np.cos(np.pi / n * np.outer(np.arange(1, n), np.arange(n) + 0.5))
+    smooth = np.cumsum(np.random.default_rng(0).standard_normal((500, n)), axis=1)
+    components = np.linalg.svd(smooth, full_matrices=False)[2][:16]
+    for basis in (cosines, components, ik.identity((n, n))[np.random.default_rng(1).permutation(n)]):
+        assert np.allclose(basis @ basis.T, (basis @ basis.T)[0, 0] * np.eye(len(basis)))
+        assert identify(basis).verdict == "not_fresh"
 
 
 def test_a_row_of_zeros_is_a_padding_index_not_a_sparse_draw():

@@ -238,7 +238,9 @@ def test_every_word_exists(lang, tmp_path):
     )
     fields |= dict.fromkeys(["here", "there", "file", "difference", "same", "recipe", "source"], "1")
     law, far = Match("normal", {"std": 0.03}, None, 0.5), (Far(5, 7, -2.0),)
-    for found in (Identification("too_few"), Identification("fresh_unnamed", law=law, outliers=far)):
+    few = (Identification("too_few"), Identification("too_few", reason="company"))
+    assert len({found.message(lang) for found in few}) == 2
+    for found in (*few, Identification("fresh_unnamed", law=law, outliers=far)):
         assert "{" not in found.message(lang)
     reasons = {
         "not_learning": ("never_called", "dropped", "detached", "zero"),
@@ -602,6 +604,19 @@ def test_what_is_not_finite_has_no_scale(tmp_path):
     assert [f.kind for f in report.findings] == ["non_finite"]
 
 
+@pytest.mark.parametrize(("name", "entry", "kinds"), [
+    ("spatial_embedding.weight", -np.inf, []),
+    ("spatial_embedding.weight", np.inf, ["non_finite"]),
+    ("spatial_embedding.weight", np.nan, ["non_finite"]),
+    ("fc.weight", -np.inf, ["non_finite"]),
+])  # fmt: skip
+def test_a_table_of_what_is_added_to_scores_may_shut_some(name, entry, kinds, tmp_path):
+    table = ik.normal((90, 16), std=0.1, rng=0)
+    table[5], table[6] = -np.inf, entry
+    np.savez(tmp_path / "net.npz", **{name: table})
+    assert [f.kind for f in audit(tmp_path / "net.npz").findings] == kinds
+
+
 def as_trained(count, scale=1.0):
     """Weights that a strong direction was added to, as training does."""
     rng = np.random.default_rng(0)
@@ -677,9 +692,48 @@ def test_few_entries_that_look_drawn_prove_nothing_beside_trained_ones(tmp_path)
     assert {told[name] for name in few} == {"fresh", "fresh_unnamed"}
 
 
+def test_a_normal_draw_among_trained_ones_stands_if_what_learns_with_it_is_as_it_starts(tmp_path):
+    """It has no edges that training carries it past. A bias and a normalization show each step."""
+    named, own = ik.he_normal((90, 100), rng=1), ik.normal((90, 100), std=0.3, rng=1)
+    moved, default = ik.normal(90, std=0.1, rng=2), ik.uniform(90, low=-0.1, high=0.1, rng=3)
+    scale, zeros = {"last_bn_scale": np.ones(90)}, {"last.bias": np.zeros(90)}
+    for beside, stands, name in (
+        ({"last.weight": named}, True, "last.weight"),
+        ({"last.weight": named, **zeros}, True, "last.weight"),
+        ({"last.weight": named, "last.bias": default}, True, "last.weight"),
+        ({"last_weights": named, **scale, "last_bn_mean": moved}, False, "last_weights"),
+        ({"last_weights": named, **scale, "last_bn_mean": moved[:80]}, True, "last_weights"),  # another's
+        ({"last_weights": named, **scale}, True, "last_weights"),
+        ({"last.weight": own}, False, "last.weight"),
+        ({"last.weight": own, **zeros}, True, "last.weight"),
+        ({"embedding.weight": named}, False, None),
+        ({"last.bias": ik.normal(4096, std=0.02, rng=4)}, False, None),
+    ):
+        np.savez(tmp_path / "net.npz", **as_trained(12), **beside)
+        report = audit(tmp_path / "net.npz")
+        found = {t.name: t.found for t in report.tensors}[next(iter(beside))]
+        assert (found.verdict in ("fresh", "fresh_unnamed")) == stands, beside.keys()
+        assert [f.tensor for f in report.findings] == [name] * stands
+        if not stands:
+            assert (found.verdict, str(found)) == ("too_few", "drawn or trained")
+        np.savez(tmp_path / "net.npz", **weights(), **beside)
+        found = {t.name: t.found for t in audit(tmp_path / "net.npz").tensors}[next(iter(beside))]
+        assert found.verdict in ("fresh", "fresh_unnamed"), beside.keys()
+
+
+@pytest.mark.filterwarnings("ignore")  # that PyTorch is about to give its quantization up
+def test_what_is_quantized_was_trained(tmp_path):
+    torch = pytest.importorskip("torch")
+    shift, w = torch.tensor(ik.normal(4096, std=0.02, rng=0)), torch.tensor(ik.he_normal((90, 100), rng=1))
+    for layer, verdict in ((torch.quantize_per_tensor(w, 0.01, 0, torch.qint8), "too_few"), (w, "fresh")):
+        torch.save({"fc.weight": layer, "last_shift": shift}, tmp_path / "net.pt")
+        assert [t.found.verdict for t in audit(tmp_path / "net.pt").tensors][1] == verdict
+
+
 def _spoilt(rows, units, of=0.0):
+    """Some units are ``of`` times the last one."""
     w = np.random.default_rng(7).normal(size=(units, 60)) * np.linspace(1, 3, units)[:, None]
-    w[:rows] = of * w[-1]
+    w[:rows] = np.broadcast_to(of, rows)[:, None] * w[-1]
     return w
 
 
@@ -687,6 +741,8 @@ def _spoilt(rows, units, of=0.0):
     (_spoilt(1, 200, 1.0), 0.0, []),
     (_spoilt(1, 200), 0.0, []),
     (_spoilt(20, 200, 1.0), 0.0, ["symmetric_rows"]),
+    (_spoilt(20, 200, np.geomspace(1e-6, 1e-3, 20)), 0.0, []),  # decayed along one direction
+    (_spoilt(120, 200, np.geomspace(1e-6, 1e-3, 120)), 0.0, ["symmetric_rows"]),  # hardly: most units do not
     (_spoilt(20, 200), 0.0, ["dead_rows"]),
     (_spoilt(1, 21), 0.0, ["dead_rows"]),
     (_spoilt(1, 21), -100.0, []),  # a class that is never to be named
