@@ -30,9 +30,8 @@ ALPHA = 1e-3
 LESS_LIKELY = 7.0
 # Training by small steps carries the entries of a uniform draw so far past its edges.
 EDGE = 1.05
-# What is left beside lone entries has a law only if it has this share of the sum of squares: less is 0, or
-# lost in rounding.
-LEAST = 1e-12
+# Below it the squares of float64 lose their digits.
+LEAST = 1e-290
 
 VERDICTS = ("fresh", "fresh_unnamed", "too_few", "not_fresh")
 
@@ -746,7 +745,7 @@ def of_scan(
     """
     if s.non_finite:
         return Identification("not_fresh", reason="non_finite")
-    if not 0 <= s.squares < math.inf or (s.squares < 1e-290 and s.low != s.high):
+    if not 0 <= s.squares < math.inf or (s.squares < LEAST and s.low != s.high):
         return Identification("not_fresh", reason="too_large")
     if exact := _exact(s, shape, units_last):
         return Identification("fresh", (Match(*exact, None, 1.0),))
@@ -755,11 +754,11 @@ def of_scan(
     found = _of_laws(s, shape, axes, layer_fans)
     if found.verdict == "not_fresh" and s.far:
         rest = s.without_far()
-        if rest.squares <= LEAST * s.squares:
+        if rest.squares < LEAST:
             return found
-        rest = _of_laws(rest, shape, axes, layer_fans)
-        if rest.matches or rest.law:
-            return replace(rest, outliers=tuple(sorted(s.far)))
+        of_rest = _of_laws(rest, shape, axes, layer_fans)
+        if of_rest.matches or of_rest.law:
+            return replace(of_rest, outliers=tuple(sorted(s.far)))
     return found
 
 

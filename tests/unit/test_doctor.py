@@ -222,13 +222,11 @@ def test_a_lone_entry_is_named_with_its_place():
     assert (identify(w).verdict, identify(w).outliers) == ("not_fresh", ())
 
 
-def test_beside_lone_entries_zeros_are_no_draw():
-    """Nor is what their rounding leaves: of 1 beside 1e9 it leaves nothing in a sum of squares."""
-    zeros, small = np.zeros((30, 40)), np.random.default_rng(0).normal(size=(30, 40))
-    for w, far in ((zeros, 0.3), (zeros[0], 0.3), (small, 1e9)):
-        w = w.copy()
-        w.flat[7] = far
-        assert (identify(w).verdict, identify(w).outliers) == ("not_fresh", ())
+@pytest.mark.parametrize("shape", [(30, 40), (40,)])
+def test_beside_a_lone_entry_zeros_are_no_draw(shape):
+    w = np.zeros(shape)
+    w.flat[7] = 0.3
+    assert (identify(w).verdict, identify(w).outliers) == ("not_fresh", ())
 
 
 @pytest.mark.parametrize("block", [64, 1000, scan.BLOCK])
