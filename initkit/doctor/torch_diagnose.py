@@ -39,10 +39,11 @@ def diagnose(
         The module's input, or inputs, or inputs by name, as Hugging Face's tokenizers return them;
         examples lie along the first axis.
     loss : labels, callable or None
-        Labels, for softmax cross-entropy; or a function of the output that returns a scalar, taken as a mean
-        over the batch (so its gradient is multiplied by the number of examples); or None: the way back then
-        starts from the loss that the module returns, as Hugging Face's do when they are given labels, else
-        from a random gradient with variance 1, the same one every time.
+        Labels, for softmax cross-entropy: classes, or each class's probability; or, for every other loss, a
+        function of the output that returns a scalar, taken as a mean over the batch (so its gradient is
+        multiplied by the number of examples); or None: the way back then starts from the loss that the module
+        returns, as Hugging Face's do when they are given labels, else from a random gradient with variance 1,
+        the same one every time.
     lang : {"en", "zh"}
         The language that the report speaks.
 

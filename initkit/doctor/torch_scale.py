@@ -22,6 +22,7 @@ from .torch_watch import (
     as_it_was,
     base_name,
     conv,
+    labels_for,
     leaves,
     nn,
     output_of,
@@ -280,7 +281,7 @@ def _loss(output, loss) -> torch.Tensor:
         return own
     y = next(t for t in tensors_in([output]) if t.is_floating_point())
     if loss is not None:
-        return nn.functional.cross_entropy(y, torch.as_tensor(loss, device=y.device))
+        return nn.functional.cross_entropy(y, labels_for(y, loss))
     stream = torch.Generator().manual_seed(0)
     if y.ndim > 3 or y.ndim < 2 or y.shape[-1] < 2:
         return (y - torch.randn(y.shape, generator=stream).to(y)).square().mean()

@@ -289,6 +289,32 @@ def tensors_in(values: Iterable) -> Iterator[torch.Tensor]:
             yield from tensors_in(v.values() if isinstance(v, Mapping) else v)
 
 
+def labels_for(y: torch.Tensor | None, loss) -> torch.Tensor:
+    """``loss`` as labels for softmax cross-entropy of the output ``y``.
+
+    Raises ValueError for other targets, which cross-entropy takes all the same: of one class, where it is 0
+    whatever the output, and floating-point numbers that are no probabilities of the classes.
+    """
+    other = "for another loss, pass a function of the output"
+    if y is None:
+        raise ValueError(f"loss: labels need an output of floating-point numbers, and there is none; {other}")
+    labels = torch.as_tensor(loss, device=y.device)
+    axis = min(1, y.ndim - 1)
+    if axis < 0 or y.shape[axis] < 2:
+        raise ValueError(
+            f"loss: labels are for softmax cross-entropy, which needs an output (examples, classes) of two "
+            f"classes or more, not shape {tuple(y.shape)}; {other}"
+        )
+    if labels.is_floating_point() and labels.shape == y.shape:
+        sums = labels.sum(axis, dtype=torch.float64)
+        if labels.numel() and not (labels.min() >= 0 and (sums - 1).abs().max() < 0.01):
+            raise ValueError(
+                "loss: floating-point labels are each class's probability, at least 0 and with sum 1 an example, "
+                f"not from {labels.min():.3g} and with sums up to {sums.max():.3g}; {other}"
+            )
+    return labels
+
+
 def own_loss(output) -> torch.Tensor | None:
     """The loss that a model returns that was given labels, as Hugging Face's do."""
     own = output.get("loss") if isinstance(output, Mapping) else None
@@ -607,10 +633,12 @@ def gradients(module, layers: list[Layer], output, loss, n: int) -> Back | None:
         outputs = [y]
     elif loss is not None:
         try:
-            labels = torch.as_tensor(loss, device=None if y is None else y.device)
+            labels = labels_for(y, loss)
             y = nn.functional.cross_entropy(y, labels, reduction="sum")
         except (TypeError, RuntimeError, ValueError, IndexError) as error:
-            raise ValueError(f"loss: these labels do not fit the output: {error}") from None
+            told = str(error)
+            told = told if told.startswith("loss: ") else f"loss: these labels do not fit the output: {told}"
+            raise ValueError(told) from None
         outputs, mean = [y], y / max(labels.numel() if labels.dtype == torch.int64 else n, 1)
     elif y is not None:
         start = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)

@@ -152,6 +152,13 @@ def test_the_loss_may_be_labels_or_a_mean_over_the_batch():
     np.testing.assert_allclose(labels, mean, rtol=1e-4)
 
 
+def test_labels_may_be_probabilities():
+    model, hard = mlp(he), nn.functional.one_hot(LABELS, 10)
+    as_classes, as_rows = (diagnose(model, batch(), loss).signals for loss in (LABELS, hard.float()))
+    np.testing.assert_allclose(as_rows.grad_var, as_classes.grad_var, 1e-5)
+    assert not diagnose(model, batch(), 0.9 * hard + 0.01).findings
+
+
 def test_without_a_loss_the_way_back_starts_at_variance_1_and_is_the_same_every_time():
     model = mlp(he, depth=4)
     first, second = (diagnose(model, batch()).signals.grad_var for _ in range(2))
@@ -964,6 +971,10 @@ def test_a_line_that_does_not_mend_is_not_printed(monkeypatch):
         (lambda: diagnose(mlp(), batch() / 0), ValueError, "batch must be finite numbers"),
         (lambda: diagnose(mlp(), batch(), LABELS[:3]), ValueError, "loss: these labels do not fit"),
         (lambda: diagnose(mlp(), batch(), "x"), ValueError, "loss: these labels do not fit"),
+        (lambda: diagnose(mlp(), batch(), torch.ones(64, 10)), ValueError, "sums up to 10;"),
+        (lambda: apply(mlp(), batch(), loss=batch(64, 10)), ValueError, "probability, .*, not from -"),
+        (lambda: apply(nn.Linear(64, 1), batch(), loss=batch(64, 1)), ValueError, "two classes"),
+        (lambda: diagnose(nn.Linear(64, 1), batch(), LABELS % 2), ValueError, "pass a function of"),
         (lambda: diagnose(mlp(), batch(), lambda y: 1.0), ValueError, "loss must return a tensor"),
         (lambda: diagnose(nn.LazyLinear(3), batch()), ValueError, "module: weight has no shape yet"),
         (lambda: apply(nn.LazyLinear(3)), ValueError, "module: weight has no shape yet"),
