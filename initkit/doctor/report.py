@@ -40,7 +40,7 @@ KINDS = tuple(_CAUSE)
 # The findings of one cause are told together.
 CAUSES = {cause: tuple(k for k in KINDS if _CAUSE[k] == cause) for cause in dict.fromkeys(_CAUSE.values())}
 # What looks odd and is meant so.
-NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
+NOTES = ("zero_branch", "zero_head", "icnr", "frozen", "not_in_loss")
 # What theory says of a plain net, well or ill.
 FACTS = ("phase", "singular_values", "finite_width")
 ALIKE = 3  # findings, or rows, that differ in the block alone, from which on they are one
@@ -391,19 +391,19 @@ class Report:
         and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason, and, where
         there are such, open_layout, whose tensors have other_layout: the entry of the other reading. In
         ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
-        kinds zero_branch, zero_head, icnr and frozen. "facts" have kind, tensor, message and numbers: "phase"
-        depth, the number of hidden layers, change, the square of the gradient in the first of them over that
-        in the last, and phase, "ordered", "critical" or "chaotic", with chi_1 and xi_c, or null, with low and
-        high, the least and the largest χ of a layer; "singular_values" directions, effective, spread,
-        Var[s²]/⟨s²⟩² of the singular values s, and probes; "finite_width" sum, Σ1/n of the hidden layers,
-        depth, width, the least, and factor, e to the standard deviation of the gradient's log square.
-        "against" has file, the other's name, verdict, one of "same", "same_recipe" and "other", and lists of
-        names: same, other_seed, other_law, differs, other_form, only_here, only_there, not_read. "recipe" has
-        name and lists of names: as_wanted, off, not_named. One of "findings" has kind; cause, one of
-        "numbers", "inputs", "units", "learning", "scale", "gradient", "flat" and "file"; tensor, where;
-        message, what was seen; meaning, what that means for training; remedy in words, where there are some;
-        and code where one line, which was tried, mends it. "signals" has layers, q, grad_var, predicted_q and
-        predicted_grad_var, with a number or null a layer.
+        kinds zero_branch, zero_head, icnr, frozen and not_in_loss. "facts" have kind, tensor, message and
+        numbers: "phase" depth, the number of hidden layers, change, the square of the gradient in the first
+        of them over that in the last, and phase, "ordered", "critical" or "chaotic", with chi_1 and xi_c, or
+        null, with low and high, the least and the largest χ of a layer; "singular_values" directions,
+        effective, spread, Var[s²]/⟨s²⟩² of the singular values s, and probes; "finite_width" sum, Σ1/n of the
+        hidden layers, depth, width, the least, and factor, e to the standard deviation of the gradient's log
+        square. "against" has file, the other's name, verdict, one of "same", "same_recipe" and "other", and
+        lists of names: same, other_seed, other_law, differs, other_form, only_here, only_there, not_read.
+        "recipe" has name and lists of names: as_wanted, off, not_named. One of "findings" has kind; cause,
+        one of "numbers", "inputs", "units", "learning", "scale", "gradient", "flat" and "file"; tensor,
+        where; message, what was seen; meaning, what that means for training; remedy in words, where there are
+        some; and code where one line, which was tried, mends it. "signals" has layers, q, grad_var,
+        predicted_q and predicted_grad_var, with a number or null a layer.
         In ``to_json`` a number that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch,

@@ -86,6 +86,7 @@ def beside_chains(
     frozen = [name for name, _, _, p in each_parameter(module) if not p.requires_grad]
     if frozen:
         notes.append(Finding("frozen", span(frozen), {"count": len(frozen)}))
+    notes += _not_in_loss(module, back)
     if all(np.isfinite(layer.q) for layer in layers):
         findings += _of_streams(watch.sums)
         findings += _of_inputs(layers)
@@ -175,7 +176,7 @@ def _of_first_loss(layers: list[Layer], back: Back | None) -> list[Finding]:
     guessing = math.log(back.classes)
     if not back.loss > guessing + SURE:
         return []
-    last = [layer for layer in layers if layer.last and is_linear(layer.module)] or layers
+    last = [one for one in layers if one.last and one.reached and is_linear(one.module)] or layers
     fields = {"loss": f"{back.loss:.3g}", "guessing": f"{guessing:.3g}", "classes": back.classes}
     return [Finding("first_loss", weight_of(last[-1]), fields)]
 
@@ -270,6 +271,14 @@ def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ..
 # What does not learn, and what learns the same -----------------------------------------------------
 
 
+def _not_in_loss(module, back: Back | None) -> list[Finding]:
+    """One note: layers of an output that the loss is not computed from, such as an auxiliary head's."""
+    beside = {id(p) for p in module.parameters() if p.requires_grad and back and id(p) in back.beside}
+    look = worth_a_look(module).items()
+    names = [name or type(m).__name__ for name, m in look if beside & set(map(id, m.parameters()))]
+    return [Finding("not_in_loss", span(names), {"count": len(names)})] if names else []
+
+
 def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> list[Finding]:
     """Layers whose parameters get no gradient: one finding a reason.
 
@@ -284,7 +293,7 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
         by_module[id(layer.module)].append(layer)
     for name, m in worth_a_look(module).items():
         own = [(key, p) for key, p in m.named_parameters() if p.requires_grad]
-        if not own or any(id(p) in back.reached for _, p in own):
+        if not own or any(id(p) in back.reached | back.beside for _, p in own):
             continue
         if id(m) not in watch.called:
             why = "never_called"

@@ -99,7 +99,7 @@ def examined(
         with Watch(module, (inputs,)) as watch:
             output = output_of(module, inputs)
         layers = watch.ran()
-        back = gradients(module, layers, output, loss, len(next(tensors_in([inputs]))))
+        back = gradients(module, watch, output, loss, len(next(tensors_in([inputs]))))
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
         report = _report(module, watch, back, lang, named)
         told = facts(module, inputs, layers, report.tensors) if named else ()

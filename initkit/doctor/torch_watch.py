@@ -309,7 +309,7 @@ def labels_for(y: torch.Tensor | None, loss) -> torch.Tensor:
         sums = labels.sum(axis, dtype=torch.float64)
         if labels.numel() and not (labels.min() >= 0 and (sums - 1).abs().max() < 0.01):
             raise ValueError(
-                "loss: floating-point labels are each class's probability, at least 0 and with sum 1 an example, "
+                "loss: floating-point labels are each class's probability, at least 0 and of sum 1 a row, "
                 f"not from {labels.min():.3g} and with sums up to {sums.max():.3g}; {other}"
             )
     return labels
@@ -604,21 +604,26 @@ class Back:
         Ids of the parameters that the loss, or without one any output, is computed from.
     zero : set of int
         Ids of those whose gradient is exactly zero.
+    beside : set of int
+        Ids of those that another output is computed from, beside the loss, or one that takes no gradient and
+        has no layer in common with the rest, such as a target's.
     """
 
     loss: float | None
     classes: int
     reached: set[int]
     zero: set[int]
+    beside: set[int]
 
 
-def gradients(module, layers: list[Layer], output, loss, n: int) -> Back | None:
+def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     """Set every layer's ``grad_var``: the mean square of the gradient of one example's loss at its output.
 
     ``loss`` as in ``diagnose``; ``n``: the number of examples. None where nothing leads back.
     """
-    outputs = [t for t in tensors_in([output]) if t.is_floating_point()]
-    y = logits = next(iter(outputs), None)
+    layers, returned = watch.layers, [t for t in tensors_in([output]) if t.is_floating_point()]
+    outputs, y = returned, next(iter(returned), None)
+    logits = y
     start, scale, mean = None, 1.0, None
     own = own_loss(output)
     if loss is None and own is not None and own.requires_grad:
@@ -645,6 +650,11 @@ def gradients(module, layers: list[Layer], output, loss, n: int) -> Back | None:
     if y is None or not y.requires_grad or not layers:
         return None
     reached = _reached(outputs)
+    taught, cut = (
+        {id(p) for layer in layers if layer.bit & past for p in layer.module.parameters()}
+        for past in (watch._past_of(t for t in returned if t.requires_grad is way) for way in (True, False))
+    )
+    beside = (_reached(returned) | (cut - taught)) - reached
     parameters = [p for p in module.parameters() if id(p) in reached]
     wanted = [*(layer.z for layer in layers), *parameters]
     try:
@@ -659,7 +669,7 @@ def gradients(module, layers: list[Layer], output, loss, n: int) -> Back | None:
     pairs = zip(parameters, found[len(layers) :], strict=True)
     zero = {id(p) for p, g in pairs if g is not None and not bool(g.any())}
     classes = 0 if logits is None or logits.ndim < 2 else logits.shape[1 if loss is not None else -1]
-    return Back(None if mean is None else float(mean.detach()), classes, reached, zero)
+    return Back(None if mean is None else float(mean.detach()), classes, reached, zero, beside)
 
 
 def _reached(outputs: list[torch.Tensor]) -> set[int]:

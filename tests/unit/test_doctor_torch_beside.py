@@ -491,6 +491,34 @@ def test_all_outputs_count_where_there_is_no_loss_and_frozen_layers_are_a_note()
     assert [(note.kind, note.fields["count"]) for note in report.notes] == [("frozen", 2)]
 
 
+def test_what_another_output_is_made_of_is_a_note_where_the_loss_is_of_the_first():
+    two = Parts("dropped")
+    two.forward = lambda x: (two.head(two.b(two.a(x))), two.aux(two.b(two.a(x))))
+    for loss in (LABELS, lambda out: out[0].square().mean()):
+        report = diagnose(two, batch(), loss)
+        assert not report.findings
+        assert [(note.kind, note.tensor) for note in report.notes] == [("not_in_loss", "aux")]
+    two.head.weight.data *= 100
+    findings = diagnose(two, batch(), LABELS).findings
+    assert [f.tensor for f in findings if f.kind == "first_loss"] == ["head.weight"]
+
+
+def test_a_target_is_a_note_and_features_that_were_cut_off_are_not():
+    model = Parts("dropped")
+    model.forward = lambda x: (
+        model.head(model.b(model.a(x))),
+        model.b(model.aux(x[:, :1].expand(-1, 64))).detach(),
+    )
+    (note,) = diagnose(model, batch()).notes
+    assert (note.kind, note.tensor) == ("not_in_loss", "aux")
+    cut = Parts("dropped")
+    del cut.aux
+    cut.forward = lambda x: (cut.head(cut.b(cut.a(x).detach())), cut.a(x).detach())
+    report = diagnose(cut, batch())
+    assert [(f.fields["why"], f.tensor) for f in report.findings] == [("detached", "a.weight")]
+    assert not report.notes
+
+
 def test_a_gradient_of_zero_is_found_once_and_dead_units_tell_it_better():
     model = mlp()
     model.forward = lambda x: model[4](torch.relu(model[2](torch.sign(torch.relu(model[0](x)) + 1))))
