@@ -135,10 +135,11 @@ def _tried(report: Report, module: nn.Module, inputs: tuple | dict, loss) -> tup
         return left is not None and left <= before - {(finding.kind, finding.tensor)}
 
     every = dict.fromkeys(line for f in report.findings for line in _lines_of(f) if line not in WHOLE)
-    return tuple(
-        replace(f, code=next((line for line in _in_turn(_lines_of(f), every) if mends(line, f)), None))
-        for f in report.findings
-    )
+    found = []
+    for f in report.findings:
+        line = next((line for line in _in_turn(_lines_of(f), every) if mends(line, f)), None)
+        found.append(replace(f, code=_with_loss(line, loss)))
+    return tuple(found)
 
 
 def _in_turn(own: tuple[str, ...], every: dict[str, None]) -> tuple[str, ...]:
@@ -148,18 +149,24 @@ def _in_turn(own: tuple[str, ...], every: dict[str, None]) -> tuple[str, ...]:
 
 
 def _lines_of(finding: Finding) -> tuple[str, ...]:
-    """The lines to try. Until then, ``code`` holds them in their order."""
+    """The lines to try, but for the loss. Until then, ``code`` holds them in their order."""
     return (finding.code,) if isinstance(finding.code, str) else finding.code or ()
+
+
+def _with_loss(line: str | None, loss) -> str | None:
+    """A line of ``apply`` with the batch takes the loss that was given, too."""
+    return line if loss is None or line is None else line.replace("(model, batch", "(model, batch, loss=loss")
 
 
 def _after(line: str, module, inputs: tuple | dict, loss) -> set | None:
     """What is found after the line has run; None where it fails."""
     doctor = SimpleNamespace(apply=functools.partial(apply, rng=0))
-    names = {"model": module, "torch": torch, "batch": inputs, "initkit": SimpleNamespace(doctor=doctor)}
+    names = {"model": module, "torch": torch, "batch": inputs, "loss": loss}
+    names["initkit"] = SimpleNamespace(doctor=doctor)
     with torch.inference_mode(False), on_a_copy(module):
         torch.manual_seed(0)  # its stream is put back as well
         try:
-            exec(line, names)
+            exec(_with_loss(line, loss), names)
             return {(f.kind, f.tensor) for f in examined(module, inputs, loss, named=False)[1].findings}
         except (ValueError, TypeError, RuntimeError, AttributeError):  # a shape that the scheme cannot fill
             return None

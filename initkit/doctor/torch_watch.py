@@ -9,7 +9,7 @@ import math
 import operator
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 
 import numpy as np
 
@@ -281,12 +281,19 @@ def _mean_square(t: torch.Tensor) -> float:
 
 
 def tensors_in(values: Iterable) -> Iterator[torch.Tensor]:
-    """The tensors among ``values``, and in the lists, tuples and dicts among them."""
+    """The tensors among ``values``, and in the lists, tuples, dicts and dataclasses among them."""
     for v in values:
         if isinstance(v, torch.Tensor):
             yield v
         elif isinstance(v, (list, tuple, Mapping)):
             yield from tensors_in(v.values() if isinstance(v, Mapping) else v)
+        elif is_dataclass(v) and not isinstance(v, type):
+            yield from tensors_in(getattr(v, one.name) for one in fields(v))
+
+
+def floats_in(output) -> list[torch.Tensor]:
+    """The tensors of floating-point numbers in what a module returns."""
+    return [t for t in tensors_in([output]) if t.is_floating_point()]
 
 
 def labels_for(y: torch.Tensor | None, loss) -> torch.Tensor:
@@ -313,6 +320,15 @@ def labels_for(y: torch.Tensor | None, loss) -> torch.Tensor:
                 f"not from {labels.min():.3g} and with sums up to {sums.max():.3g}; {other}"
             )
     return labels
+
+
+def _is_held(t: torch.Tensor) -> bool:
+    """Whether its entries lie in memory of its own; not those of a sparse one, or inside of torch.func."""
+    try:
+        t.untyped_storage()
+    except NotImplementedError:
+        return False
+    return True
 
 
 def own_loss(output) -> torch.Tensor | None:
@@ -395,7 +411,7 @@ class Watch(TorchFunctionMode):
     def _ran(self, name, module, inputs, output):
         """The hook after a layer's forward."""
         z = output[0] if isinstance(output, tuple) else output
-        if not isinstance(z, torch.Tensor) or not z.is_floating_point() or not z.numel():
+        if not isinstance(z, torch.Tensor) or not z.is_floating_point() or not z.numel() or not _is_held(z):
             return None
         x = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else None
         out = self._layer(name, module, x, z, self._past_of((*inputs, z)))
@@ -621,7 +637,7 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
 
     ``loss`` as in ``diagnose``; ``n``: the number of examples. None where nothing leads back.
     """
-    layers, returned = watch.layers, [t for t in tensors_in([output]) if t.is_floating_point()]
+    layers, returned = watch.layers, floats_in(output)
     outputs, y = returned, next(iter(returned), None)
     logits = y
     start, scale, mean = None, 1.0, None

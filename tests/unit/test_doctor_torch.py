@@ -11,7 +11,8 @@ import random
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -954,6 +955,62 @@ def test_a_line_that_does_not_mend_is_not_printed(monkeypatch):
 
     monkeypatch.setattr(torch_diagnose, "apply", lambda *args, **kwargs: None)
     assert {f.code for f in diagnose(mlp(nn.init.xavier_normal_), batch()).findings} == {None}
+
+
+@dataclass
+class Out:
+    logits: torch.Tensor
+
+
+class Wrapped(nn.Module):
+    """Functional activations between layers, two inputs, and an output that ``wrap`` makes."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.m, self.wrap = nn.ModuleList(mlp(nn.init.xavier_normal_, depth=12)[::2]), wrap
+
+    def forward(self, x, function):
+        for m in self.m[:-1]:
+            x = function(m(x))
+        return self.wrap(self.m[-1](x))
+
+
+def test_a_remedy_is_tried_with_the_loss_that_was_given():
+    model, x = Wrapped(Out), (batch(), torch.relu)
+    loss = lambda out: nn.functional.cross_entropy(out.logits, LABELS)  # noqa: E731
+    codes = {f.code for f in diagnose(model, x, loss).findings}
+    assert codes == {"initkit.doctor.apply(model, batch, loss=loss)"}
+    assert apply(model, x).losses  # and without one its output is found
+
+
+def test_an_output_without_tensors_needs_a_loss():
+    model, x = Wrapped(lambda y: SimpleNamespace(logits=y)), (batch(), torch.relu)
+    assert "signal_vanishes" in kinds(diagnose(model, x))
+    assert apply(model, x, loss=lambda out: out.logits.square().mean()).losses
+    with pytest.raises(ValueError, match=r"returns a SimpleNamespace, .*; pass as loss a function of it"):
+        apply(model, x, only="m.0")
+    assert apply(model, rng=0).done
+
+
+def test_gradients_of_an_embedding_may_be_sparse():
+    of = functools.partial(nn.EmbeddingBag, 100, 64)
+    x, said = torch.randint(0, 100, (64, 5)), []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(of(sparse=sparse), mlp(nn.init.xavier_normal_, depth=12))
+        said.append({f.code for f in diagnose(model, x).findings})
+        said.append(apply(model, x, rng=0).losses)
+    assert said[0] == said[2] == {"initkit.doctor.apply(model)"}
+    np.testing.assert_allclose(said[1], said[3], 1e-4)
+
+
+def test_what_runs_inside_of_torch_func_is_said_not_to_be_looked_at():
+    model = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 10))
+    model.forward = lambda x: model[2](torch.func.vmap(model[0])(x).tanh())
+    report = diagnose(model, batch())
+    assert not report.findings
+    assert report.coverage.left_out == {"no_tensor": ("0",)}
+    assert apply(model, batch()).verdict == "well"
 
 
 # Bad input -------------------------------------------------------------------------------------------
