@@ -227,9 +227,10 @@ class Coverage:
     unread : dict
         Names by reason: "quantized", "sparse", "empty", "integer" or "dtype".
     of : {"tensors", "layers"}
-        What the names are of. Layers of ``diagnose`` are left out because they are "never_called", are
-        "recurrent" (a cell, or fed with packed sequences), or return "no_tensor" of floating-point numbers
-        that can be read: none, a sparse one, or one of torch.func's.
+        What the names are of. Layers of ``diagnose`` are left out because they are "never_called"; are
+        "skipped", by chance or in this mode, training or not; are "recurrent" (a cell, or fed with packed
+        sequences); or return "no_tensor" of floating-point numbers that can be read: none, a sparse one, or
+        one of torch.func's.
     open_layout : tuple of str
         Names, of those judged, whose layout nothing tells: no finding rests on one reading.
     """

@@ -63,7 +63,7 @@ def looked_at(module: nn.Module, watch: Watch) -> Coverage:
         if id(m) in seen:
             judged.append(name)
         elif id(m) not in watch.called:
-            left_out["never_called"].append(name)
+            left_out["skipped" if id(m) in watch.elsewhere else "never_called"].append(name)
         else:
             left_out["recurrent" if isinstance(m, RECURRENT) else "no_tensor"].append(name)
     return Coverage(tuple(judged), {k: tuple(v) for k, v in left_out.items()}, {}, of="layers")
@@ -293,7 +293,7 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
         by_module[id(layer.module)].append(layer)
     for name, m in worth_a_look(module).items():
         own = [(key, p) for key, p in m.named_parameters() if p.requires_grad]
-        if not own or any(id(p) in back.reached | back.beside for _, p in own):
+        if not own or any(id(p) in back.reached | back.beside for _, p in own) or id(m) in watch.elsewhere:
             continue
         if id(m) not in watch.called:
             why = "never_called"

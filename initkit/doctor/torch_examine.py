@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
@@ -45,6 +46,7 @@ from .torch_watch import (
     tensors_in,
     torch,
     unwrapped,
+    worth_a_look,
 )  # fmt: skip
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
@@ -100,10 +102,26 @@ def examined(
             output = output_of(module, inputs)
         layers = watch.ran()
         back = gradients(module, watch, output, loss, len(next(tensors_in([inputs]))))
+        watch.elsewhere = _called_elsewhere(module, inputs, watch)
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
         report = _report(module, watch, back, lang, named)
         told = facts(module, inputs, layers, report.tensors) if named else ()
         return inputs, replace(report, facts=told)
+
+
+def _called_elsewhere(module, inputs, watch: Watch) -> set[int]:
+    """Ids of modules that did not run and run in the other mode, training or not.
+
+    LayerDrop leaves layers out by chance, and only in training; auxiliary heads are used there alone.
+    """
+    if all(id(m) in watch.called for m in worth_a_look(module).values()):
+        return set()
+    with contextlib.suppress(Exception), torch.no_grad():  # whatever a module raises in that mode
+        module.train(not module.training)
+        with Watch(module, (inputs,)) as other:
+            output_of(module, inputs)
+        return other.called - watch.called
+    return set()
 
 
 def _outside(value):

@@ -362,6 +362,7 @@ class Watch(TorchFunctionMode):
         self.bits = 1  # how many are given; the first is the batch's
         self.past = dict.fromkeys(self.origins, 1)  # by id of a result: the bits of what had a part in it
         self.called: set[int] = set()  # ids of the modules that ran
+        self.elsewhere: set[int] = set()  # ids of those that run in the other mode, training or not, alone
         self.entered: dict[int, tuple] = {}  # by id of a module that runs: the layer whose output it got
         self.stack = contextlib.ExitStack()
         for m in module.modules():

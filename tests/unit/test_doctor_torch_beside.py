@@ -479,6 +479,22 @@ def test_layers_that_get_no_gradient_are_found_with_the_reason(way, place):
     assert report.coverage.left_out == ({"never_called": ("aux",)} if way == "never_called" else {})
 
 
+@pytest.mark.parametrize("used", [True, False])
+def test_a_layer_of_the_other_mode_is_left_out_and_no_finding(used):
+    model = Parts("never_called").train(not used)
+    norm = model.aux = nn.BatchNorm1d(64)
+    model.forward = lambda x: model.head(
+        (norm if model.training is used else nn.Identity())(torch.relu(model.b(torch.relu(model.a(x)))))
+    )
+    report = diagnose(model, batch(), LABELS)
+    assert not report.findings
+    assert report.coverage.left_out == {"skipped": ("aux",)}
+    assert model.training is not used
+    assert norm.num_batches_tracked == 0
+    model.forward = lambda x: 1 / 0 if model.training is used else model.head(model.b(model.a(x)))
+    assert [f.fields["why"] for f in diagnose(model, batch(), LABELS).findings] == ["never_called"]
+
+
 def test_all_outputs_count_where_there_is_no_loss_and_frozen_layers_are_a_note():
     model = Parts("whole")
     assert not diagnose(model, batch(), LABELS).findings
