@@ -259,6 +259,8 @@ class Coverage:
         if not groups and not layers:
             return lines
         total = len(self.judged) + sum(len(names) for _, names in groups)
+        if not total:  # the verdict says it
+            return lines
         said = "looked_at" if layers and groups else "looked_at_all" if layers else "judged"
         lines.append(text(f"doctor.{said}", lang, judged=len(self.judged), total=total))
         return lines + [_group(key, names, lang) for key, names in groups]
@@ -489,7 +491,8 @@ class Report:
 
     def _verdict(self) -> str:
         if not self.findings:
-            return text("doctor.clean", self.lang)
+            unseen = self.coverage is not None and self.coverage.of == "layers" and not self.coverage.judged
+            return text(f"doctor.{'unwatched' if unseen else 'clean'}", self.lang)
         return text("doctor.findings", self.lang, count=len(self.findings))
 
     def _by_cause(self) -> dict[str, list[Finding]]:

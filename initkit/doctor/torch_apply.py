@@ -57,7 +57,7 @@ class Applied:
     kept : dict of tuple
         Names of parameters that stay as they were, by reason: "frozen", "trained".
     verdict : {"drawn", "well", "worse"}
-        "well": nothing is wrong with the module as it is; "worse": drawn anew it would start, or train,
+        "well": nothing is found wrong with the module as it is; "worse": drawn anew it would start, or train,
         worse. Then nothing was written, and ``done`` is empty.
     losses : tuple or None
         ((first, last) before, (first, last) after): the loss at first and after a few steps of Adam on the
@@ -199,7 +199,8 @@ def apply(
             with on_a_copy(module):
                 done, left, unseen, new, last = _redrawn(module, inputs, scheme, rng, wanted, exact)
                 losses = (before, first_and_last(module, inputs, loss, exact)) if judged else None
-            if not losses or not _worse(*losses, sure=exact and (loss is not None or last.z.ndim < 4)):
+            flat = last is None or last.z.ndim < 4
+            if not losses or not _worse(*losses, sure=exact and (loss is not None or flat)):
                 break
         else:
             return Applied({}, left, (), lang, kept, "worse", losses)
@@ -210,7 +211,7 @@ def apply(
 def _redrawn(module, inputs, scheme, rng, wanted, exact):
     """Draw what is ``wanted`` anew, by what one pass shows; the module is a copy.
 
-    As ``_drawn``; and the last layer of the pass.
+    As ``_drawn``; and the last layer of the pass, if one was seen.
     """
     layers, heads = watched(module, inputs)
     follows = following(module)
@@ -224,7 +225,8 @@ def _redrawn(module, inputs, scheme, rng, wanted, exact):
         factors = rescale(module, inputs, layers, heads, {id(p) for p in written.values()}, exact)
         for name, p in written.items():
             done[name] += f" × {factors[id(p)]:.3g}" if id(p) in factors else ""
-    return done, left, unseen, {name: p.detach().clone() for name, p in written.items()}, layers[-1]
+    new = {name: p.detach().clone() for name, p in written.items()}
+    return done, left, unseen, new, layers[-1] if layers else None
 
 
 def _is_well(report: Report) -> bool:

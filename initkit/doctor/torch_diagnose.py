@@ -87,7 +87,8 @@ def assert_healthy(
     """Raise AssertionError, with the whole report as its text, where ``diagnose`` finds something.
 
     For a test suite: ``assert_healthy(Net(), next(iter(loader)))`` fails when a change of the code leaves a
-    layer out of the graph, draws it at a wrong scale, or feeds it raw pixels.
+    layer out of the graph, draws it at a wrong scale, or feeds it raw pixels. Where no layer can be watched,
+    as in a lone ``GRUCell``, nothing is found and nothing fails.
 
     Parameters
     ----------

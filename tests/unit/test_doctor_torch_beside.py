@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
 from torch import nn  # noqa: E402
 
-from initkit.doctor import assert_healthy, diagnose  # noqa: E402
+from initkit.doctor import apply, assert_healthy, diagnose  # noqa: E402
 from initkit.doctor.torch_examine import examined  # noqa: E402
 
 
@@ -710,6 +710,39 @@ def test_assert_healthy_fails_with_the_report_and_lets_through_what_is_allowed()
     assert_healthy(model, batch(), LABELS, allow=("not_learning",))
     with pytest.raises(ValueError, match=r"allow must hold kinds of findings, .*; not typo"):
         assert_healthy(model, batch(), allow=["typo"])
+
+
+class Bare(nn.Module):
+    """No layer: weights of its own, multiplied by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.ParameterList([torch.randn(20, 20) / 20**0.5 for _ in range(3)])
+
+    def forward(self, x):
+        return functools.reduce(lambda x, w: torch.tanh(x @ w), self.w, x)
+
+
+@pytest.mark.parametrize(
+    ("model", "left_out"),
+    [
+        (Bare(), {}),
+        (nn.Flatten(), {}),
+        (nn.GRUCell(20, 8), {"recurrent": ("GRUCell",)}),
+        (nn.Sequential(nn.Linear(20, 8, dtype=torch.complex64)), {"no_tensor": ("0",)}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_where_no_layer_is_watched_the_verdict_says_so(model, left_out):
+    x = batch().to(torch.complex64) if "no_tensor" in left_out else batch()
+    report = diagnose(model, x)
+    assert (report.signals, report.coverage.judged) == (None, ())
+    assert left_out.items() <= report.coverage.left_out.items()
+    assert str(report).startswith("No layer's signal could be watched")
+    assert "Nothing wrong" not in report._repr_html_()
+    assert_healthy(model, x)
+    assert apply(model, x).verdict == "well"
+    assert set(apply(model, rng=0).done) == (set(model.state_dict()) if "recurrent" in left_out else set())
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
