@@ -613,7 +613,11 @@ class Report:
         return f"<table><caption>{count}</caption>{table}"
 
     def _picture(self) -> str:
-        from .. import plots  # draws: only where somebody looks
+        """The picture of the signals; its words, where there is no matplotlib to draw it."""
+        try:
+            from .. import plots  # draws: only where somebody looks
+        except ModuleNotFoundError:
+            return "".join(f"<div>{html.escape(line)}</div>" for line in self._stream())
 
         png, size = plots.signals_by_layer(self.signals, self.predicted, lang=self.lang)._repr_png_()
         data = base64.b64encode(png).decode()

@@ -53,7 +53,8 @@ class Applied:
     left : tuple of str
         Parameters that stay as they were, as nothing is known of them.
     unseen : tuple of str
-        Weights after which no activation is known: they were taken for linear layers.
+        Weights after which no activation is known, of layers that were not seen to run: they were taken for
+        linear layers.
     kept : dict of tuple
         Names of parameters that stay as they were, by reason: "frozen", "trained".
     verdict : {"drawn", "well", "worse"}
@@ -217,7 +218,7 @@ def _redrawn(module, inputs, scheme, rng, wanted, exact):
     follows = following(module)
     for layer in layers:
         if layer.activation not in (None, activations.identity) or follows.get(id(layer.module)) is None:
-            follows[id(layer.module)] = layer.activation
+            follows[id(layer.module)] = layer.activation or activations.identity
     done, left, unseen, new = _drawn(module, scheme, rng, follows, wanted, exact)
     _write(module, new)
     written = {name: p for name, _, _, p in each_parameter(module) if name in new}

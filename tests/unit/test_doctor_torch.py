@@ -424,6 +424,17 @@ def test_a_report_prints_shows_and_is_json(lang):
     assert said["findings"][0]["message"] == report.findings[0].message(lang)
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_without_matplotlib_the_picture_is_its_words(lang, monkeypatch):
+    report = diagnose(mlp(he), batch(), lang=lang)
+    monkeypatch.delattr(ik, "plots", raising=False)
+    monkeypatch.setitem(sys.modules, "initkit.plots", None)
+    shown = report._repr_html_()
+    assert "<img" not in shown
+    assert all(f"<div>{line}</div>" in shown for line in report._stream())
+    assert len(report._stream()) == 2
+
+
 def test_the_picture_stands_where_there_is_no_theory_and_one_layer():
     assert "<img" in diagnose(convnet(), batch(4, 3, 8, 8))._repr_html_()
     assert "<img" in diagnose(nn.Linear(4, 3), batch(5, 4))._repr_html_()
@@ -562,7 +573,7 @@ def test_apply_chooses_by_what_follows():
         "11.weight": "xavier_normal()", "11.bias": "zeros()",
         "13.weight": "xavier_normal()", "13.bias": "zeros()",
     }  # fmt: skip
-    assert done.unseen == ("13.weight",)
+    assert done.unseen == ()  # on noise it was seen to run
     assert not done.left
     for layer, variance in ((4, 2 / 1.04 / 200), (7, ik.gain("gelu") ** 2 / 200), (9, 1 / 200)):
         assert abs(model[layer].weight.var().item() / variance - 1) < 0.05
@@ -749,6 +760,12 @@ def test_a_function_in_forward_is_seen_with_and_without_a_batch():
         model = Functional(torch.relu)
         apply(model, *given, rng=0)
         assert not [f for f in diagnose(model, batch()).findings if "vanishes" in f.kind]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_of_layers_that_ran_no_batch_is_asked_for(given):
+    did = apply(mlp(nn.init.xavier_normal_), *[batch()] * given, rng=0)
+    assert (did.verdict, did.unseen) == ("drawn", ())
 
 
 def test_where_no_batch_can_be_made_up_the_user_is_told():
