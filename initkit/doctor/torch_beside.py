@@ -20,6 +20,7 @@ from .torch_watch import (
     Layer,
     Sum,
     Watch,
+    conv,
     each_parameter,
     is_linear,
     is_matrix,
@@ -219,11 +220,12 @@ def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
     return found
 
 
-def scale_of_none(row: Tensor) -> str | None:
-    """Whether a weight is "large" or "small" as no scheme draws it; None where some does."""
+def scale_of_none(row: Tensor, m: nn.Module) -> str | None:
+    """Whether a weight of ``m`` is "large" or "small" as no scheme draws it; None where some does."""
     if not row.gain or not row.std or not math.isfinite(row.gain):
         return None
-    gains = row.gain, row.gain * math.sqrt(row.fan_out / row.fan_in)
+    apart = math.prod(m.stride) if isinstance(m, conv._ConvTransposeNd) else 1  # an output sees fan_in/apart
+    gains = row.gain / math.sqrt(apart), row.gain, row.gain * math.sqrt(row.fan_out / row.fan_in)
     if min(gains) > LARGEST:
         return "large"
     return "small" if max(gains) < SMALLEST and row.std < FINE else None
@@ -246,7 +248,7 @@ def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ..
         row = rows.get(name)
         if row is None or not is_matrix(m, p) or is_rescaled(m) or not p.requires_grad:
             continue
-        how, layer = scale_of_none(row), by_weight.get(name)
+        how, layer = scale_of_none(row, m), by_weight.get(name)
         if how == "small" and layer and (layer.last or layer.joins or layer.into & PRODUCTS):
             continue
         if how:

@@ -192,7 +192,7 @@ def _table(module, followed_by: dict, named: bool) -> tuple[tuple[Tensor, ...], 
             of_layer = (m.hidden_size,)
         row = Tensor.of(name, w.shape, (n_in, n_out), s, Identification("too_few"))
         # Of weights of no scheme's scale, too, it is asked whether they are trained.
-        if named or (is_matrix(m, p) and not is_rescaled(m) and scale_of_none(row)):
+        if named or (is_matrix(m, p) and not is_rescaled(m) and scale_of_none(row, m)):
             row = replace(row, found=of_scan(s, w.shape, axes, of_layer, flipped))
         rows.append(row)
         if s.non_finite or is_matrix(m, p):

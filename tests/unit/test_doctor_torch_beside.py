@@ -378,6 +378,21 @@ def test_small_weights_before_a_norm_do_not_lose_the_signal(model, x, why):
     assert ("the signal is well" in finding.meaning()) == (why == "small")
 
 
+def test_what_a_stride_takes_from_the_fan_in_is_no_scale():
+    """Of a transposed convolution's kernel of 4 by 4 an output sees a quarter at stride 2."""
+
+    def decoder(times=1.0, norm=nn.Identity):
+        model = nn.Sequential()
+        for _ in range(3):
+            model.extend([nn.ConvTranspose2d(16, 16, 4, 2, 1), norm(16), nn.ReLU()])
+            nn.init.normal_(model[-3].weight, 0, times * math.sqrt(2 / (16 * 16 / 4)))
+        return model.append(nn.Conv2d(16, 3, 1))
+
+    assert not diagnose(decoder(), batch(4, 16, 4, 4)).findings
+    (found,) = diagnose(decoder(4, nn.BatchNorm2d), batch(4, 16, 4, 4)).findings
+    assert (found.kind, found.fields["why"]) == ("weight_scale", "large")
+
+
 def test_what_the_finding_on_scales_says_of_steps_is_so():
     model = nn.Sequential(
         nn.Linear(20, 64, bias=False), nn.BatchNorm1d(64, eps=1e-12), nn.ReLU(), nn.Linear(64, 10)
