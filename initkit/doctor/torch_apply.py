@@ -160,6 +160,13 @@ def apply(
         For an unknown scheme or name, parameters without values, and shapes that the scheme cannot fill. Then
         nothing is written.
     """
+    return applied(module, batch, scheme, rng, loss=loss, only=only, skip=skip, lang=lang)
+
+
+def applied(
+    module, batch=None, scheme="auto", rng=None, *, loss=None, only=None, skip=None, lang="en", trial=True
+) -> Applied:
+    """As ``apply``. Without ``trial``, what is drawn is written unless nothing is wrong with the module."""
     text("doctor.clean", lang)  # raises ValueError for an unknown language
     module = unwrapped(module)
     checked(module)
@@ -171,8 +178,8 @@ def apply(
     rng = sampling.generator(rng)
     asked = only is not None
     chosen = _named(module, "only", only) - _named(module, "skip", () if skip is None else skip)
-    found = _identified(module)
-    kept = _kept(module, chosen, {} if asked else found)
+    found = {} if asked else _identified(module)
+    kept = _kept(module, chosen, found)
     free = chosen.difference(*kept.values())
     inputs, report, sick = None, None, set()
     if batch is not None:
@@ -191,7 +198,7 @@ def apply(
         _write(module, new)
         return Applied(done, left, unseen, lang, kept)
     exact = batch is not None
-    judged = exact or not asked
+    judged = trial and (exact or not asked)
     with torch.inference_mode(False):
         if judged:
             with on_a_copy(module):

@@ -10,13 +10,15 @@ from types import SimpleNamespace
 from numpy.typing import ArrayLike
 
 from .report import KINDS, Finding, Report
-from .torch_apply import apply
+from .torch_apply import applied
 from .torch_examine import examined
 from .torch_rules import WHOLE
 from .torch_scale import on_a_copy
 from .torch_watch import nn, torch
 
-MOST = 24  # lines that are tried for one report: each costs a pass forward and back, or more
+# Lines that are tried for one report: such as cost a few passes each; and those that mend the finding if they
+# write, and are run with the trial of ``apply``, of some 50 passes.
+MOST = 24, 3
 
 
 def diagnose(
@@ -124,16 +126,18 @@ def _tried(report: Report, module: nn.Module, inputs: tuple | dict, loss) -> tup
     that the module was examined with.
     """
     before = {(f.kind, f.tensor) for f in report.findings}
-    seen: dict[str, set | None] = {}
+    seen: tuple[dict[str, set | None], ...] = ({}, {})
 
-    def after(line: str) -> set | None:
-        if line not in seen:
-            seen[line] = _after(line, module, inputs, loss) if len(seen) < MOST else None
-        return seen[line]
+    def after(line: str, trial: bool) -> set | None:
+        of = seen[trial]
+        if line not in of:
+            of[line] = _after(line, module, inputs, loss, trial) if len(of) < MOST[trial] else None
+        return of[line]
 
     def mends(line: str, finding: Finding) -> bool:
-        left = after(line)
-        return left is not None and left <= before - {(finding.kind, finding.tensor)}
+        has_trial = "(model, batch" in line or line in WHOLE
+        lefts = (after(line, trial) for trial in (False, True)[: 1 + has_trial])
+        return all(left is not None and left <= before - {(finding.kind, finding.tensor)} for left in lefts)
 
     every = dict.fromkeys(line for f in report.findings for line in _lines_of(f) if line not in WHOLE)
     found = []
@@ -159,9 +163,9 @@ def _with_loss(line: str | None, loss) -> str | None:
     return line if loss is None or line is None else line.replace("(model, batch", "(model, batch, loss=loss")
 
 
-def _after(line: str, module, inputs: tuple | dict, loss) -> set | None:
-    """What is found after the line has run; None where it fails."""
-    doctor = SimpleNamespace(apply=functools.partial(apply, rng=0))
+def _after(line: str, module, inputs: tuple | dict, loss, trial: bool) -> set | None:
+    """What is found after the line has run, with or without the trial of ``apply``; None where it fails."""
+    doctor = SimpleNamespace(apply=functools.partial(applied, rng=0, trial=trial))
     names = {"model": module, "torch": torch, "batch": inputs, "loss": loss}
     names["initkit"] = SimpleNamespace(doctor=doctor)
     with torch.inference_mode(False), on_a_copy(module):

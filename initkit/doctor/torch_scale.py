@@ -100,8 +100,11 @@ def _noise(module) -> Iterator[torch.Tensor]:
         yield normal(64, first.in_features)
         yield normal(8, 16, first.in_features)
     else:
-        for side in (4,) if isinstance(first, conv._ConvTransposeNd) else SIDES:  # a decoder makes it large
-            yield normal(4 if side < 64 else 2, first.in_channels, *[side] * len(first.kernel_size))
+        decoder = isinstance(first, conv._ConvTransposeNd)  # makes it large
+        for side in (4,) if decoder else SIDES:
+            yield normal(
+                2 if decoder or side >= 64 else 4, first.in_channels, *[side] * len(first.kernel_size)
+            )
 
 
 def watched(module: nn.Module, inputs: tuple | dict) -> tuple[list[Layer], set[int]]:

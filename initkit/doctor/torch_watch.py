@@ -8,6 +8,7 @@ import itertools
 import math
 import operator
 import random
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 
@@ -382,8 +383,10 @@ class Watch(TorchFunctionMode):
         self.stack.callback(getattr(m, register)(hook, **options).remove)
 
     def __enter__(self):
-        # What torch.compile has made of functions and of modules inside runs as it is written.
-        self.stack.enter_context(torch.compiler.set_stance("force_eager"))
+        # What torch.compile has made of functions and of modules inside runs as it is written. Where nothing
+        # was compiled, its import would take seconds.
+        if "torch._dynamo" in sys.modules:
+            self.stack.enter_context(torch.compiler.set_stance("force_eager"))
         return super().__enter__()
 
     def __exit__(self, *error):

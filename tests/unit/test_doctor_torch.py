@@ -24,6 +24,7 @@ from torch import nn  # noqa: E402
 import initkit as ik  # noqa: E402
 import initkit.doctor  # noqa: E402 - the lines that findings propose name it
 from initkit.doctor import apply, diagnose  # noqa: E402
+from initkit.doctor.torch_apply import applied  # noqa: E402
 from initkit.doctor.torch_plain import BETWEEN  # noqa: E402
 from initkit.doctor.torch_watch import Watch  # noqa: E402
 
@@ -970,8 +971,25 @@ def test_a_remedy_names_the_sick_layers_only():
 def test_a_line_that_does_not_mend_is_not_printed(monkeypatch):
     from initkit.doctor import torch_diagnose
 
-    monkeypatch.setattr(torch_diagnose, "apply", lambda *args, **kwargs: None)
+    monkeypatch.setattr(torch_diagnose, "applied", lambda *args, **kwargs: None)
     assert {f.code for f in diagnose(mlp(nn.init.xavier_normal_), batch()).findings} == {None}
+
+
+def test_a_line_is_run_with_its_trial_only_where_it_mends_without(monkeypatch):
+    from initkit.doctor import torch_diagnose
+
+    trials = []
+
+    def spy(*args, trial, mends, **kwargs):
+        trials.append(trial)
+        return applied(*args, trial=trial, **kwargs) if mends else None
+
+    for mends in (False, True):
+        trials.clear()
+        monkeypatch.setattr(torch_diagnose, "applied", functools.partial(spy, mends=mends))
+        codes = {f.code for f in diagnose(mlp(nn.init.xavier_normal_), batch()).findings}
+        assert codes == ({"initkit.doctor.apply(model)"} if mends else {None})
+        assert trials == ([False, True] if mends else [False, False])
 
 
 @dataclass
