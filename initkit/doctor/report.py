@@ -513,9 +513,11 @@ class Report:
         lines = []
         for what, key, way in (("signal", "q", 1), ("gradient", "grad_var", -1)):
             values, expected = (getattr(s, key, None) for s in (self.signals, self.predicted))
+            if what == "gradient" and values is not None and (values == values).any():
+                values = values[values == values]  # NaN: a layer of another output than the loss is of
             if values is not None:
                 ends = [f"{end:.2g}" for end in values[[0, -1]][::way]]
-                fields = {"depth": len(values), "one": self.layers[0], "other": self.layers[-1]}
+                fields = {"depth": len(self.layers), "one": self.layers[0], "other": self.layers[-1]}
                 theory = ""
                 if expected is not None:
                     those = [f"{end:.2g}" for end in expected[[0, -1]][::way]]

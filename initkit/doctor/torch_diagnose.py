@@ -55,7 +55,8 @@ def diagnose(
         ``signals`` has an entry for every layer that ran: Linear, Conv, Embedding, MultiheadAttention,
         normalizations, each layer of an RNN, LSTM or GRU ("rnn.l0", "rnn.l1"), and any other module with
         parameters of its own and none below. In order of execution: ``q`` of its output, and ``grad_var``, of
-        one example's loss with respect to it. Where the output goes into exactly one activation, a module or
+        one example's loss with respect to it, NaN in layers of another output than the loss is of.
+        Where the output goes into exactly one activation, a module or
         a function, the entries on activations are that one's; else they are NaN, and their mean and variance
         the output's own. ``predicted`` is theory's, where the layers are a chain of Linear with one
         activation; else None. ``coverage`` says which layers were looked at and which not; ``notes``, what

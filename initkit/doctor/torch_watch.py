@@ -639,6 +639,8 @@ class Back:
 def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     """Set every layer's ``grad_var``: the mean square of the gradient of one example's loss at its output.
 
+    It is 0 where none arrives, and NaN in layers of another output than the loss is computed from.
+
     ``loss`` as in ``diagnose``; ``n``: the number of examples. None where nothing leads back.
     """
     layers, returned = watch.layers, floats_in(output)
@@ -686,6 +688,8 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
         layer.reached = g is not None
         with np.errstate(all="ignore"):
             layer.grad_var = 0.0 if g is None else float(np.square(scale * numbers(g)).mean())
+        if g is None and any(id(p) in beside for p in layer.module.parameters()):
+            layer.grad_var = math.nan
     pairs = zip(parameters, found[len(layers) :], strict=True)
     zero = {id(p) for p, g in pairs if g is not None and not bool(g.any())}
     classes = 0 if logits is None or logits.ndim < 2 else logits.shape[1 if loss is not None else -1]

@@ -524,11 +524,16 @@ def test_all_outputs_count_where_there_is_no_loss_and_frozen_layers_are_a_note()
 
 def test_what_another_output_is_made_of_is_a_note_where_the_loss_is_of_the_first():
     two = Parts("dropped")
-    two.forward = lambda x: (two.head(two.b(two.a(x))), two.aux(two.b(two.a(x))))
+    two.forward = lambda x: (lambda h: (two.head(h), two.aux(h)))(two.b(two.a(x)))
     for loss in (LABELS, lambda out: out[0].square().mean()):
         report = diagnose(two, batch(), loss)
         assert not report.findings
         assert [(note.kind, note.tensor) for note in report.notes] == [("not_in_loss", "aux")]
+        assert [name for name, g in zip(report.layers, report.signals.grad_var, strict=True) if g != g] == [
+            "aux"
+        ]
+        assert not re.search("mean square: (0|nan) at the last", str(report))
+        assert "<img" in report._repr_html_()
     two.head.weight.data *= 100
     findings = diagnose(two, batch(), LABELS).findings
     assert [f.tensor for f in findings if f.kind == "first_loss"] == ["head.weight"]
