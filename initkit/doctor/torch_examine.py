@@ -27,6 +27,7 @@ from .torch_rules import HE, applied_to, call_of, scheme_for
 from .torch_watch import (
     LINEAR,
     RECURRENT,
+    Back,
     Layer,
     Watch,
     as_it_was,
@@ -34,6 +35,7 @@ from .torch_watch import (
     checked,
     conv,
     each_parameter,
+    floats_in,
     gradients,
     is_linear,
     is_matrix,
@@ -43,6 +45,7 @@ from .torch_watch import (
     numbers,
     numpy_of,
     output_of,
+    reached_from,
     tensors_in,
     torch,
     unwrapped,
@@ -102,25 +105,31 @@ def examined(
             output = output_of(module, inputs)
         layers = watch.ran()
         back = gradients(module, watch, output, loss, len(next(tensors_in([inputs]))))
-        watch.elsewhere = _called_elsewhere(module, inputs, watch)
+        watch.elsewhere = _used_elsewhere(module, inputs, watch, back)
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
         report = _report(module, watch, back, lang, named)
         told = facts(module, inputs, layers, report.tensors) if named else ()
         return inputs, replace(report, facts=told)
 
 
-def _called_elsewhere(module, inputs, watch: Watch) -> set[int]:
-    """Ids of modules that did not run and run in the other mode, training or not.
+def _used_elsewhere(module, inputs, watch: Watch, back: Back | None) -> set[int]:
+    """Ids of modules that did not run and run, or have their parameters used, in the other mode.
 
     LayerDrop leaves layers out by chance, and only in training; auxiliary heads are used there alone.
     """
-    if all(id(m) in watch.called for m in worth_a_look(module).values()):
+    here = set() if back is None else back.reached
+    idle = [
+        m
+        for m in worth_a_look(module).values()
+        if id(m) not in watch.called and not any(id(p) in here for p in m.parameters())
+    ]
+    if not idle:
         return set()
-    with contextlib.suppress(Exception), torch.no_grad():  # whatever a module raises in that mode
+    with contextlib.suppress(Exception):  # whatever a module raises in that mode
         module.train(not module.training)
         with Watch(module, (inputs,)) as other:
-            output_of(module, inputs)
-        return other.called - watch.called
+            there = reached_from(floats_in(output_of(module, inputs)))
+        return {id(m) for m in idle if id(m) in other.called or any(id(p) in there for p in m.parameters())}
     return set()
 
 

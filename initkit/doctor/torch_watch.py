@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from types import ModuleType
 
 import numpy as np
 
@@ -282,19 +283,31 @@ def _mean_square(t: torch.Tensor) -> float:
 
 
 def tensors_in(values: Iterable) -> Iterator[torch.Tensor]:
-    """The tensors among ``values``, and in the lists, tuples, dicts and dataclasses among them."""
+    """The tensors among ``values``, and in the lists, tuples and dicts among them."""
     for v in values:
         if isinstance(v, torch.Tensor):
             yield v
         elif isinstance(v, (list, tuple, Mapping)):
             yield from tensors_in(v.values() if isinstance(v, Mapping) else v)
-        elif is_dataclass(v) and not isinstance(v, type):
-            yield from tensors_in(getattr(v, one.name) for one in fields(v))
 
 
-def floats_in(output) -> list[torch.Tensor]:
-    """The tensors of floating-point numbers in what a module returns."""
-    return [t for t in tensors_in([output]) if t.is_floating_point()]
+def floats_in(output, within: tuple = ()) -> list[torch.Tensor]:
+    """The tensors of floating-point numbers in what a module returns.
+
+    They are looked for in objects' attributes, too, as of a dataclass or a distribution; not in modules'.
+    """
+    if isinstance(output, torch.Tensor):
+        return [output] if output.is_floating_point() else []
+    if isinstance(output, Mapping):
+        parts = list(output.values())
+    elif isinstance(output, (list, tuple)):
+        parts = list(output)
+    elif isinstance(output, (type, ModuleType, nn.Module)) or any(output is one for one in within):
+        return []
+    else:
+        slots = [one.name for one in fields(output)] if is_dataclass(output) else []
+        parts = list({**getattr(output, "__dict__", {}), **{k: getattr(output, k) for k in slots}}.values())
+    return [t for part in parts for t in floats_in(part, (*within, output))]
 
 
 def labels_for(y: torch.Tensor | None, loss) -> torch.Tensor:
@@ -363,7 +376,9 @@ class Watch(TorchFunctionMode):
         self.bits = 1  # how many are given; the first is the batch's
         self.past = dict.fromkeys(self.origins, 1)  # by id of a result: the bits of what had a part in it
         self.called: set[int] = set()  # ids of the modules that ran
-        self.elsewhere: set[int] = set()  # ids of those that run in the other mode, training or not, alone
+        self.elsewhere: set[int] = (
+            set()
+        )  # ids of those that are used in the other mode, training or not, alone
         self.entered: dict[int, tuple] = {}  # by id of a module that runs: the layer whose output it got
         self.stack = contextlib.ExitStack()
         for m in module.modules():
@@ -671,12 +686,12 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
         start = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
     if y is None or not y.requires_grad or not layers:
         return None
-    reached = _reached(outputs)
+    reached = reached_from(outputs)
     taught, cut = (
         {id(p) for layer in layers if layer.bit & past for p in layer.module.parameters()}
         for past in (watch._past_of(t for t in returned if t.requires_grad is way) for way in (True, False))
     )
-    beside = (_reached(returned) | (cut - taught)) - reached
+    beside = (reached_from(returned) | (cut - taught)) - reached
     parameters = [p for p in module.parameters() if id(p) in reached]
     wanted = [*(layer.z for layer in layers), *parameters]
     try:
@@ -696,7 +711,7 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     return Back(None if mean is None else float(mean.detach()), classes, reached, zero, beside)
 
 
-def _reached(outputs: list[torch.Tensor]) -> set[int]:
+def reached_from(outputs: list[torch.Tensor]) -> set[int]:
     """Ids of the parameters from which these are computed."""
     found, seen, left = set(), set(), [t.grad_fn for t in outputs]
     while left:

@@ -26,7 +26,7 @@ import initkit.doctor  # noqa: E402 - the lines that findings propose name it
 from initkit.doctor import apply, diagnose  # noqa: E402
 from initkit.doctor.torch_apply import applied  # noqa: E402
 from initkit.doctor.torch_plain import BETWEEN  # noqa: E402
-from initkit.doctor.torch_watch import Watch  # noqa: E402
+from initkit.doctor.torch_watch import Watch, floats_in  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -1019,12 +1019,31 @@ def test_a_remedy_is_tried_with_the_loss_that_was_given():
 
 
 def test_an_output_without_tensors_needs_a_loss():
-    model, x = Wrapped(lambda y: SimpleNamespace(logits=y)), (batch(), torch.relu)
+    model, x = Wrapped(lambda y: lambda: y), (batch(), torch.relu)
     assert "signal_vanishes" in kinds(diagnose(model, x))
-    assert apply(model, x, loss=lambda out: out.logits.square().mean()).losses
-    with pytest.raises(ValueError, match=r"returns a SimpleNamespace, .*; pass as loss a function of it"):
+    assert apply(model, x, loss=lambda out: out().square().mean()).losses
+    with pytest.raises(ValueError, match=r"returns a function, .*; pass as loss a function of it"):
         apply(model, x, only="m.0")
     assert apply(model, rng=0).done
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        Out,
+        dataclass(slots=True)(type("Slots", (), {"__annotations__": {"logits": object}})),
+        lambda y: SimpleNamespace(one=[{"y": y}]),
+        lambda y: torch.distributions.Independent(torch.distributions.Normal(y, 1.0), 1),
+    ],
+    ids=["dataclass", "slots", "namespace", "distribution"],
+)
+def test_tensors_are_found_in_what_a_module_returns(wrap):
+    model, x = Wrapped(lambda y: (wrap(y), y[:, 0].detach().requires_grad_())), (batch(), torch.relu)
+    he(model.m[0].weight)
+    assert "not_learning" not in kinds(diagnose(model, x))
+    itself = SimpleNamespace(y=batch())
+    itself.again = [itself]
+    assert floats_in(itself) == [itself.y]
 
 
 def test_gradients_of_an_embedding_may_be_sparse():

@@ -510,6 +510,18 @@ def test_a_layer_of_the_other_mode_is_left_out_and_no_finding(used):
     assert [f.fields["why"] for f in diagnose(model, batch(), LABELS).findings] == ["never_called"]
 
 
+def test_a_weight_that_is_used_by_hand_in_a_layer_left_out_by_chance_is_no_finding():
+    """As attention's projections, which WavLM gives to a function, behind LayerDrop."""
+    model = Parts("never_called")
+    by_hand = lambda h: h + nn.functional.linear(h, model.aux.weight)  # noqa: E731
+    model.forward = lambda x: model.head(
+        (nn.Identity() if model.training else by_hand)(torch.relu(model.b(torch.relu(model.a(x)))))
+    )
+    report = diagnose(model, batch(), LABELS)
+    assert not report.findings
+    assert report.coverage.left_out == {"skipped": ("aux",)}
+
+
 def test_all_outputs_count_where_there_is_no_loss_and_frozen_layers_are_a_note():
     model = Parts("whole")
     assert not diagnose(model, batch(), LABELS).findings
