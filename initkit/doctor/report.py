@@ -40,7 +40,7 @@ KINDS = tuple(_CAUSE)
 # The findings of one cause are told together.
 CAUSES = {cause: tuple(k for k in KINDS if _CAUSE[k] == cause) for cause in dict.fromkeys(_CAUSE.values())}
 # What looks odd and is meant so.
-NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
+NOTES = ("zero_branch", "zero_head", "icnr", "frozen", "not_in_loss")
 # What theory says of a plain net, well or ill.
 FACTS = ("phase", "singular_values", "finite_width")
 ALIKE = 3  # findings, or rows, that differ in the block alone, from which on they are one
@@ -227,8 +227,10 @@ class Coverage:
     unread : dict
         Names by reason: "quantized", "sparse", "empty", "integer" or "dtype".
     of : {"tensors", "layers"}
-        What the names are of. Layers of ``diagnose`` are left out because they are "never_called", are
-        "recurrent" (a cell, or fed with packed sequences), or return "no_tensor" of floating-point numbers.
+        What the names are of. Layers of ``diagnose`` are left out because they are "never_called"; are
+        "skipped", by chance or in this mode, training or not; are "recurrent" (a cell, or fed with packed
+        sequences); or return "no_tensor" of floating-point numbers that can be read: none, a sparse one, or
+        one of torch.func's.
     open_layout : tuple of str
         Names, of those judged, whose layout nothing tells: no finding rests on one reading.
     """
@@ -257,6 +259,8 @@ class Coverage:
         if not groups and not layers:
             return lines
         total = len(self.judged) + sum(len(names) for _, names in groups)
+        if not total:  # the verdict says it
+            return lines
         said = "looked_at" if layers and groups else "looked_at_all" if layers else "judged"
         lines.append(text(f"doctor.{said}", lang, judged=len(self.judged), total=total))
         return lines + [_group(key, names, lang) for key, names in groups]
@@ -391,19 +395,19 @@ class Report:
         and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason, and, where
         there are such, open_layout, whose tensors have other_layout: the entry of the other reading. In
         ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
-        kinds zero_branch, zero_head, icnr and frozen. "facts" have kind, tensor, message and numbers: "phase"
-        depth, the number of hidden layers, change, the square of the gradient in the first of them over that
-        in the last, and phase, "ordered", "critical" or "chaotic", with chi_1 and xi_c, or null, with low and
-        high, the least and the largest χ of a layer; "singular_values" directions, effective, spread,
-        Var[s²]/⟨s²⟩² of the singular values s, and probes; "finite_width" sum, Σ1/n of the hidden layers,
-        depth, width, the least, and factor, e to the standard deviation of the gradient's log square.
-        "against" has file, the other's name, verdict, one of "same", "same_recipe" and "other", and lists of
-        names: same, other_seed, other_law, differs, other_form, only_here, only_there, not_read. "recipe" has
-        name and lists of names: as_wanted, off, not_named. One of "findings" has kind; cause, one of
-        "numbers", "inputs", "units", "learning", "scale", "gradient", "flat" and "file"; tensor, where;
-        message, what was seen; meaning, what that means for training; remedy in words, where there are some;
-        and code where one line, which was tried, mends it. "signals" has layers, q, grad_var, predicted_q and
-        predicted_grad_var, with a number or null a layer.
+        kinds zero_branch, zero_head, icnr, frozen and not_in_loss. "facts" have kind, tensor, message and
+        numbers: "phase" depth, the number of hidden layers, change, the square of the gradient in the first
+        of them over that in the last, and phase, "ordered", "critical" or "chaotic", with chi_1 and xi_c, or
+        null, with low and high, the least and the largest χ of a layer; "singular_values" directions,
+        effective, spread, Var[s²]/⟨s²⟩² of the singular values s, and probes; "finite_width" sum, Σ1/n of the
+        hidden layers, depth, width, the least, and factor, e to the standard deviation of the gradient's log
+        square. "against" has file, the other's name, verdict, one of "same", "same_recipe" and "other", and
+        lists of names: same, other_seed, other_law, differs, other_form, only_here, only_there, not_read.
+        "recipe" has name and lists of names: as_wanted, off, not_named. One of "findings" has kind; cause,
+        one of "numbers", "inputs", "units", "learning", "scale", "gradient", "flat" and "file"; tensor,
+        where; message, what was seen; meaning, what that means for training; remedy in words, where there are
+        some; and code where one line, which was tried, mends it. "signals" has layers, q, grad_var,
+        predicted_q and predicted_grad_var, with a number or null a layer.
         In ``to_json`` a number that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch,
@@ -487,7 +491,8 @@ class Report:
 
     def _verdict(self) -> str:
         if not self.findings:
-            return text("doctor.clean", self.lang)
+            unseen = self.coverage is not None and self.coverage.of == "layers" and not self.coverage.judged
+            return text(f"doctor.{'unwatched' if unseen else 'clean'}", self.lang)
         return text("doctor.findings", self.lang, count=len(self.findings))
 
     def _by_cause(self) -> dict[str, list[Finding]]:
@@ -508,9 +513,11 @@ class Report:
         lines = []
         for what, key, way in (("signal", "q", 1), ("gradient", "grad_var", -1)):
             values, expected = (getattr(s, key, None) for s in (self.signals, self.predicted))
+            if what == "gradient" and values is not None and (values == values).any():
+                values = values[values == values]  # NaN: a layer of another output than the loss is of
             if values is not None:
                 ends = [f"{end:.2g}" for end in values[[0, -1]][::way]]
-                fields = {"depth": len(values), "one": self.layers[0], "other": self.layers[-1]}
+                fields = {"depth": len(self.layers), "one": self.layers[0], "other": self.layers[-1]}
                 theory = ""
                 if expected is not None:
                     those = [f"{end:.2g}" for end in expected[[0, -1]][::way]]
@@ -608,7 +615,11 @@ class Report:
         return f"<table><caption>{count}</caption>{table}"
 
     def _picture(self) -> str:
-        from .. import plots  # draws: only where somebody looks
+        """The picture of the signals; its words, where there is no matplotlib to draw it."""
+        try:
+            from .. import plots  # draws: only where somebody looks
+        except ModuleNotFoundError:
+            return "".join(f"<div>{html.escape(line)}</div>" for line in self._stream())
 
         png, size = plots.signals_by_layer(self.signals, self.predicted, lang=self.lang)._repr_png_()
         data = base64.b64encode(png).decode()

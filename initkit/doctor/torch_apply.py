@@ -53,11 +53,12 @@ class Applied:
     left : tuple of str
         Parameters that stay as they were, as nothing is known of them.
     unseen : tuple of str
-        Weights after which no activation is known: they were taken for linear layers.
+        Weights after which no activation is known, of layers that were not seen to run: they were taken for
+        linear layers.
     kept : dict of tuple
         Names of parameters that stay as they were, by reason: "frozen", "trained".
     verdict : {"drawn", "well", "worse"}
-        "well": nothing is wrong with the module as it is; "worse": drawn anew it would start, or train,
+        "well": nothing is found wrong with the module as it is; "worse": drawn anew it would start, or train,
         worse. Then nothing was written, and ``done`` is empty.
     losses : tuple or None
         ((first, last) before, (first, last) after): the loss at first and after a few steps of Adam on the
@@ -159,6 +160,13 @@ def apply(
         For an unknown scheme or name, parameters without values, and shapes that the scheme cannot fill. Then
         nothing is written.
     """
+    return applied(module, batch, scheme, rng, loss=loss, only=only, skip=skip, lang=lang)
+
+
+def applied(
+    module, batch=None, scheme="auto", rng=None, *, loss=None, only=None, skip=None, lang="en", trial=True
+) -> Applied:
+    """As ``apply``. Without ``trial``, what is drawn is written unless nothing is wrong with the module."""
     text("doctor.clean", lang)  # raises ValueError for an unknown language
     module = unwrapped(module)
     checked(module)
@@ -170,8 +178,8 @@ def apply(
     rng = sampling.generator(rng)
     asked = only is not None
     chosen = _named(module, "only", only) - _named(module, "skip", () if skip is None else skip)
-    found = _identified(module)
-    kept = _kept(module, chosen, {} if asked else found)
+    found = {} if asked else _identified(module)
+    kept = _kept(module, chosen, found)
     free = chosen.difference(*kept.values())
     inputs, report, sick = None, None, set()
     if batch is not None:
@@ -190,7 +198,7 @@ def apply(
         _write(module, new)
         return Applied(done, left, unseen, lang, kept)
     exact = batch is not None
-    judged = exact or not asked
+    judged = trial and (exact or not asked)
     with torch.inference_mode(False):
         if judged:
             with on_a_copy(module):
@@ -199,7 +207,8 @@ def apply(
             with on_a_copy(module):
                 done, left, unseen, new, last = _redrawn(module, inputs, scheme, rng, wanted, exact)
                 losses = (before, first_and_last(module, inputs, loss, exact)) if judged else None
-            if not losses or not _worse(*losses, sure=exact and (loss is not None or last.z.ndim < 4)):
+            flat = last is None or last.z.ndim < 4
+            if not losses or not _worse(*losses, sure=exact and (loss is not None or flat)):
                 break
         else:
             return Applied({}, left, (), lang, kept, "worse", losses)
@@ -210,13 +219,13 @@ def apply(
 def _redrawn(module, inputs, scheme, rng, wanted, exact):
     """Draw what is ``wanted`` anew, by what one pass shows; the module is a copy.
 
-    As ``_drawn``; and the last layer of the pass.
+    As ``_drawn``; and the last layer of the pass, if one was seen.
     """
     layers, heads = watched(module, inputs)
     follows = following(module)
     for layer in layers:
         if layer.activation not in (None, activations.identity) or follows.get(id(layer.module)) is None:
-            follows[id(layer.module)] = layer.activation
+            follows[id(layer.module)] = layer.activation or activations.identity
     done, left, unseen, new = _drawn(module, scheme, rng, follows, wanted, exact)
     _write(module, new)
     written = {name: p for name, _, _, p in each_parameter(module) if name in new}
@@ -224,7 +233,8 @@ def _redrawn(module, inputs, scheme, rng, wanted, exact):
         factors = rescale(module, inputs, layers, heads, {id(p) for p in written.values()}, exact)
         for name, p in written.items():
             done[name] += f" × {factors[id(p)]:.3g}" if id(p) in factors else ""
-    return done, left, unseen, {name: p.detach().clone() for name, p in written.items()}, layers[-1]
+    new = {name: p.detach().clone() for name, p in written.items()}
+    return done, left, unseen, new, layers[-1] if layers else None
 
 
 def _is_well(report: Report) -> bool:

@@ -20,6 +20,7 @@ from .torch_watch import (
     Layer,
     Sum,
     Watch,
+    conv,
     each_parameter,
     is_linear,
     is_matrix,
@@ -63,7 +64,7 @@ def looked_at(module: nn.Module, watch: Watch) -> Coverage:
         if id(m) in seen:
             judged.append(name)
         elif id(m) not in watch.called:
-            left_out["never_called"].append(name)
+            left_out["skipped" if id(m) in watch.elsewhere else "never_called"].append(name)
         else:
             left_out["recurrent" if isinstance(m, RECURRENT) else "no_tensor"].append(name)
     return Coverage(tuple(judged), {k: tuple(v) for k, v in left_out.items()}, {}, of="layers")
@@ -86,6 +87,7 @@ def beside_chains(
     frozen = [name for name, _, _, p in each_parameter(module) if not p.requires_grad]
     if frozen:
         notes.append(Finding("frozen", span(frozen), {"count": len(frozen)}))
+    notes += _not_in_loss(module, back)
     if all(np.isfinite(layer.q) for layer in layers):
         findings += _of_streams(watch.sums)
         findings += _of_inputs(layers)
@@ -175,7 +177,7 @@ def _of_first_loss(layers: list[Layer], back: Back | None) -> list[Finding]:
     guessing = math.log(back.classes)
     if not back.loss > guessing + SURE:
         return []
-    last = [layer for layer in layers if layer.last and is_linear(layer.module)] or layers
+    last = [one for one in layers if one.last and one.reached and is_linear(one.module)] or layers
     fields = {"loss": f"{back.loss:.3g}", "guessing": f"{guessing:.3g}", "classes": back.classes}
     return [Finding("first_loss", weight_of(last[-1]), fields)]
 
@@ -218,11 +220,12 @@ def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
     return found
 
 
-def scale_of_none(row: Tensor) -> str | None:
-    """Whether a weight is "large" or "small" as no scheme draws it; None where some does."""
+def scale_of_none(row: Tensor, m: nn.Module) -> str | None:
+    """Whether a weight of ``m`` is "large" or "small" as no scheme draws it; None where some does."""
     if not row.gain or not row.std or not math.isfinite(row.gain):
         return None
-    gains = row.gain, row.gain * math.sqrt(row.fan_out / row.fan_in)
+    apart = math.prod(m.stride) if isinstance(m, conv._ConvTransposeNd) else 1  # an output sees fan_in/apart
+    gains = row.gain / math.sqrt(apart), row.gain, row.gain * math.sqrt(row.fan_out / row.fan_in)
     if min(gains) > LARGEST:
         return "large"
     return "small" if max(gains) < SMALLEST and row.std < FINE else None
@@ -245,7 +248,7 @@ def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ..
         row = rows.get(name)
         if row is None or not is_matrix(m, p) or is_rescaled(m) or not p.requires_grad:
             continue
-        how, layer = scale_of_none(row), by_weight.get(name)
+        how, layer = scale_of_none(row, m), by_weight.get(name)
         if how == "small" and layer and (layer.last or layer.joins or layer.into & PRODUCTS):
             continue
         if how:
@@ -270,6 +273,14 @@ def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ..
 # What does not learn, and what learns the same -----------------------------------------------------
 
 
+def _not_in_loss(module, back: Back | None) -> list[Finding]:
+    """One note: layers of an output that the loss is not computed from, such as an auxiliary head's."""
+    beside = {id(p) for p in module.parameters() if p.requires_grad and back and id(p) in back.beside}
+    look = worth_a_look(module).items()
+    names = [name or type(m).__name__ for name, m in look if beside & set(map(id, m.parameters()))]
+    return [Finding("not_in_loss", span(names), {"count": len(names)})] if names else []
+
+
 def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> list[Finding]:
     """Layers whose parameters get no gradient: one finding a reason.
 
@@ -284,7 +295,7 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
         by_module[id(layer.module)].append(layer)
     for name, m in worth_a_look(module).items():
         own = [(key, p) for key, p in m.named_parameters() if p.requires_grad]
-        if not own or any(id(p) in back.reached for _, p in own):
+        if not own or any(id(p) in back.reached | back.beside for _, p in own) or id(m) in watch.elsewhere:
             continue
         if id(m) not in watch.called:
             why = "never_called"

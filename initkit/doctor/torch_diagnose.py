@@ -10,13 +10,15 @@ from types import SimpleNamespace
 from numpy.typing import ArrayLike
 
 from .report import KINDS, Finding, Report
-from .torch_apply import apply
+from .torch_apply import applied
 from .torch_examine import examined
 from .torch_rules import WHOLE
 from .torch_scale import on_a_copy
 from .torch_watch import nn, torch
 
-MOST = 24  # lines that are tried for one report: each costs a pass forward and back, or more
+# Lines that are tried for one report: such as cost a few passes each; and those that mend the finding if they
+# write, and are run with the trial of ``apply``, of some 50 passes.
+MOST = 24, 3
 
 
 def diagnose(
@@ -39,10 +41,11 @@ def diagnose(
         The module's input, or inputs, or inputs by name, as Hugging Face's tokenizers return them;
         examples lie along the first axis.
     loss : labels, callable or None
-        Labels, for softmax cross-entropy; or a function of the output that returns a scalar, taken as a mean
-        over the batch (so its gradient is multiplied by the number of examples); or None: the way back then
-        starts from the loss that the module returns, as Hugging Face's do when they are given labels, else
-        from a random gradient with variance 1, the same one every time.
+        Labels, for softmax cross-entropy: classes, or each class's probability; or, for every other loss, a
+        function of the output that returns a scalar, taken as a mean over the batch (so its gradient is
+        multiplied by the number of examples); or None: the way back then starts from the loss that the module
+        returns, as Hugging Face's do when they are given labels, else from a random gradient with variance 1,
+        the same one every time.
     lang : {"en", "zh"}
         The language that the report speaks.
 
@@ -52,7 +55,8 @@ def diagnose(
         ``signals`` has an entry for every layer that ran: Linear, Conv, Embedding, MultiheadAttention,
         normalizations, each layer of an RNN, LSTM or GRU ("rnn.l0", "rnn.l1"), and any other module with
         parameters of its own and none below. In order of execution: ``q`` of its output, and ``grad_var``, of
-        one example's loss with respect to it. Where the output goes into exactly one activation, a module or
+        one example's loss with respect to it, NaN in layers of another output than the loss is of.
+        Where the output goes into exactly one activation, a module or
         a function, the entries on activations are that one's; else they are NaN, and their mean and variance
         the output's own. ``predicted`` is theory's, where the layers are a chain of Linear with one
         activation; else None. ``coverage`` says which layers were looked at and which not; ``notes``, what
@@ -86,7 +90,8 @@ def assert_healthy(
     """Raise AssertionError, with the whole report as its text, where ``diagnose`` finds something.
 
     For a test suite: ``assert_healthy(Net(), next(iter(loader)))`` fails when a change of the code leaves a
-    layer out of the graph, draws it at a wrong scale, or feeds it raw pixels.
+    layer out of the graph, draws it at a wrong scale, or feeds it raw pixels. Where no layer can be watched,
+    as in a lone ``GRUCell``, nothing is found and nothing fails.
 
     Parameters
     ----------
@@ -122,22 +127,25 @@ def _tried(report: Report, module: nn.Module, inputs: tuple | dict, loss) -> tup
     that the module was examined with.
     """
     before = {(f.kind, f.tensor) for f in report.findings}
-    seen: dict[str, set | None] = {}
+    seen: tuple[dict[str, set | None], ...] = ({}, {})
 
-    def after(line: str) -> set | None:
-        if line not in seen:
-            seen[line] = _after(line, module, inputs, loss) if len(seen) < MOST else None
-        return seen[line]
+    def after(line: str, trial: bool) -> set | None:
+        of = seen[trial]
+        if line not in of:
+            of[line] = _after(line, module, inputs, loss, trial) if len(of) < MOST[trial] else None
+        return of[line]
 
     def mends(line: str, finding: Finding) -> bool:
-        left = after(line)
-        return left is not None and left <= before - {(finding.kind, finding.tensor)}
+        has_trial = "(model, batch" in line or line in WHOLE
+        lefts = (after(line, trial) for trial in (False, True)[: 1 + has_trial])
+        return all(left is not None and left <= before - {(finding.kind, finding.tensor)} for left in lefts)
 
     every = dict.fromkeys(line for f in report.findings for line in _lines_of(f) if line not in WHOLE)
-    return tuple(
-        replace(f, code=next((line for line in _in_turn(_lines_of(f), every) if mends(line, f)), None))
-        for f in report.findings
-    )
+    found = []
+    for f in report.findings:
+        line = next((line for line in _in_turn(_lines_of(f), every) if mends(line, f)), None)
+        found.append(replace(f, code=_with_loss(line, loss)))
+    return tuple(found)
 
 
 def _in_turn(own: tuple[str, ...], every: dict[str, None]) -> tuple[str, ...]:
@@ -147,18 +155,24 @@ def _in_turn(own: tuple[str, ...], every: dict[str, None]) -> tuple[str, ...]:
 
 
 def _lines_of(finding: Finding) -> tuple[str, ...]:
-    """The lines to try. Until then, ``code`` holds them in their order."""
+    """The lines to try, but for the loss. Until then, ``code`` holds them in their order."""
     return (finding.code,) if isinstance(finding.code, str) else finding.code or ()
 
 
-def _after(line: str, module, inputs: tuple | dict, loss) -> set | None:
-    """What is found after the line has run; None where it fails."""
-    doctor = SimpleNamespace(apply=functools.partial(apply, rng=0))
-    names = {"model": module, "torch": torch, "batch": inputs, "initkit": SimpleNamespace(doctor=doctor)}
+def _with_loss(line: str | None, loss) -> str | None:
+    """A line of ``apply`` with the batch takes the loss that was given, too."""
+    return line if loss is None or line is None else line.replace("(model, batch", "(model, batch, loss=loss")
+
+
+def _after(line: str, module, inputs: tuple | dict, loss, trial: bool) -> set | None:
+    """What is found after the line has run, with or without the trial of ``apply``; None where it fails."""
+    doctor = SimpleNamespace(apply=functools.partial(applied, rng=0, trial=trial))
+    names = {"model": module, "torch": torch, "batch": inputs, "loss": loss}
+    names["initkit"] = SimpleNamespace(doctor=doctor)
     with torch.inference_mode(False), on_a_copy(module):
         torch.manual_seed(0)  # its stream is put back as well
         try:
-            exec(line, names)
+            exec(_with_loss(line, loss), names)
             return {(f.kind, f.tensor) for f in examined(module, inputs, loss, named=False)[1].findings}
         except (ValueError, TypeError, RuntimeError, AttributeError):  # a shape that the scheme cannot fill
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
@@ -26,6 +27,7 @@ from .torch_rules import HE, applied_to, call_of, scheme_for
 from .torch_watch import (
     LINEAR,
     RECURRENT,
+    Back,
     Layer,
     Watch,
     as_it_was,
@@ -33,6 +35,7 @@ from .torch_watch import (
     checked,
     conv,
     each_parameter,
+    floats_in,
     gradients,
     is_linear,
     is_matrix,
@@ -42,9 +45,11 @@ from .torch_watch import (
     numbers,
     numpy_of,
     output_of,
+    reached_from,
     tensors_in,
     torch,
     unwrapped,
+    worth_a_look,
 )  # fmt: skip
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
@@ -99,11 +104,33 @@ def examined(
         with Watch(module, (inputs,)) as watch:
             output = output_of(module, inputs)
         layers = watch.ran()
-        back = gradients(module, layers, output, loss, len(next(tensors_in([inputs]))))
+        back = gradients(module, watch, output, loss, len(next(tensors_in([inputs]))))
+        watch.elsewhere = _used_elsewhere(module, inputs, watch, back)
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
         report = _report(module, watch, back, lang, named)
         told = facts(module, inputs, layers, report.tensors) if named else ()
         return inputs, replace(report, facts=told)
+
+
+def _used_elsewhere(module, inputs, watch: Watch, back: Back | None) -> set[int]:
+    """Ids of modules that did not run and run, or have their parameters used, in the other mode.
+
+    LayerDrop leaves layers out by chance, and only in training; auxiliary heads are used there alone.
+    """
+    here = set() if back is None else back.reached
+    idle = [
+        m
+        for m in worth_a_look(module).values()
+        if id(m) not in watch.called and not any(id(p) in here for p in m.parameters())
+    ]
+    if not idle:
+        return set()
+    with contextlib.suppress(Exception):  # whatever a module raises in that mode
+        module.train(not module.training)
+        with Watch(module, (inputs,)) as other:
+            there = reached_from(floats_in(output_of(module, inputs)))
+        return {id(m) for m in idle if id(m) in other.called or any(id(p) in there for p in m.parameters())}
+    return set()
 
 
 def _outside(value):
@@ -174,7 +201,7 @@ def _table(module, followed_by: dict, named: bool) -> tuple[tuple[Tensor, ...], 
             of_layer = (m.hidden_size,)
         row = Tensor.of(name, w.shape, (n_in, n_out), s, Identification("too_few"))
         # Of weights of no scheme's scale, too, it is asked whether they are trained.
-        if named or (is_matrix(m, p) and not is_rescaled(m) and scale_of_none(row)):
+        if named or (is_matrix(m, p) and not is_rescaled(m) and scale_of_none(row, m)):
             row = replace(row, found=of_scan(s, w.shape, axes, of_layer, flipped))
         rows.append(row)
         if s.non_finite or is_matrix(m, p):

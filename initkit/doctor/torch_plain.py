@@ -47,7 +47,8 @@ def _plain(layers: list[Layer], rows: dict[str, Tensor]) -> list[Layer]:
     hidden, before = layers[:-1], [None, *layers[:-1]]
     modules = [layer.module for layer in layers]
     if (
-        not all(isinstance(m, LINEAR) and not isinstance(m, conv._ConvTransposeNd) for m in modules)
+        not layers
+        or not all(isinstance(m, LINEAR) and not isinstance(m, conv._ConvTransposeNd) for m in modules)
         or any(map(is_rescaled, modules))
         or len(set(modules)) < len(modules)
         or any(layer.origins != {one} for layer, one in zip(layers, before, strict=True))

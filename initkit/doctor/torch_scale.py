@@ -22,11 +22,12 @@ from .torch_watch import (
     as_it_was,
     base_name,
     conv,
+    floats_in,
+    labels_for,
     leaves,
     nn,
     output_of,
     own_loss,
-    tensors_in,
     torch,
 )
 
@@ -58,7 +59,7 @@ def on_a_copy(module: nn.Module) -> Iterator[None]:
 
 
 def probe(module: nn.Module) -> tuple | None:
-    """A batch of noise that ``module`` runs on, by its first layer's number of inputs; None without one."""
+    """A batch of noise that ``module`` makes numbers of, by its first layer's number of inputs; else None."""
     try:
         wanted = [
             p
@@ -72,10 +73,10 @@ def probe(module: nn.Module) -> tuple | None:
     for batch in _noise(module):
         try:
             with torch.no_grad():
-                module(batch)
+                output = module(batch)
         except Exception:  # whatever a module raises that cannot take this batch
             continue
-        return (batch,)
+        return (batch,) if floats_in(output) else None
     return None
 
 
@@ -99,8 +100,11 @@ def _noise(module) -> Iterator[torch.Tensor]:
         yield normal(64, first.in_features)
         yield normal(8, 16, first.in_features)
     else:
-        for side in (4,) if isinstance(first, conv._ConvTransposeNd) else SIDES:  # a decoder makes it large
-            yield normal(4 if side < 64 else 2, first.in_channels, *[side] * len(first.kernel_size))
+        decoder = isinstance(first, conv._ConvTransposeNd)  # makes it large
+        for side in (4,) if decoder else SIDES:
+            yield normal(
+                2 if decoder or side >= 64 else 4, first.in_channels, *[side] * len(first.kernel_size)
+            )
 
 
 def watched(module: nn.Module, inputs: tuple | dict) -> tuple[list[Layer], set[int]]:
@@ -111,7 +115,7 @@ def watched(module: nn.Module, inputs: tuple | dict) -> tuple[list[Layer], set[i
     torch.manual_seed(0)
     with torch.no_grad(), Watch(module, (inputs,)) as watch:
         output = output_of(module, inputs)
-    y = next((t for t in tensors_in([output]) if t.is_floating_point()), None)
+    y = next(iter(floats_in(output)), None)
     last = watch.origins.get(id(y), frozenset())
     layers = watch.ran()
     heads = {id(layer.module) for layer in last if layer is not None} if len(last) == 1 else set()
@@ -262,7 +266,7 @@ def first_and_last(module: nn.Module, inputs: tuple | dict, loss, exact: bool) -
             with torch.no_grad():
                 for p, g, (m, v) in zip(parameters, found, moments, strict=True):
                     if g is not None:
-                        _adam(p, g, m, v, step + 1)
+                        _adam(p, g.to_dense() if g.is_sparse else g, m, v, step + 1)
     return tuple(v if math.isfinite(v) else math.inf for v in (losses[0], losses[-1]))
 
 
@@ -278,9 +282,14 @@ def _loss(output, loss) -> torch.Tensor:
         return loss(output)
     if loss is None and (own := own_loss(output)) is not None:
         return own
-    y = next(t for t in tensors_in([output]) if t.is_floating_point())
+    y = next(iter(floats_in(output)), None)
+    if y is None:
+        raise ValueError(
+            f"module returns a {type(output).__name__}, with no tensor of floating-point numbers in it; "
+            "pass as loss a function of it"
+        )
     if loss is not None:
-        return nn.functional.cross_entropy(y, torch.as_tensor(loss, device=y.device))
+        return nn.functional.cross_entropy(y, labels_for(y, loss))
     stream = torch.Generator().manual_seed(0)
     if y.ndim > 3 or y.ndim < 2 or y.shape[-1] < 2:
         return (y - torch.randn(y.shape, generator=stream).to(y)).square().mean()

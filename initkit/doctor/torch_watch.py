@@ -8,8 +8,10 @@ import itertools
 import math
 import operator
 import random
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from types import ModuleType
 
 import numpy as np
 
@@ -289,6 +291,60 @@ def tensors_in(values: Iterable) -> Iterator[torch.Tensor]:
             yield from tensors_in(v.values() if isinstance(v, Mapping) else v)
 
 
+def floats_in(output, within: tuple = ()) -> list[torch.Tensor]:
+    """The tensors of floating-point numbers in what a module returns.
+
+    They are looked for in objects' attributes, too, as of a dataclass or a distribution; not in modules'.
+    """
+    if isinstance(output, torch.Tensor):
+        return [output] if output.is_floating_point() else []
+    if isinstance(output, Mapping):
+        parts = list(output.values())
+    elif isinstance(output, (list, tuple)):
+        parts = list(output)
+    elif isinstance(output, (type, ModuleType, nn.Module)) or any(output is one for one in within):
+        return []
+    else:
+        slots = [one.name for one in fields(output)] if is_dataclass(output) else []
+        parts = list({**getattr(output, "__dict__", {}), **{k: getattr(output, k) for k in slots}}.values())
+    return [t for part in parts for t in floats_in(part, (*within, output))]
+
+
+def labels_for(y: torch.Tensor | None, loss) -> torch.Tensor:
+    """``loss`` as labels for softmax cross-entropy of the output ``y``.
+
+    Raises ValueError for other targets, which cross-entropy takes all the same: of one class, where it is 0
+    whatever the output, and floating-point numbers that are no probabilities of the classes.
+    """
+    other = "for another loss, pass a function of the output"
+    if y is None:
+        raise ValueError(f"loss: labels need an output of floating-point numbers, and there is none; {other}")
+    labels = torch.as_tensor(loss, device=y.device)
+    axis = min(1, y.ndim - 1)
+    if axis < 0 or y.shape[axis] < 2:
+        raise ValueError(
+            f"loss: labels are for softmax cross-entropy, which needs an output (examples, classes) of two "
+            f"classes or more, not shape {tuple(y.shape)}; {other}"
+        )
+    if labels.is_floating_point() and labels.shape == y.shape:
+        sums = labels.sum(axis, dtype=torch.float64)
+        if labels.numel() and not (labels.min() >= 0 and (sums - 1).abs().max() < 0.01):
+            raise ValueError(
+                "loss: floating-point labels are each class's probability, at least 0 and of sum 1 a row, "
+                f"not from {labels.min():.3g} and with sums up to {sums.max():.3g}; {other}"
+            )
+    return labels
+
+
+def _is_held(t: torch.Tensor) -> bool:
+    """Whether its entries lie in memory of its own; not those of a sparse one, or inside of torch.func."""
+    try:
+        t.untyped_storage()
+    except NotImplementedError:
+        return False
+    return True
+
+
 def own_loss(output) -> torch.Tensor | None:
     """The loss that a model returns that was given labels, as Hugging Face's do."""
     own = output.get("loss") if isinstance(output, Mapping) else None
@@ -320,6 +376,9 @@ class Watch(TorchFunctionMode):
         self.bits = 1  # how many are given; the first is the batch's
         self.past = dict.fromkeys(self.origins, 1)  # by id of a result: the bits of what had a part in it
         self.called: set[int] = set()  # ids of the modules that ran
+        self.elsewhere: set[int] = (
+            set()
+        )  # ids of those that are used in the other mode, training or not, alone
         self.entered: dict[int, tuple] = {}  # by id of a module that runs: the layer whose output it got
         self.stack = contextlib.ExitStack()
         for m in module.modules():
@@ -339,8 +398,10 @@ class Watch(TorchFunctionMode):
         self.stack.callback(getattr(m, register)(hook, **options).remove)
 
     def __enter__(self):
-        # What torch.compile has made of functions and of modules inside runs as it is written.
-        self.stack.enter_context(torch.compiler.set_stance("force_eager"))
+        # What torch.compile has made of functions and of modules inside runs as it is written. Where nothing
+        # was compiled, its import would take seconds.
+        if "torch._dynamo" in sys.modules:
+            self.stack.enter_context(torch.compiler.set_stance("force_eager"))
         return super().__enter__()
 
     def __exit__(self, *error):
@@ -369,7 +430,7 @@ class Watch(TorchFunctionMode):
     def _ran(self, name, module, inputs, output):
         """The hook after a layer's forward."""
         z = output[0] if isinstance(output, tuple) else output
-        if not isinstance(z, torch.Tensor) or not z.is_floating_point() or not z.numel():
+        if not isinstance(z, torch.Tensor) or not z.is_floating_point() or not z.numel() or not _is_held(z):
             return None
         x = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else None
         out = self._layer(name, module, x, z, self._past_of((*inputs, z)))
@@ -578,21 +639,28 @@ class Back:
         Ids of the parameters that the loss, or without one any output, is computed from.
     zero : set of int
         Ids of those whose gradient is exactly zero.
+    beside : set of int
+        Ids of those that another output is computed from, beside the loss, or one that takes no gradient and
+        has no layer in common with the rest, such as a target's.
     """
 
     loss: float | None
     classes: int
     reached: set[int]
     zero: set[int]
+    beside: set[int]
 
 
-def gradients(module, layers: list[Layer], output, loss, n: int) -> Back | None:
+def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     """Set every layer's ``grad_var``: the mean square of the gradient of one example's loss at its output.
+
+    It is 0 where none arrives, and NaN in layers of another output than the loss is computed from.
 
     ``loss`` as in ``diagnose``; ``n``: the number of examples. None where nothing leads back.
     """
-    outputs = [t for t in tensors_in([output]) if t.is_floating_point()]
-    y = logits = next(iter(outputs), None)
+    layers, returned = watch.layers, floats_in(output)
+    outputs, y = returned, next(iter(returned), None)
+    logits = y
     start, scale, mean = None, 1.0, None
     own = own_loss(output)
     if loss is None and own is not None and own.requires_grad:
@@ -607,16 +675,23 @@ def gradients(module, layers: list[Layer], output, loss, n: int) -> Back | None:
         outputs = [y]
     elif loss is not None:
         try:
-            labels = torch.as_tensor(loss, device=None if y is None else y.device)
+            labels = labels_for(y, loss)
             y = nn.functional.cross_entropy(y, labels, reduction="sum")
         except (TypeError, RuntimeError, ValueError, IndexError) as error:
-            raise ValueError(f"loss: these labels do not fit the output: {error}") from None
+            told = str(error)
+            told = told if told.startswith("loss: ") else f"loss: these labels do not fit the output: {told}"
+            raise ValueError(told) from None
         outputs, mean = [y], y / max(labels.numel() if labels.dtype == torch.int64 else n, 1)
     elif y is not None:
         start = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
     if y is None or not y.requires_grad or not layers:
         return None
-    reached = _reached(outputs)
+    reached = reached_from(outputs)
+    taught, cut = (
+        {id(p) for layer in layers if layer.bit & past for p in layer.module.parameters()}
+        for past in (watch._past_of(t for t in returned if t.requires_grad is way) for way in (True, False))
+    )
+    beside = (reached_from(returned) | (cut - taught)) - reached
     parameters = [p for p in module.parameters() if id(p) in reached]
     wanted = [*(layer.z for layer in layers), *parameters]
     try:
@@ -628,13 +703,15 @@ def gradients(module, layers: list[Layer], output, loss, n: int) -> Back | None:
         layer.reached = g is not None
         with np.errstate(all="ignore"):
             layer.grad_var = 0.0 if g is None else float(np.square(scale * numbers(g)).mean())
+        if g is None and any(id(p) in beside for p in layer.module.parameters()):
+            layer.grad_var = math.nan
     pairs = zip(parameters, found[len(layers) :], strict=True)
     zero = {id(p) for p, g in pairs if g is not None and not bool(g.any())}
     classes = 0 if logits is None or logits.ndim < 2 else logits.shape[1 if loss is not None else -1]
-    return Back(None if mean is None else float(mean.detach()), classes, reached, zero)
+    return Back(None if mean is None else float(mean.detach()), classes, reached, zero, beside)
 
 
-def _reached(outputs: list[torch.Tensor]) -> set[int]:
+def reached_from(outputs: list[torch.Tensor]) -> set[int]:
     """Ids of the parameters from which these are computed."""
     found, seen, left = set(), set(), [t.grad_fn for t in outputs]
     while left:

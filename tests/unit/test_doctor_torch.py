@@ -11,7 +11,8 @@ import random
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,8 +24,9 @@ from torch import nn  # noqa: E402
 import initkit as ik  # noqa: E402
 import initkit.doctor  # noqa: E402 - the lines that findings propose name it
 from initkit.doctor import apply, diagnose  # noqa: E402
+from initkit.doctor.torch_apply import applied  # noqa: E402
 from initkit.doctor.torch_plain import BETWEEN  # noqa: E402
-from initkit.doctor.torch_watch import Watch  # noqa: E402
+from initkit.doctor.torch_watch import Watch, floats_in  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +152,13 @@ def test_the_loss_may_be_labels_or_a_mean_over_the_batch():
     labels = diagnose(model, batch(), LABELS).signals.grad_var
     mean = diagnose(model, batch(), lambda y: nn.functional.cross_entropy(y, LABELS)).signals.grad_var
     np.testing.assert_allclose(labels, mean, rtol=1e-4)
+
+
+def test_labels_may_be_probabilities():
+    model, hard = mlp(he), nn.functional.one_hot(LABELS, 10)
+    as_classes, as_rows = (diagnose(model, batch(), loss).signals for loss in (LABELS, hard.float()))
+    np.testing.assert_allclose(as_rows.grad_var, as_classes.grad_var, 1e-5)
+    assert not diagnose(model, batch(), 0.9 * hard + 0.01).findings
 
 
 def test_without_a_loss_the_way_back_starts_at_variance_1_and_is_the_same_every_time():
@@ -416,6 +425,17 @@ def test_a_report_prints_shows_and_is_json(lang):
     assert said["findings"][0]["message"] == report.findings[0].message(lang)
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_without_matplotlib_the_picture_is_its_words(lang, monkeypatch):
+    report = diagnose(mlp(he), batch(), lang=lang)
+    monkeypatch.delattr(ik, "plots", raising=False)
+    monkeypatch.setitem(sys.modules, "initkit.plots", None)
+    shown = report._repr_html_()
+    assert "<img" not in shown
+    assert all(f"<div>{line}</div>" in shown for line in report._stream())
+    assert len(report._stream()) == 2
+
+
 def test_the_picture_stands_where_there_is_no_theory_and_one_layer():
     assert "<img" in diagnose(convnet(), batch(4, 3, 8, 8))._repr_html_()
     assert "<img" in diagnose(nn.Linear(4, 3), batch(5, 4))._repr_html_()
@@ -554,7 +574,7 @@ def test_apply_chooses_by_what_follows():
         "11.weight": "xavier_normal()", "11.bias": "zeros()",
         "13.weight": "xavier_normal()", "13.bias": "zeros()",
     }  # fmt: skip
-    assert done.unseen == ("13.weight",)
+    assert done.unseen == ()  # on noise it was seen to run
     assert not done.left
     for layer, variance in ((4, 2 / 1.04 / 200), (7, ik.gain("gelu") ** 2 / 200), (9, 1 / 200)):
         assert abs(model[layer].weight.var().item() / variance - 1) < 0.05
@@ -741,6 +761,12 @@ def test_a_function_in_forward_is_seen_with_and_without_a_batch():
         model = Functional(torch.relu)
         apply(model, *given, rng=0)
         assert not [f for f in diagnose(model, batch()).findings if "vanishes" in f.kind]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_of_layers_that_ran_no_batch_is_asked_for(given):
+    did = apply(mlp(nn.init.xavier_normal_), *[batch()] * given, rng=0)
+    assert (did.verdict, did.unseen) == ("drawn", ())
 
 
 def test_where_no_batch_can_be_made_up_the_user_is_told():
@@ -945,8 +971,100 @@ def test_a_remedy_names_the_sick_layers_only():
 def test_a_line_that_does_not_mend_is_not_printed(monkeypatch):
     from initkit.doctor import torch_diagnose
 
-    monkeypatch.setattr(torch_diagnose, "apply", lambda *args, **kwargs: None)
+    monkeypatch.setattr(torch_diagnose, "applied", lambda *args, **kwargs: None)
     assert {f.code for f in diagnose(mlp(nn.init.xavier_normal_), batch()).findings} == {None}
+
+
+def test_a_line_is_run_with_its_trial_only_where_it_mends_without(monkeypatch):
+    from initkit.doctor import torch_diagnose
+
+    trials = []
+
+    def spy(*args, trial, mends, **kwargs):
+        trials.append(trial)
+        return applied(*args, trial=trial, **kwargs) if mends else None
+
+    for mends in (False, True):
+        trials.clear()
+        monkeypatch.setattr(torch_diagnose, "applied", functools.partial(spy, mends=mends))
+        codes = {f.code for f in diagnose(mlp(nn.init.xavier_normal_), batch()).findings}
+        assert codes == ({"initkit.doctor.apply(model)"} if mends else {None})
+        assert trials == ([False, True] if mends else [False, False])
+
+
+@dataclass
+class Out:
+    logits: torch.Tensor
+
+
+class Wrapped(nn.Module):
+    """Functional activations between layers, two inputs, and an output that ``wrap`` makes."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.m, self.wrap = nn.ModuleList(mlp(nn.init.xavier_normal_, depth=12)[::2]), wrap
+
+    def forward(self, x, function):
+        for m in self.m[:-1]:
+            x = function(m(x))
+        return self.wrap(self.m[-1](x))
+
+
+def test_a_remedy_is_tried_with_the_loss_that_was_given():
+    model, x = Wrapped(Out), (batch(), torch.relu)
+    loss = lambda out: nn.functional.cross_entropy(out.logits, LABELS)  # noqa: E731
+    codes = {f.code for f in diagnose(model, x, loss).findings}
+    assert codes == {"initkit.doctor.apply(model, batch, loss=loss)"}
+    assert apply(model, x).losses  # and without one its output is found
+
+
+def test_an_output_without_tensors_needs_a_loss():
+    model, x = Wrapped(lambda y: lambda: y), (batch(), torch.relu)
+    assert "signal_vanishes" in kinds(diagnose(model, x))
+    assert apply(model, x, loss=lambda out: out().square().mean()).losses
+    with pytest.raises(ValueError, match=r"returns a function, .*; pass as loss a function of it"):
+        apply(model, x, only="m.0")
+    assert apply(model, rng=0).done
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        Out,
+        dataclass(slots=True)(type("Slots", (), {"__annotations__": {"logits": object}})),
+        lambda y: SimpleNamespace(one=[{"y": y}]),
+        lambda y: torch.distributions.Independent(torch.distributions.Normal(y, 1.0), 1),
+    ],
+    ids=["dataclass", "slots", "namespace", "distribution"],
+)
+def test_tensors_are_found_in_what_a_module_returns(wrap):
+    model, x = Wrapped(lambda y: (wrap(y), y[:, 0].detach().requires_grad_())), (batch(), torch.relu)
+    he(model.m[0].weight)
+    assert "not_learning" not in kinds(diagnose(model, x))
+    itself = SimpleNamespace(y=batch())
+    itself.again = [itself]
+    assert floats_in(itself) == [itself.y]
+
+
+def test_gradients_of_an_embedding_may_be_sparse():
+    of = functools.partial(nn.EmbeddingBag, 100, 64)
+    x, said = torch.randint(0, 100, (64, 5)), []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(of(sparse=sparse), mlp(nn.init.xavier_normal_, depth=12))
+        said.append({f.code for f in diagnose(model, x).findings})
+        said.append(apply(model, x, rng=0).losses)
+    assert said[0] == said[2] == {"initkit.doctor.apply(model)"}
+    np.testing.assert_allclose(said[1], said[3], 1e-4)
+
+
+def test_what_runs_inside_of_torch_func_is_said_not_to_be_looked_at():
+    model = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 10))
+    model.forward = lambda x: model[2](torch.func.vmap(model[0])(x).tanh())
+    report = diagnose(model, batch())
+    assert not report.findings
+    assert report.coverage.left_out == {"no_tensor": ("0",)}
+    assert apply(model, batch()).verdict == "well"
 
 
 # Bad input -------------------------------------------------------------------------------------------
@@ -964,6 +1082,10 @@ def test_a_line_that_does_not_mend_is_not_printed(monkeypatch):
         (lambda: diagnose(mlp(), batch() / 0), ValueError, "batch must be finite numbers"),
         (lambda: diagnose(mlp(), batch(), LABELS[:3]), ValueError, "loss: these labels do not fit"),
         (lambda: diagnose(mlp(), batch(), "x"), ValueError, "loss: these labels do not fit"),
+        (lambda: diagnose(mlp(), batch(), torch.ones(64, 10)), ValueError, "sums up to 10;"),
+        (lambda: apply(mlp(), batch(), loss=batch(64, 10)), ValueError, "probability, .*, not from -"),
+        (lambda: apply(nn.Linear(64, 1), batch(), loss=batch(64, 1)), ValueError, "two classes"),
+        (lambda: diagnose(nn.Linear(64, 1), batch(), LABELS % 2), ValueError, "pass a function of"),
         (lambda: diagnose(mlp(), batch(), lambda y: 1.0), ValueError, "loss must return a tensor"),
         (lambda: diagnose(nn.LazyLinear(3), batch()), ValueError, "module: weight has no shape yet"),
         (lambda: apply(nn.LazyLinear(3)), ValueError, "module: weight has no shape yet"),

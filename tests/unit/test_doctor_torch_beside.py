@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
 from torch import nn  # noqa: E402
 
-from initkit.doctor import assert_healthy, diagnose  # noqa: E402
+from initkit.doctor import apply, assert_healthy, diagnose  # noqa: E402
 from initkit.doctor.torch_examine import examined  # noqa: E402
 
 
@@ -378,6 +378,21 @@ def test_small_weights_before_a_norm_do_not_lose_the_signal(model, x, why):
     assert ("the signal is well" in finding.meaning()) == (why == "small")
 
 
+def test_what_a_stride_takes_from_the_fan_in_is_no_scale():
+    """Of a transposed convolution's kernel of 4 by 4 an output sees a quarter at stride 2."""
+
+    def decoder(times=1.0, norm=nn.Identity):
+        model = nn.Sequential()
+        for _ in range(3):
+            model.extend([nn.ConvTranspose2d(16, 16, 4, 2, 1), norm(16), nn.ReLU()])
+            nn.init.normal_(model[-3].weight, 0, times * math.sqrt(2 / (16 * 16 / 4)))
+        return model.append(nn.Conv2d(16, 3, 1))
+
+    assert not diagnose(decoder(), batch(4, 16, 4, 4)).findings
+    (found,) = diagnose(decoder(4, nn.BatchNorm2d), batch(4, 16, 4, 4)).findings
+    assert (found.kind, found.fields["why"]) == ("weight_scale", "large")
+
+
 def test_what_the_finding_on_scales_says_of_steps_is_so():
     model = nn.Sequential(
         nn.Linear(20, 64, bias=False), nn.BatchNorm1d(64, eps=1e-12), nn.ReLU(), nn.Linear(64, 10)
@@ -479,6 +494,34 @@ def test_layers_that_get_no_gradient_are_found_with_the_reason(way, place):
     assert report.coverage.left_out == ({"never_called": ("aux",)} if way == "never_called" else {})
 
 
+@pytest.mark.parametrize("used", [True, False])
+def test_a_layer_of_the_other_mode_is_left_out_and_no_finding(used):
+    model = Parts("never_called").train(not used)
+    norm = model.aux = nn.BatchNorm1d(64)
+    model.forward = lambda x: model.head(
+        (norm if model.training is used else nn.Identity())(torch.relu(model.b(torch.relu(model.a(x)))))
+    )
+    report = diagnose(model, batch(), LABELS)
+    assert not report.findings
+    assert report.coverage.left_out == {"skipped": ("aux",)}
+    assert model.training is not used
+    assert norm.num_batches_tracked == 0
+    model.forward = lambda x: 1 / 0 if model.training is used else model.head(model.b(model.a(x)))
+    assert [f.fields["why"] for f in diagnose(model, batch(), LABELS).findings] == ["never_called"]
+
+
+def test_a_weight_that_is_used_by_hand_in_a_layer_left_out_by_chance_is_no_finding():
+    """As attention's projections, which WavLM gives to a function, behind LayerDrop."""
+    model = Parts("never_called")
+    by_hand = lambda h: h + nn.functional.linear(h, model.aux.weight)  # noqa: E731
+    model.forward = lambda x: model.head(
+        (nn.Identity() if model.training else by_hand)(torch.relu(model.b(torch.relu(model.a(x)))))
+    )
+    report = diagnose(model, batch(), LABELS)
+    assert not report.findings
+    assert report.coverage.left_out == {"skipped": ("aux",)}
+
+
 def test_all_outputs_count_where_there_is_no_loss_and_frozen_layers_are_a_note():
     model = Parts("whole")
     assert not diagnose(model, batch(), LABELS).findings
@@ -489,6 +532,39 @@ def test_all_outputs_count_where_there_is_no_loss_and_frozen_layers_are_a_note()
     report = diagnose(model, batch(), LABELS)
     assert not report.findings
     assert [(note.kind, note.fields["count"]) for note in report.notes] == [("frozen", 2)]
+
+
+def test_what_another_output_is_made_of_is_a_note_where_the_loss_is_of_the_first():
+    two = Parts("dropped")
+    two.forward = lambda x: (lambda h: (two.head(h), two.aux(h)))(two.b(two.a(x)))
+    for loss in (LABELS, lambda out: out[0].square().mean()):
+        report = diagnose(two, batch(), loss)
+        assert not report.findings
+        assert [(note.kind, note.tensor) for note in report.notes] == [("not_in_loss", "aux")]
+        assert [name for name, g in zip(report.layers, report.signals.grad_var, strict=True) if g != g] == [
+            "aux"
+        ]
+        assert not re.search("mean square: (0|nan) at the last", str(report))
+        assert "<img" in report._repr_html_()
+    two.head.weight.data *= 100
+    findings = diagnose(two, batch(), LABELS).findings
+    assert [f.tensor for f in findings if f.kind == "first_loss"] == ["head.weight"]
+
+
+def test_a_target_is_a_note_and_features_that_were_cut_off_are_not():
+    model = Parts("dropped")
+    model.forward = lambda x: (
+        model.head(model.b(model.a(x))),
+        model.b(model.aux(x[:, :1].expand(-1, 64))).detach(),
+    )
+    (note,) = diagnose(model, batch()).notes
+    assert (note.kind, note.tensor) == ("not_in_loss", "aux")
+    cut = Parts("dropped")
+    del cut.aux
+    cut.forward = lambda x: (cut.head(cut.b(cut.a(x).detach())), cut.a(x).detach())
+    report = diagnose(cut, batch())
+    assert [(f.fields["why"], f.tensor) for f in report.findings] == [("detached", "a.weight")]
+    assert not report.notes
 
 
 def test_a_gradient_of_zero_is_found_once_and_dead_units_tell_it_better():
@@ -666,6 +742,39 @@ def test_assert_healthy_fails_with_the_report_and_lets_through_what_is_allowed()
     assert_healthy(model, batch(), LABELS, allow=("not_learning",))
     with pytest.raises(ValueError, match=r"allow must hold kinds of findings, .*; not typo"):
         assert_healthy(model, batch(), allow=["typo"])
+
+
+class Bare(nn.Module):
+    """No layer: weights of its own, multiplied by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.ParameterList([torch.randn(20, 20) / 20**0.5 for _ in range(3)])
+
+    def forward(self, x):
+        return functools.reduce(lambda x, w: torch.tanh(x @ w), self.w, x)
+
+
+@pytest.mark.parametrize(
+    ("model", "left_out"),
+    [
+        (Bare(), {}),
+        (nn.Flatten(), {}),
+        (nn.GRUCell(20, 8), {"recurrent": ("GRUCell",)}),
+        (nn.Sequential(nn.Linear(20, 8, dtype=torch.complex64)), {"no_tensor": ("0",)}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_where_no_layer_is_watched_the_verdict_says_so(model, left_out):
+    x = batch().to(torch.complex64) if "no_tensor" in left_out else batch()
+    report = diagnose(model, x)
+    assert (report.signals, report.coverage.judged) == (None, ())
+    assert left_out.items() <= report.coverage.left_out.items()
+    assert str(report).startswith("No layer's signal could be watched")
+    assert "Nothing wrong" not in report._repr_html_()
+    assert_healthy(model, x)
+    assert apply(model, x).verdict == "well"
+    assert set(apply(model, rng=0).done) == (set(model.state_dict()) if "recurrent" in left_out else set())
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
