@@ -125,7 +125,8 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
 
     Behind a norm a branch adds the same amount in every block, and q grows by a constant: healthy streams do
     not leave 100 times max(1, what they start at), and from their middle on grow twofold. Without a norm the
-    branch grows with the stream, and q by a factor a block.
+    branch grows with the stream, and q by a factor a block. The same must hold without what is no block's
+    doing: pooling between stages, the step to another stream, a copy of the stream that is added to it.
     """
     worst, found = 0.0, []
     for end in set(sums) - {one.before for one in sums}:
@@ -135,10 +136,12 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
         q = np.array([path[0].stream, *(one.q for one in path)])
         if len(path) < 2 or not np.isfinite(q).all() or not q[0] > 0:
             continue
-        change, later = q[-1] / q[0], q[-1] / max(q[len(path) // 2], 1e-300)
-        grows = q[-1] > KEPT * max(1.0, q[0]) or (change > KEPT and len(path) > 5 and later > math.sqrt(KEPT))
-        if (not grows and change > 1 / KEPT) or abs(math.log(max(change, 1e-300))) <= worst:
+        change, fate = q[-1] / q[0], _fate_of_stream(q)
+        with np.errstate(all="ignore"):
+            own = q[0] * np.cumprod([1.0, *(one.change for one in path)])
+        if not fate or _fate_of_stream(own) != fate or abs(math.log(max(change, 1e-300))) <= worst:
             continue
+        grows = fate == "explodes"
         worst = abs(math.log(max(change, 1e-300)))
         steps = np.diff(np.log(np.maximum(q, 1e-300)))
         most = int(steps.argmax() if grows else steps.argmin())
@@ -147,8 +150,16 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
         fields = {"first": f"{q[0]:.2g}", "last": f"{q[-1]:.2g}", "blocks": len(path)}
         fields["factor"] = f"{change ** (1 / len(path)):.3g}"
         where = places[most] if one_block else span(places)
-        found = [Finding("stream_explodes" if grows else "stream_vanishes", where, fields)]
+        found = [Finding(f"stream_{fate}", where, fields)]
     return found
+
+
+def _fate_of_stream(q: np.ndarray) -> str | None:
+    """ "explodes", "vanishes" or None, by the mean squares along a stream."""
+    change, later = q[-1] / q[0], q[-1] / max(q[(len(q) - 1) // 2], 1e-300)
+    if q[-1] > KEPT * max(1.0, q[0]) or (change > KEPT and len(q) > 6 and later > math.sqrt(KEPT)):
+        return "explodes"
+    return None if change > 1 / KEPT else "vanishes"
 
 
 def _of_inputs(layers: list[Layer]) -> list[Finding]:

@@ -257,6 +257,14 @@ class Sum:
     ends: frozenset  # the layers that the branch ends in
     bit: int
     within: int  # the bits of what lies within the branch
+    size: torch.Size
+    twice: bool  # whether the branch passes on most of the stream as it is, and the sum holds that twice
+
+    @property
+    def change(self) -> float:
+        """The factor from the sum before to this one, but for a resize between them and a copy added."""
+        before = self.stream if self.before is None or self.before.size != self.size else self.before.q
+        return (self.stream if self.twice else self.q) / max(before, 1e-300)
 
 
 def numbers(t: torch.Tensor) -> np.ndarray:
@@ -491,12 +499,16 @@ class Watch(TorchFunctionMode):
         if name in PRODUCTS:
             return None
         before = next((one for one in reversed(self.sums) if one.bit & common), None)
+        for one in self.sums:
+            if one.before is before and one.bit & within:
+                one.before = None  # it lies in the branch that is added here, and its path begins there
         stream, branch = _mean_square(b), _mean_square(a)
         if two and 0 < branch < stream:
             # Both are new, as where a stage begins with a projection. The larger one counts as added: taken
             # for the stream, it would hide how much the sum has grown.
             stream, branch = branch, stream
-        return Sum(before, stream, branch, math.nan, ends, self._bit(), within)
+        twice = bool((a == b).double().mean() > 0.5) and stream > 0
+        return Sum(before, stream, branch, math.nan, ends, self._bit(), within, a.shape, twice)
 
     def ran(self) -> list[Layer]:
         """The layers in order, without the activation of those whose output went into several calls."""

@@ -236,6 +236,70 @@ def test_a_stream_that_shrinks_is_found():
     assert kinds(diagnose(Shrinking(norm=False, std=0.1), batch())) == ["stream_vanishes"]
 
 
+class Parallel(Block):
+    """h + a(norm(h)) + b(norm(h)), where a + b is summed first, as in GPT-J, PaLM, and shared experts."""
+
+    def __init__(self, std):
+        super().__init__(norm=True, std=std)
+        self.second = nn.Linear(64, 64)
+        nn.init.normal_(self.second.weight, 0, std / 8)
+        nn.init.zeros_(self.second.bias)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, h):
+        x = self.norm(h)
+        return self.down(torch.relu(self.up(x))) + self.second(x) + h
+
+
+class Pools(nn.Module):
+    """A quarter of the size, and a branch that starts at zero, as where a stage of dm_nfnet begins."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.branch = nn.Linear(size, size)
+
+    def forward(self, h):
+        h = nn.functional.avg_pool1d(h, 4)
+        return h + 0 * self.branch(h)
+
+
+class Copies(Block):
+    """The stream joined to what it holds already but for one entry, as XCiT's class attention does."""
+
+    def forward(self, h):
+        return h + torch.cat([self.down(torch.relu(self.up(h)))[:, :1], h[:, 1:]], 1)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        lambda: (Parallel(0.01) for _ in range(5)),
+        lambda: map(Pools, (256, 64, 16, 4, 1)),
+        lambda: (Copies() for _ in range(5)),
+    ],
+    ids=["sum within", "resize", "copy"],
+)
+def test_what_is_no_change_of_a_stream(blocks):
+    blocks = list(blocks())
+    pools = isinstance(blocks[0], Pools)
+    model = nn.Sequential(nn.Linear(20, 1024 if pools else 64), *blocks, nn.Linear(1 if pools else 64, 10))
+    assert not [f for f in diagnose(model, batch()).findings if f.kind.startswith("stream_")]
+
+
+def test_a_stream_within_a_branch_has_a_path_of_its_own():
+    class Long(nn.Module):
+        def __init__(self, scale):
+            super().__init__()
+            self.body = nn.Sequential(*(Block(scale=scale, std=2.0) for _ in range(6)), nn.Linear(64, 64))
+
+        def forward(self, h):
+            return h + 1e-3 * self.body(h)
+
+    for scale, wanted in ((0.1, False), (3.0, True)):
+        model = nn.Sequential(nn.Linear(20, 64), *(Long(scale) for _ in range(2)), nn.Linear(64, 10))
+        assert ("stream_explodes" in kinds(diagnose(model, batch()))) is wanted
+
+
 @pytest.mark.parametrize(
     "add", [operator.add, operator.iadd, torch.add, torch.Tensor.add_], ids=["+", "+=", "torch.add", "add_"]
 )
