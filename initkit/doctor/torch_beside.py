@@ -155,7 +155,7 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
 
 
 def _fate_of_stream(q: np.ndarray) -> str | None:
-    """ "explodes", "vanishes" or None, by the mean squares along a stream."""
+    """What the mean squares along a stream do: "explodes", "vanishes" or None."""
     change, later = q[-1] / q[0], q[-1] / max(q[(len(q) - 1) // 2], 1e-300)
     if q[-1] > KEPT * max(1.0, q[0]) or (change > KEPT and len(q) > 6 and later > math.sqrt(KEPT)):
         return "explodes"
@@ -304,9 +304,9 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
         else:
             continue
         reasons[why].append(f"{name}.{own[0][0]}" if name else own[0][0])
-    told = 0
+    told = 0  # units that only see zeros are not called dead: what makes the zeros is to be told
     for layer in watch.layers:
-        if weight_of(layer) in zero or layer.stats[5] == 1:
+        if weight_of(layer) in zero or (layer.stats[5] == 1 and layer.stats[0]):
             told |= layer.past
     for one in watch.sums:
         if one.branch == 0 or one.stream == 0:

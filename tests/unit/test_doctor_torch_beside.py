@@ -567,6 +567,16 @@ def test_a_gradient_of_zero_is_found_once_and_dead_units_tell_it_better():
     ]
 
 
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.LayerNorm])
+@pytest.mark.parametrize("zero", [True, False])
+def test_a_norm_of_zeros_outside_a_branch_cuts_off_what_lies_before_it(norm, zero):
+    model = mlp()
+    model.insert(3, norm(64))
+    nn.init.constant_(model[3].weight, 0 if zero else 1)
+    found = [(f.kind, f.tensor) for f in diagnose(model, batch(), LABELS).findings]
+    assert found == [("not_learning", "0.weight … 2.weight")][:zero]
+
+
 @pytest.mark.parametrize("activation", [nn.GELU, nn.SiLU, nn.ELU, nn.ReLU])
 def test_units_that_a_bias_has_killed(activation):
     model = nn.Sequential(nn.Linear(20, 64), activation(), nn.Linear(64, 64), activation(), nn.Linear(64, 10))
