@@ -228,7 +228,8 @@ class Coverage:
         Names by reason: "quantized", "sparse", "empty", "integer" or "dtype".
     of : {"tensors", "layers"}
         What the names are of. Layers of ``diagnose`` are left out because they are "never_called", are
-        "recurrent" (a cell, or fed with packed sequences), or return "no_tensor" of floating-point numbers.
+        "recurrent" (a cell, or fed with packed sequences), or return "no_tensor" of floating-point numbers;
+        "bare" are parameters that a module with layers below multiplies by itself, whose signal is not seen.
     open_layout : tuple of str
         Names, of those judged, whose layout nothing tells: no finding rests on one reading.
     """

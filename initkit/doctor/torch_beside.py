@@ -20,6 +20,7 @@ from .torch_watch import (
     Layer,
     Sum,
     Watch,
+    Weight,
     each_parameter,
     is_linear,
     is_matrix,
@@ -66,6 +67,9 @@ def looked_at(module: nn.Module, watch: Watch) -> Coverage:
             left_out["never_called"].append(name)
         else:
             left_out["recurrent" if isinstance(m, RECURRENT) else "no_tensor"].append(name)
+    for name, _, _, p in each_parameter(module):
+        if id(p) in watch.weights and id(p) not in used:
+            left_out["bare"].append(name)
     return Coverage(tuple(judged), {k: tuple(v) for k, v in left_out.items()}, {}, of="layers")
 
 
@@ -82,7 +86,10 @@ def beside_chains(
     """
     layers = watch.layers
     zero = {finding.tensor for finding in findings if finding.kind == "all_zero"}
-    findings, notes = _designs(layers, findings)
+    weights = {
+        name: watch.weights[id(p)] for name, _, _, p in each_parameter(module) if id(p) in watch.weights
+    }
+    findings, notes = _designs(layers, weights, findings)
     frozen = [name for name, _, _, p in each_parameter(module) if not p.requires_grad]
     if frozen:
         notes.append(Finding("frozen", span(frozen), {"count": len(frozen)}))
@@ -100,13 +107,15 @@ def beside_chains(
     return findings, notes
 
 
-def _designs(layers: list[Layer], findings: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+def _designs(
+    layers: list[Layer], weights: dict[str, Weight], findings: list[Finding]
+) -> tuple[list[Finding], list[Finding]]:
     """The findings that stay, and those that are known designs, as notes."""
     by_weight = {weight_of(layer): layer for layer in layers}
     kept, notes = [], []
     for finding in findings:
         layer, kind = by_weight.get(finding.tensor), None
-        if layer and finding.kind == "all_zero":
+        if finding.kind == "all_zero" and (layer := layer or weights.get(finding.tensor)):
             kind = "zero_branch" if layer.joins else "zero_head" if layer.last else None
         elif layer and finding.kind == "symmetric_rows" and "pixel_shuffle" in layer.into:
             kind = "icnr" if not bool((layer.module.weight == layer.module.weight[:1]).all()) else None
@@ -308,6 +317,9 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
     for layer in watch.layers:
         if weight_of(layer) in zero or (layer.stats[5] == 1 and layer.stats[0]):
             told |= layer.past
+    for name, _, _, p in each_parameter(module):
+        if name in zero and id(p) in watch.weights:
+            told |= watch.weights[id(p)].past
     for one in watch.sums:
         if one.branch == 0 or one.stream == 0:
             told |= one.within

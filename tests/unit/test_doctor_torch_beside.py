@@ -142,6 +142,79 @@ def test_heads_of_gain_a_hundredth_and_lora_are_no_finding():
     assert [note.kind for note in report.notes] == ["zero_branch", "frozen"]
 
 
+class Bare(nn.Module):
+    """Products without a layer: x @ w, x @ v.T, and F.linear by u, which ends a branch where ``added``."""
+
+    def __init__(self, added=False, head=True):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(20, 64) / 20**0.5)
+        self.v = nn.Parameter(torch.randn(64, 64) / 8)
+        self.u = nn.Parameter(torch.randn(64, 64) / 8)
+        self.position = nn.Parameter(torch.zeros(1, 64))
+        self.head, self.added = nn.Linear(64, 10) if head else nn.Identity(), added
+
+    def forward(self, x):
+        h = torch.relu(torch.relu(x @ self.w + self.position) @ self.v.T)
+        z = nn.functional.linear(h, self.u)
+        return self.head(h + 2 * z if self.added else z)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "options", "found", "noted"),
+    [
+        ("u", 0.0, {}, "all_zero", None),
+        ("w", 0.0, {"added": True}, "all_zero", None),
+        ("v", 0.1, {}, "symmetric_rows", None),
+        ("u", 0.0, {"added": True}, None, "zero_branch"),
+        ("u", 0.0, {"head": False}, None, "zero_head"),
+        ("position", 0.0, {}, None, None),
+    ],
+    ids=str,
+)
+def test_weights_that_no_layer_holds_are_judged_where_they_multiply(name, value, options, found, noted):
+    model = Bare(**options)
+    nn.init.constant_(getattr(model, name), value)
+    report = diagnose(model, batch())
+    assert [(f.kind, f.tensor) for f in report.findings] == ([(found, name)] if found else [])
+    assert [(f.kind, f.tensor) for f in report.notes] == ([(noted, name)] if noted else [])
+    if options.get("head", True):
+        assert report.coverage.left_out == {"bare": ("w", "v", "u")}
+
+
+@pytest.mark.parametrize("name", "wv")
+def test_units_that_are_alike_lie_where_the_product_has_them(name):
+    model = Bare()
+    units = model.w.data.T if name == "w" else model.v.data
+    units[3] = units[5]
+    (found,) = diagnose(model, batch()).findings
+    assert (found.kind, found.tensor, found.fields["first"]) == ("symmetric_rows", name, 3)
+
+
+class Lora(nn.Linear):
+    """loralib's Linear, and its Conv2d: both factors are parameters of the layer itself, or make a weight."""
+
+    def __init__(self, n_in, n_out, merged):
+        super().__init__(n_in, n_out)
+        self.weight.requires_grad = False
+        self.lora_A = nn.Parameter(torch.randn(4, n_in))
+        self.lora_B = nn.Parameter(torch.zeros(n_out, 4))
+        self.merged = merged
+
+    def forward(self, x):
+        if self.merged:
+            return nn.functional.linear(x, self.weight + 0.5 * (self.lora_B @ self.lora_A), self.bias)
+        return super().forward(x) + x @ self.lora_A.transpose(0, 1) @ self.lora_B.transpose(0, 1) * 0.5
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_loras_zero_factor_in_the_layer_itself_is_a_note(merged):
+    sizes = ((20, 64), (64, 64), (64, 10))
+    model = nn.Sequential(*(part for size in sizes for part in (Lora(*size, merged), nn.ReLU())))
+    report = diagnose(model, batch())
+    assert not report.findings
+    assert ("zero_branch", "0.lora_B … 4.lora_B") in [(f.kind, f.tensor) for f in report.notes]
+
+
 def test_kernels_that_are_equal_by_design_and_those_that_are_not():
     class Shuffled(nn.Sequential):
         def forward(self, x):
