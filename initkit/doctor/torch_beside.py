@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..fans import fans
 from ..signals import KEPT
-from .identify import EXACT
+from .identify import EXACT, Identification, of_scan
 from .report import Coverage, Finding, Tensor, identical_layers, span
+from .scan import scan_array
 from .torch_rules import applied_to
 from .torch_watch import (
     NORMS,
@@ -25,8 +27,10 @@ from .torch_watch import (
     is_linear,
     is_matrix,
     is_rescaled,
+    is_transposed,
     nn,
     numbers,
+    numpy_of,
     torch,
     worth_a_look,
 )  # fmt: skip
@@ -103,7 +107,7 @@ def beside_chains(
             findings += _of_scales(module, layers, tensors)
     findings += _not_learning(module, watch, back, zero)
     findings += _identical(module, back, tensors)
-    findings += _forgetful(module)
+    findings += _forgetful(module, layers)
     return findings, notes
 
 
@@ -248,6 +252,21 @@ def scale_of_none(row: Tensor) -> str | None:
     return "small" if max(gains) < SMALLEST and row.std < FINE else None
 
 
+def _drawn_at_once(m: nn.Module, p: nn.Parameter, row: Tensor) -> list[Tensor]:
+    """The rows of a weight's thirds, where it may be attention's Q, K and V in one; else its own."""
+    w, flipped = numpy_of(p), is_transposed(m)
+    if w.ndim != 2 or row.fan_out != 3 * row.fan_in:
+        return [row]
+    rows, axes = [], {"in_axis": 0, "out_axis": 1} if flipped else {"in_axis": 1, "out_axis": 0}
+    for part in np.split(w, 3, axis=1 if flipped else 0):
+        s = scan_array(np.ascontiguousarray(part))
+        third = Tensor.of(row.name, part.shape, fans(part.shape, **axes), s, Identification("too_few"))
+        if scale_of_none(third):
+            third = replace(third, found=of_scan(s, part.shape, axes, (), flipped))
+        rows.append(third)
+    return rows
+
+
 def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> list[Finding]:
     """Weights that nobody draws so large, or so small, where no signal shows it: one finding for each.
 
@@ -265,25 +284,28 @@ def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ..
         row = rows.get(name)
         if row is None or not is_matrix(m, p) or is_rescaled(m) or not p.requires_grad:
             continue
-        how, layer = scale_of_none(row), by_weight.get(name)
-        if how == "small" and layer and (layer.last or layer.joins or layer.into & PRODUCTS):
-            continue
-        if how:
-            off[how].append(row)
+        layer = by_weight.get(name)
+        for part in _drawn_at_once(m, p, row):
+            how = scale_of_none(part)
+            if how == "small" and layer and (layer.last or layer.joins or layer.into & PRODUCTS):
+                continue
+            if how:
+                off[how].append(part)
     found = []
     for how, those in off.items():
         drawn = [row for row in those if row.found.verdict != "not_fresh"]
         if 2 * len(drawn) < len(those):
             continue
+        names = dict.fromkeys(row.name for row in drawn)
         gain = float(np.median([row.gain for row in drawn]))
         steps = {"gain": gain, "sgd": gain**-2, "adam": 1 / gain}
         if how == "small":
             held = {brought.get(by_weight.get(row.name)) for row in drawn}
             lost = held == {False} or not any(isinstance(layer.module, NORMS) for layer in layers)
             how = "small" if held == {True} else "small_lost" if lost else "small_mixed"
-        fields = {"why": how, "count": len(drawn)} | {k: f"{v:.2g}" for k, v in steps.items()}
-        code = applied_to(module, [row.name.rpartition(".")[0] for row in drawn])
-        found.append(Finding("weight_scale", span(row.name for row in drawn), fields, code))
+        fields = {"why": how, "count": len(names)} | {k: f"{v:.2g}" for k, v in steps.items()}
+        code = applied_to(module, [name.rpartition(".")[0] for name in names])
+        found.append(Finding("weight_scale", span(names), fields, code))
     return found
 
 
@@ -359,23 +381,29 @@ def _identical(module, back: Back | None, tensors: tuple[Tensor, ...]) -> list[F
     return identical_layers(alike)
 
 
-def _forgetful(module) -> list[Finding]:
-    """LSTM layers whose forget gate starts open, beside others of the same module that were left out."""
-    found = []
+def _forgetful(module, layers: list[Layer]) -> list[Finding]:
+    """LSTM layers whose forget gate starts open, beside others of the same stack that were left out.
+
+    A stack is one module's layers, or those of modules of which each is fed by the one before alone.
+    """
+    first = {}  # by id of a module: that of the first in its stack
+    for layer in layers:
+        before = next(iter(layer.origins), None) if len(layer.origins) == 1 else None
+        if before is not None and all(isinstance(m, nn.LSTM) for m in (layer.module, before.module)):
+            first.setdefault(id(layer.module), first.get(id(before.module), id(before.module)))
+    stacks = defaultdict(dict)
     for name, m in module.named_modules():
-        if not isinstance(m, nn.LSTM) or not m.bias or m.num_layers < 2:
+        if not isinstance(m, nn.LSTM) or not m.bias:
             continue
         h, ways = m.hidden_size, ("", "_reverse")[: 1 + m.bidirectional]
-        means = {
-            f"bias_hh_l{k}{way}": float(
-                sum(numbers(getattr(m, f"bias_{part}h_l{k}{way}"))[h : 2 * h].mean() for part in "ih")
-            )
-            for k in range(m.num_layers)
-            for way in ways
-        }
+        for way in (f"l{k}{way}" for k in range(m.num_layers) for way in ways):
+            biases = (numbers(getattr(m, f"bias_{part}h_{way}"))[h : 2 * h].mean() for part in "ih")
+            key = f"{name}.bias_hh_{way}" if name else f"bias_hh_{way}"
+            stacks[first.get(id(m), id(m))][key] = float(sum(biases))
+    found = []
+    for means in stacks.values():
         unset = [key for key, mean in means.items() if abs(mean) < FORGETS[1]]
         if unset and (most := max(means.values())) > FORGETS[0]:
-            where = span([f"{name}.{key}" if name else key for key in unset])
             fields = {"set": f"{most:.2g}", "unset": f"{means[unset[0]]:.2g}", "count": len(unset)}
-            found.append(Finding("forget_bias", where, fields))
+            found.append(Finding("forget_bias", span(unset), fields))
     return found

@@ -258,7 +258,7 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
 
 
 def _runs(layers, size):
-    """Chains of Linear and Conv layers, or of one recurrent module's, each fed by the one before alone.
+    """Chains of Linear and Conv layers, or of recurrent ones, each fed by the one before alone.
 
     ``size``: what must stay the same along a chain. Norms are in none, and neither are output layers and
     those that end a branch: they start small, or at zero, by design. A residual stream, the sum of several
@@ -269,7 +269,7 @@ def _runs(layers, size):
         if layer.last or layer.joins:
             continue
         fits = (is_linear(layer.module) or layer.key) and np.isfinite(layer.stats[0])
-        kind = not run or layer.key == run[-1].key is None or layer.module is run[-1].module
+        kind = not run or (layer.key is None) == (run[-1].key is None)
         if run and (
             run[-1].forks
             or not fits

@@ -515,6 +515,38 @@ def test_small_weights_before_a_norm_do_not_lose_the_signal(model, x, why):
     assert ("the signal is well" in finding.meaning()) == (why == "small")
 
 
+class Fused(nn.Module):
+    """Attention whose Q, K and V are one Linear."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.out = nn.Linear(64, 192), nn.Linear(64, 64)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).chunk(3, -1)
+        return x + self.out(nn.functional.scaled_dot_product_attention(q, k, v))
+
+
+def joint():
+    layer = nn.TransformerEncoderLayer(64, 4, 128, 0.0, batch_first=True)
+    return layer, layer.self_attn.in_proj_weight, "0.self_attn.in_proj_weight"
+
+
+def fused():
+    layer = Fused()
+    return layer, layer.qkv.weight, "0.qkv.weight"
+
+
+@pytest.mark.parametrize("make", [joint, fused])
+@pytest.mark.parametrize("factor", [1, 50])
+def test_the_scale_of_q_and_k_is_judged_where_v_shares_their_weight(make, factor):
+    layer, weight, name = make()
+    weight.data[:128] *= factor
+    model = nn.Sequential(layer, nn.LayerNorm(64), nn.Flatten(), nn.Linear(640, 10))
+    found = [(f.kind, f.tensor, f.fields["count"]) for f in diagnose(model, batch(8, 10, 64)).findings]
+    assert found == [("weight_scale", name, 1)][: factor > 1]
+
+
 def test_what_the_finding_on_scales_says_of_steps_is_so():
     model = nn.Sequential(
         nn.Linear(20, 64, bias=False), nn.BatchNorm1d(64, eps=1e-12), nn.ReLU(), nn.Linear(64, 10)
@@ -701,6 +733,47 @@ def test_a_forget_bias_that_was_set_in_one_layer_only():
     for k in range(3):
         getattr(model.rnn, f"bias_hh_l{k}").data[32:64] = 1
     assert not diagnose(model, batch(8, 12, 16)).findings
+
+
+class Stacked(Read):
+    """The same stack as modules of one layer each."""
+
+    def __init__(self, kind, layers):
+        super().__init__(kind, 1)
+        one = getattr(nn, kind)
+        self.rnn = nn.ModuleList(one(32 if k else 16, 32, batch_first=True) for k in range(layers))
+
+    def forward(self, x):
+        for rnn in self.rnn:
+            x = nn.functional.dropout(rnn(x)[0], 0.1)
+        return self.head(x[:, -1])
+
+
+def test_a_stack_of_recurrent_modules_is_judged_as_one_of_their_layers():
+    model, x = Stacked("LSTM", 4), batch(8, 12, 16)
+    assert not diagnose(model, x).findings
+    for rnn in model.rnn[:3]:
+        rnn.bias_hh_l0.data[32:64] = 1
+    assert [(f.kind, f.tensor) for f in diagnose(model, x).findings] == [("forget_bias", "rnn.3.bias_hh_l0")]
+    for p in model.rnn.parameters():
+        nn.init.normal_(p, std=0.01)
+    (found,) = diagnose(model, x).findings
+    assert (found.kind, found.tensor) == ("gradient_vanishes", "rnn.0.weight_ih_l0 … rnn.3.weight_ih_l0")
+    assert "4 stacked LSTM layers" in found.message("en")
+
+
+def test_recurrent_modules_beside_each_other_are_no_stack():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.LSTM(16, 32, batch_first=True), nn.LSTM(16, 32, batch_first=True)
+            self.one.bias_hh_l0.data[32:64] = 1
+            self.head = nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.head(torch.cat([self.one(x)[0][:, -1], self.two(x)[0][:, -1]], 1))
+
+    assert not diagnose(Two(), batch(8, 12, 16)).findings
 
 
 def test_layers_that_one_seed_drew_are_found():
