@@ -253,6 +253,7 @@ class Sum:
     """An addition that joins a branch to the stream which it left: h + f(h), or g(h) + f(h)."""
 
     before: Sum | None  # the addition that the stream comes from
+    loose: bool  # whether weights lie between the two, as where a stage begins with a projection
     stream: float  # mean square of the stream before; where both are branches, of the smaller
     branch: float  # and of what is added to it
     q: float  # and of the sum
@@ -338,6 +339,7 @@ class Watch(TorchFunctionMode):
         self.parameters = {id(p) for p in module.parameters()}
         self.weights: dict[int, Weight] = {}  # by id of the parameter
         self.made: dict[int, set[Weight]] = {}  # by id of a result: the weights whose products it is made of
+        self.streams: dict[int, frozenset[Sum]] = {}  # by id of a result: the sums that it is, but for norms
         self.called: set[int] = set()  # ids of the modules that ran
         self.entered: dict[int, tuple] = {}  # by id of a module that runs: the layer whose output it got
         self.stack = contextlib.ExitStack()
@@ -448,6 +450,8 @@ class Watch(TorchFunctionMode):
         for weight in self.made.get(id(x), ()):
             weight.last = False
         self.outputs[id(out)] = layer
+        if not isinstance(module, NORMS):
+            self.streams[id(out)] = frozenset()
         self.origins[id(out)] = frozenset([layer])
         self.past[id(out)] = layer.past
         return out
@@ -476,8 +480,14 @@ class Watch(TorchFunctionMode):
             joined.q = _mean_square(results[0])
             self.sums.append(joined)
             past |= joined.bit
+            streams = frozenset([joined])
+        elif name in BY_A_WEIGHT:
+            streams = frozenset()
+        else:
+            streams = frozenset().union(*(self.streams.get(i, ()) for i in given))
         for t in results:
             self.origins[id(t)] = origins
+            self.streams[id(t)] = streams
         self._note(results, made, past)
         if results:  # a call that returns no tensor, such as size(), is no use
             for one in used:
@@ -554,17 +564,18 @@ class Watch(TorchFunctionMode):
         self.forks |= {end for end in self.origins[id(b)] if end is not None and end.bit & common}
         if name in PRODUCTS:
             return None
-        before = next((one for one in reversed(self.sums) if one.bit & common), None)
-        for one in self.sums:
-            if one.before is before and one.bit & within:
-                one.before = None  # it lies in the branch that is added here, and its path begins there
+        carried = self.streams.get(id(a), frozenset()) | self.streams.get(id(b), frozenset())
+        carried = {one for one in carried if one.bit & common} or carried
+        before = max(carried, key=lambda one: one.bit, default=None)
+        if before is None:
+            before = next((one for one in reversed(self.sums) if one.bit & common), None)
         stream, branch = _mean_square(b), _mean_square(a)
         if two and 0 < branch < stream:
             # Both are new, as where a stage begins with a projection. The larger one counts as added: taken
             # for the stream, it would hide how much the sum has grown.
             stream, branch = branch, stream
         twice = bool((a == b).double().mean() > 0.5) and stream > 0
-        return Sum(before, stream, branch, math.nan, ends, self._bit(), within, a.shape, twice)
+        return Sum(before, not carried, stream, branch, math.nan, ends, self._bit(), within, a.shape, twice)
 
     def ran(self) -> list[Layer]:
         """The layers in order, without the activation of those whose output went into several calls."""
@@ -575,7 +586,12 @@ class Watch(TorchFunctionMode):
                 end.joins = True
                 if not is_linear(end.module):  # a norm or a scale: the layer before it ends the branch
                     ends |= end.origins - {None}
+        continued = {one.before for one in self.sums if not one.loose}
         for one in self.sums:
+            if one.loose and one.before in continued:
+                one.before = (
+                    None  # the stream goes on beside it: it lies in a branch, and its path begins there
+                )
             max(one.ends, key=self.layers.index).added = True
         for layer in self.layers:
             followed |= layer.past & ~layer.bit

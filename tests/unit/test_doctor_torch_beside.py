@@ -359,6 +359,52 @@ def test_what_is_no_change_of_a_stream(blocks):
     assert not [f for f in diagnose(model, batch()).findings if f.kind.startswith("stream_")]
 
 
+class Skips(nn.Module):
+    """Two streams: h, and beside it the sum of what each block hands out, as in WaveNet."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(64, 128) for _ in range(6))
+        self.scale, self.head = scale, nn.Linear(64, 10)
+
+    def forward(self, x):
+        h, told = torch.cat([x, x, x, x[:, :4]], 1), 0
+        for layer in self.layers:
+            more, skip = layer(torch.tanh(h)).chunk(2, -1)
+            h, told = h + self.scale * more * h, told + 1e-3 * skip
+        return self.head(told)
+
+
+class Chains(nn.Module):
+    """The mean of three residual chains, behind a layer of their own input, as in HiFi-GAN's decoder."""
+
+    def __init__(self, width, scale):
+        super().__init__()
+        self.first = nn.Linear(width, width // 2)
+        self.chains = nn.ModuleList(
+            nn.Sequential(*(Block(scale=scale, width=width // 2) for _ in range(3))) for _ in range(3)
+        )
+
+    def forward(self, h):
+        h = self.first(h)
+        a, b, c = (chain(h) for chain in self.chains)
+        return (a + b + c) / 3
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (lambda: Skips(0.1), []),
+        (lambda: Skips(30.0), ["stream_explodes"]),
+        (lambda: nn.Sequential(nn.Linear(20, 256), Chains(256, 0.1), Chains(128, 0.1)), []),
+        (lambda: nn.Sequential(nn.Linear(20, 256), Chains(256, 3.0), Chains(128, 3.0)), ["stream_explodes"]),
+    ],
+    ids=["skips", "skips that explode", "chains", "chains that explode"],
+)
+def test_of_streams_beside_each_other_each_is_followed(make, found):
+    assert [kind for kind in kinds(diagnose(make(), batch())) if kind.startswith("stream_")] == found
+
+
 def test_a_stream_within_a_branch_has_a_path_of_its_own():
     class Long(nn.Module):
         def __init__(self, scale):
