@@ -230,7 +230,8 @@ class Coverage:
         What the names are of. Layers of ``diagnose`` are left out because they are "never_called"; are
         "skipped", by chance or in this mode, training or not; are "recurrent" (a cell, or fed with packed
         sequences); or return "no_tensor" of floating-point numbers that can be read: none, a sparse one, or
-        one of torch.func's.
+        one of torch.func's. "bare" are parameters that a module with layers below multiplies by itself,
+        whose signal is not seen.
     open_layout : tuple of str
         Names, of those judged, whose layout nothing tells: no finding rests on one reading.
     """

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..fans import fans
 from ..signals import KEPT
-from .identify import EXACT
+from .identify import EXACT, Identification, of_scan
 from .report import Coverage, Finding, Tensor, identical_layers, span
+from .scan import scan_array
 from .torch_rules import applied_to
 from .torch_watch import (
     NORMS,
@@ -20,13 +22,16 @@ from .torch_watch import (
     Layer,
     Sum,
     Watch,
+    Weight,
     conv,
     each_parameter,
     is_linear,
     is_matrix,
     is_rescaled,
+    is_transposed,
     nn,
     numbers,
+    numpy_of,
     torch,
     worth_a_look,
 )  # fmt: skip
@@ -67,6 +72,9 @@ def looked_at(module: nn.Module, watch: Watch) -> Coverage:
             left_out["skipped" if id(m) in watch.elsewhere else "never_called"].append(name)
         else:
             left_out["recurrent" if isinstance(m, RECURRENT) else "no_tensor"].append(name)
+    for name, _, _, p in each_parameter(module):
+        if id(p) in watch.weights and id(p) not in used:
+            left_out["bare"].append(name)
     return Coverage(tuple(judged), {k: tuple(v) for k, v in left_out.items()}, {}, of="layers")
 
 
@@ -83,7 +91,10 @@ def beside_chains(
     """
     layers = watch.layers
     zero = {finding.tensor for finding in findings if finding.kind == "all_zero"}
-    findings, notes = _designs(layers, findings)
+    weights = {
+        name: watch.weights[id(p)] for name, _, _, p in each_parameter(module) if id(p) in watch.weights
+    }
+    findings, notes = _designs(layers, weights, findings)
     frozen = [name for name, _, _, p in each_parameter(module) if not p.requires_grad]
     if frozen:
         notes.append(Finding("frozen", span(frozen), {"count": len(frozen)}))
@@ -98,17 +109,19 @@ def beside_chains(
             findings += _of_scales(module, layers, tensors)
     findings += _not_learning(module, watch, back, zero)
     findings += _identical(module, back, tensors)
-    findings += _forgetful(module)
+    findings += _forgetful(module, layers)
     return findings, notes
 
 
-def _designs(layers: list[Layer], findings: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+def _designs(
+    layers: list[Layer], weights: dict[str, Weight], findings: list[Finding]
+) -> tuple[list[Finding], list[Finding]]:
     """The findings that stay, and those that are known designs, as notes."""
     by_weight = {weight_of(layer): layer for layer in layers}
     kept, notes = [], []
     for finding in findings:
         layer, kind = by_weight.get(finding.tensor), None
-        if layer and finding.kind == "all_zero":
+        if finding.kind == "all_zero" and (layer := layer or weights.get(finding.tensor)):
             kind = "zero_branch" if layer.joins else "zero_head" if layer.last else None
         elif layer and finding.kind == "symmetric_rows" and "pixel_shuffle" in layer.into:
             kind = "icnr" if not bool((layer.module.weight == layer.module.weight[:1]).all()) else None
@@ -127,7 +140,8 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
 
     Behind a norm a branch adds the same amount in every block, and q grows by a constant: healthy streams do
     not leave 100 times max(1, what they start at), and from their middle on grow twofold. Without a norm the
-    branch grows with the stream, and q by a factor a block.
+    branch grows with the stream, and q by a factor a block. The same must hold without what is no block's
+    doing: pooling between stages, the step to another stream, a copy of the stream that is added to it.
     """
     worst, found = 0.0, []
     for end in set(sums) - {one.before for one in sums}:
@@ -137,10 +151,12 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
         q = np.array([path[0].stream, *(one.q for one in path)])
         if len(path) < 2 or not np.isfinite(q).all() or not q[0] > 0:
             continue
-        change, later = q[-1] / q[0], q[-1] / max(q[len(path) // 2], 1e-300)
-        grows = q[-1] > KEPT * max(1.0, q[0]) or (change > KEPT and len(path) > 5 and later > math.sqrt(KEPT))
-        if (not grows and change > 1 / KEPT) or abs(math.log(max(change, 1e-300))) <= worst:
+        change, fate = q[-1] / q[0], _fate_of_stream(q)
+        with np.errstate(all="ignore"):
+            own = q[0] * np.cumprod([1.0, *(one.change for one in path)])
+        if not fate or _fate_of_stream(own) != fate or abs(math.log(max(change, 1e-300))) <= worst:
             continue
+        grows = fate == "explodes"
         worst = abs(math.log(max(change, 1e-300)))
         steps = np.diff(np.log(np.maximum(q, 1e-300)))
         most = int(steps.argmax() if grows else steps.argmin())
@@ -149,8 +165,16 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
         fields = {"first": f"{q[0]:.2g}", "last": f"{q[-1]:.2g}", "blocks": len(path)}
         fields["factor"] = f"{change ** (1 / len(path)):.3g}"
         where = places[most] if one_block else span(places)
-        found = [Finding("stream_explodes" if grows else "stream_vanishes", where, fields)]
+        found = [Finding(f"stream_{fate}", where, fields)]
     return found
+
+
+def _fate_of_stream(q: np.ndarray) -> str | None:
+    """What the mean squares along a stream do: "explodes", "vanishes" or None."""
+    change, later = q[-1] / q[0], q[-1] / max(q[(len(q) - 1) // 2], 1e-300)
+    if q[-1] > KEPT * max(1.0, q[0]) or (change > KEPT and len(q) > 6 and later > math.sqrt(KEPT)):
+        return "explodes"
+    return None if change > 1 / KEPT else "vanishes"
 
 
 def _of_inputs(layers: list[Layer]) -> list[Finding]:
@@ -231,6 +255,21 @@ def scale_of_none(row: Tensor, m: nn.Module) -> str | None:
     return "small" if max(gains) < SMALLEST and row.std < FINE else None
 
 
+def _drawn_at_once(m: nn.Module, p: nn.Parameter, row: Tensor) -> list[Tensor]:
+    """The rows of a weight's thirds, where it may be attention's Q, K and V in one; else its own."""
+    w, flipped = numpy_of(p), is_transposed(m)
+    if w.ndim != 2 or row.fan_out != 3 * row.fan_in:
+        return [row]
+    rows, axes = [], {"in_axis": 0, "out_axis": 1} if flipped else {"in_axis": 1, "out_axis": 0}
+    for part in np.split(w, 3, axis=1 if flipped else 0):
+        s = scan_array(np.ascontiguousarray(part))
+        third = Tensor.of(row.name, part.shape, fans(part.shape, **axes), s, Identification("too_few"))
+        if scale_of_none(third, m):
+            third = replace(third, found=of_scan(s, part.shape, axes, (), flipped))
+        rows.append(third)
+    return rows
+
+
 def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> list[Finding]:
     """Weights that nobody draws so large, or so small, where no signal shows it: one finding for each.
 
@@ -248,25 +287,28 @@ def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ..
         row = rows.get(name)
         if row is None or not is_matrix(m, p) or is_rescaled(m) or not p.requires_grad:
             continue
-        how, layer = scale_of_none(row, m), by_weight.get(name)
-        if how == "small" and layer and (layer.last or layer.joins or layer.into & PRODUCTS):
-            continue
-        if how:
-            off[how].append(row)
+        layer = by_weight.get(name)
+        for part in _drawn_at_once(m, p, row):
+            how = scale_of_none(part, m)
+            if how == "small" and layer and (layer.last or layer.joins or layer.into & PRODUCTS):
+                continue
+            if how:
+                off[how].append(part)
     found = []
     for how, those in off.items():
         drawn = [row for row in those if row.found.verdict != "not_fresh"]
         if 2 * len(drawn) < len(those):
             continue
+        names = dict.fromkeys(row.name for row in drawn)
         gain = float(np.median([row.gain for row in drawn]))
         steps = {"gain": gain, "sgd": gain**-2, "adam": 1 / gain}
         if how == "small":
             held = {brought.get(by_weight.get(row.name)) for row in drawn}
             lost = held == {False} or not any(isinstance(layer.module, NORMS) for layer in layers)
             how = "small" if held == {True} else "small_lost" if lost else "small_mixed"
-        fields = {"why": how, "count": len(drawn)} | {k: f"{v:.2g}" for k, v in steps.items()}
-        code = applied_to(module, [row.name.rpartition(".")[0] for row in drawn])
-        found.append(Finding("weight_scale", span(row.name for row in drawn), fields, code))
+        fields = {"why": how, "count": len(names)} | {k: f"{v:.2g}" for k, v in steps.items()}
+        code = applied_to(module, [name.rpartition(".")[0] for name in names])
+        found.append(Finding("weight_scale", span(names), fields, code))
     return found
 
 
@@ -304,10 +346,13 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
         else:
             continue
         reasons[why].append(f"{name}.{own[0][0]}" if name else own[0][0])
-    told = 0
+    told = 0  # units that only see zeros are not called dead: what makes the zeros is to be told
     for layer in watch.layers:
-        if weight_of(layer) in zero or layer.dead == 1:
+        if weight_of(layer) in zero or (layer.dead == 1 and layer.q):
             told |= layer.past
+    for name, _, _, p in each_parameter(module):
+        if name in zero and id(p) in watch.weights:
+            told |= watch.weights[id(p)].past
     for one in watch.sums:
         if one.branch == 0 or one.stream == 0:
             told |= one.within
@@ -347,23 +392,29 @@ def _identical(module, back: Back | None, tensors: tuple[Tensor, ...]) -> list[F
     return identical_layers(alike)
 
 
-def _forgetful(module) -> list[Finding]:
-    """LSTM layers whose forget gate starts open, beside others of the same module that were left out."""
-    found = []
+def _forgetful(module, layers: list[Layer]) -> list[Finding]:
+    """LSTM layers whose forget gate starts open, beside others of the same stack that were left out.
+
+    A stack is one module's layers, or those of modules of which each is fed by the one before alone.
+    """
+    first = {}  # by id of a module: that of the first in its stack
+    for layer in layers:
+        before = next(iter(layer.origins), None) if len(layer.origins) == 1 else None
+        if before is not None and all(isinstance(m, nn.LSTM) for m in (layer.module, before.module)):
+            first.setdefault(id(layer.module), first.get(id(before.module), id(before.module)))
+    stacks = defaultdict(dict)
     for name, m in module.named_modules():
-        if not isinstance(m, nn.LSTM) or not m.bias or m.num_layers < 2:
+        if not isinstance(m, nn.LSTM) or not m.bias:
             continue
         h, ways = m.hidden_size, ("", "_reverse")[: 1 + m.bidirectional]
-        means = {
-            f"bias_hh_l{k}{way}": float(
-                sum(numbers(getattr(m, f"bias_{part}h_l{k}{way}"))[h : 2 * h].mean() for part in "ih")
-            )
-            for k in range(m.num_layers)
-            for way in ways
-        }
+        for way in (f"l{k}{way}" for k in range(m.num_layers) for way in ways):
+            biases = (numbers(getattr(m, f"bias_{part}h_{way}"))[h : 2 * h].mean() for part in "ih")
+            key = f"{name}.bias_hh_{way}" if name else f"bias_hh_{way}"
+            stacks[first.get(id(m), id(m))][key] = float(sum(biases))
+    found = []
+    for means in stacks.values():
         unset = [key for key, mean in means.items() if abs(mean) < FORGETS[1]]
         if unset and (most := max(means.values())) > FORGETS[0]:
-            where = span([f"{name}.{key}" if name else key for key in unset])
             fields = {"set": f"{most:.2g}", "unset": f"{means[unset[0]]:.2g}", "count": len(unset)}
-            found.append(Finding("forget_bias", where, fields))
+            found.append(Finding("forget_bias", span(unset), fields))
     return found

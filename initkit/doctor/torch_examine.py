@@ -25,11 +25,13 @@ from .torch_beside import beside_chains, looked_at, scale_of_none, weight_of
 from .torch_plain import facts
 from .torch_rules import HE, applied_to, call_of, scheme_for
 from .torch_watch import (
+    LAYERS,
     LINEAR,
     RECURRENT,
     Back,
     Layer,
     Watch,
+    Weight,
     as_it_was,
     base_name,
     checked,
@@ -140,7 +142,7 @@ def _outside(value):
 
 def _report(module, watch: Watch, back, lang: str, named: bool) -> Report:
     layers = watch.layers
-    tensors, findings = _table(module, {layer.name: layer.activation for layer in layers}, named)
+    tensors, findings = _table(module, watch, named)
     findings += _of_signals(module, layers, tensors)
     findings, notes = beside_chains(module, watch, back, tensors, findings)
     coverage = looked_at(module, watch)
@@ -177,12 +179,10 @@ def _inputs(batch) -> tuple[tuple, dict]:
 # What is found -------------------------------------------------------------------------------------
 
 
-def _table(module, followed_by: dict, named: bool) -> tuple[tuple[Tensor, ...], list[Finding]]:
-    """A row a parameter, and what is wrong with each by itself.
-
-    ``followed_by``: by a layer's name, the activation that ran after it.
-    """
+def _table(module, watch: Watch, named: bool) -> tuple[tuple[Tensor, ...], list[Finding]]:
+    """A row a parameter, and what is wrong with each by itself."""
     rows, findings = [], []
+    followed_by = {layer.name: layer.activation for layer in watch.layers}
     for name, m, key, p in each_parameter(module):
         if not p.is_floating_point() or not p.numel():
             continue
@@ -204,16 +204,27 @@ def _table(module, followed_by: dict, named: bool) -> tuple[tuple[Tensor, ...], 
         if named or (is_matrix(m, p) and not is_rescaled(m) and scale_of_none(row, m)):
             row = replace(row, found=of_scan(s, w.shape, axes, of_layer, flipped))
         rows.append(row)
-        if s.non_finite or is_matrix(m, p):
+        bare = (
+            None if isinstance(m, (*LAYERS, *RECURRENT)) or not p.requires_grad else watch.weights.get(id(p))
+        )
+        if s.non_finite or is_matrix(m, p) or (bare and p.ndim > 1):
             layer = name.rpartition(".")[0]
-            for finding in _wrong(name, m, w, s):
+            for finding in _wrong(name, m, w, s, bare):
                 code = (_line(name, followed_by.get(layer)), *applied_to(module, [layer]))
                 findings.append(replace(finding, code=code))
     return tuple(rows), findings
 
 
-def _wrong(name: str, m, w: np.ndarray, s) -> Iterator[Finding]:
-    """What is wrong with a weight by itself; units are compared where they see the same inputs."""
+def _wrong(name: str, m, w: np.ndarray, s, bare: Weight | None = None) -> Iterator[Finding]:
+    """What is wrong with a weight by itself; units are compared where they see the same inputs.
+
+    ``bare``: of a weight that no layer of PyTorch's holds, how it is used.
+    """
+    if bare and not is_linear(m) and not s.non_finite:
+        whole = w.ndim == 2 and bare.units_last is not None  # else nothing tells which entries are a unit's
+        found = wrong_by_itself(name, w.shape, s, bool(bare.units_last))
+        yield from (f for f in found if whole or f.kind == "all_zero")
+        return
     groups = getattr(m, "groups", 1)
     crosswise = isinstance(m, conv._ConvTransposeNd)  # (in, out/groups, *kernel)
     if s.non_finite or (groups == 1 and not crosswise):
@@ -274,7 +285,7 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
 
 
 def _runs(layers, size):
-    """Chains of Linear and Conv layers, or of one recurrent module's, each fed by the one before alone.
+    """Chains of Linear and Conv layers, or of recurrent ones, each fed by the one before alone.
 
     ``size``: what must stay the same along a chain. Norms are in none, and neither are output layers and
     those that end a branch: they start small, or at zero, by design. A residual stream, the sum of several
@@ -285,7 +296,7 @@ def _runs(layers, size):
         if layer.last or layer.joins:
             continue
         fits = (is_linear(layer.module) or layer.key) and np.isfinite(layer.q)
-        kind = not run or layer.key == run[-1].key is None or layer.module is run[-1].module
+        kind = not run or (layer.key is None) == (run[-1].key is None)
         if run and (
             run[-1].forks
             or not fits

@@ -33,6 +33,8 @@ LAYERS = (*LINEAR, *NORMS, *EMBEDDINGS, nn.MultiheadAttention)
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 ADDITIONS = {"add", "iadd", "radd"}  # torch's names of a + b, a += b, torch.add(a, b)
 PRODUCTS = {"mul", "imul", "rmul"}
+# And of those that multiply their first tensor by a weight, the second.
+BY_A_WEIGHT = {"linear", "matmul", "mm", "bmm", "einsum", "conv1d", "conv2d", "conv3d"}
 _DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0}  # parameters of functions that are called without one
 
 
@@ -258,12 +260,32 @@ class Sum:
     """An addition that joins a branch to the stream which it left: h + f(h), or g(h) + f(h)."""
 
     before: Sum | None  # the addition that the stream comes from
+    loose: bool  # whether weights lie between the two, as where a stage begins with a projection
     stream: float  # mean square of the stream before; where both are branches, of the smaller
     branch: float  # and of what is added to it
     q: float  # and of the sum
     ends: frozenset  # the layers that the branch ends in
     bit: int
     within: int  # the bits of what lies within the branch
+    size: torch.Size
+    twice: bool  # whether the branch passes on most of the stream as it is, and the sum holds that twice
+
+    @property
+    def change(self) -> float:
+        """The factor from the sum before to this one, but for a resize between them and a copy added."""
+        before = self.stream if self.before is None or self.before.size != self.size else self.before.q
+        return (self.stream if self.twice else self.q) / max(before, 1e-300)
+
+
+@dataclass(eq=False)
+class Weight:
+    """A parameter that something is multiplied by, in a layer or by a module of the model's own."""
+
+    bit: int
+    units_last: bool | None  # of a matrix: whether its columns count the units; None where nothing tells
+    past: int = 0  # the bits of all that had a part in its products; its own too
+    joins: bool = False  # whether a product, but for what has no weight, is added to something or is a gate
+    last: bool = True  # whether no layer and no other weight follows
 
 
 def numbers(t: torch.Tensor) -> np.ndarray:
@@ -375,6 +397,10 @@ class Watch(TorchFunctionMode):
         self.forks: set[Layer] = set()  # those from which they start, and the stream goes on past them
         self.bits = 1  # how many are given; the first is the batch's
         self.past = dict.fromkeys(self.origins, 1)  # by id of a result: the bits of what had a part in it
+        self.parameters = {id(p) for p in module.parameters()}
+        self.weights: dict[int, Weight] = {}  # by id of the parameter
+        self.made: dict[int, set[Weight]] = {}  # by id of a result: the weights whose products it is made of
+        self.streams: dict[int, frozenset[Sum]] = {}  # by id of a result: the sums that it is, but for norms
         self.called: set[int] = set()  # ids of the modules that ran
         self.elsewhere: set[int] = (
             set()
@@ -486,7 +512,11 @@ class Watch(TorchFunctionMode):
         if source is not None and source.activation is None:
             source.activation = activations.identity
         self.layers.append(layer)
+        for weight in self.made.get(id(x), ()):
+            weight.last = False
         self.outputs[id(out)] = layer
+        if not isinstance(module, NORMS):
+            self.streams[id(out)] = frozenset()
         self.origins[id(out)] = frozenset([layer])
         self.past[id(out)] = layer.past
         return out
@@ -495,14 +525,19 @@ class Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         given = [id(t) for t in tensors_in((*args, kwargs))]
         origins = frozenset().union(*(self.origins[i] for i in given if i in self.origins))
-        if not origins:
-            return func(*args, **kwargs)
+        name = getattr(func, "__name__", "").strip("_")
         past = self._past_of((*args, kwargs))
+        made, of_weight = self._weighted(name, list(tensors_in((*args, kwargs))), past)
+        past |= of_weight
+        if not origins:
+            result = func(*args, **kwargs)
+            if made:  # of parameters alone
+                self._note(list(tensors_in([result])), made, past)
+            return result
         used = {self.outputs[i] for i in given if i in self.outputs}
         layer = self.outputs.get(id(args[0])) if args else None
         function = _called(func, args, kwargs) if layer else None
         before = None if function is None else np.array(numbers(args[0]))  # the call may overwrite it
-        name = getattr(func, "__name__", "").strip("_")
         joined = self._joined(name, *args[:2]) if name in ADDITIONS | PRODUCTS and len(args) > 1 else None
         result = func(*args, **kwargs)
         results = list(tensors_in([result]))
@@ -510,10 +545,15 @@ class Watch(TorchFunctionMode):
             joined.q = _mean_square(results[0])
             self.sums.append(joined)
             past |= joined.bit
+            streams = frozenset([joined])
+        elif name in BY_A_WEIGHT:
+            streams = frozenset()
+        else:
+            streams = frozenset().union(*(self.streams.get(i, ()) for i in given))
         for t in results:
             self.origins[id(t)] = origins
-            self.past[id(t)] = past
-        self.alive += results
+            self.streams[id(t)] = streams
+        self._note(results, made, past)
         if results:  # a call that returns no tensor, such as size(), is no use
             for one in used:
                 one.uses += 1
@@ -527,6 +567,40 @@ class Watch(TorchFunctionMode):
             if result is layer.out:  # in place: from now on it is the activation
                 del self.outputs[id(result)]
         return result
+
+    def _note(self, results: list[torch.Tensor], made: set[Weight], past: int) -> None:
+        """Note of what weights, and of what else, the results of a call are made."""
+        for t in results:
+            self.made[id(t)] = made
+            self.past[id(t)] = past
+        self.alive += results
+
+    def _weighted(self, name: str, given: list[torch.Tensor], past: int) -> tuple[set[Weight], int]:
+        """The weights whose products the results of a call are made of, and the bit of a new one.
+
+        A branch may be a product without a layer: a weight's part in one of two summands, or factors, alone.
+        """
+        made = set().union(*(self.made.get(id(t), ()) for t in given))
+        if name in BY_A_WEIGHT and len(given) > 1:
+            alone = not any(id(t) in self.origins for t in given)  # as LoRA's B·A
+            bases = [t if t._base is None else t._base for t in given[0 if alone else 1 : 2]]
+            new = {id(base): base for base in bases if id(base) in self.parameters}
+            for one in made if new else ():
+                one.last = False
+            for key, base in new.items():
+                plain = name in ("matmul", "mm") and base is given[1] and base.ndim == 2
+                weight = self.weights.setdefault(key, Weight(0, None if alone or name == "einsum" else plain))
+                weight.bit = weight.bit or self._bit()
+                weight.past |= past | weight.bit
+            if new:
+                made = {self.weights[key] for key in new}
+                return made, functools.reduce(operator.or_, (one.bit for one in made))
+        if len(given) > 1 and (name in PRODUCTS or (name in ADDITIONS and given[0].shape == given[1].shape)):
+            parts = [self.past.get(id(t), 0) for t in given[:2]]
+            if name in ADDITIONS or all(parts):
+                for one in made:
+                    one.joins |= bool(one.bit & (parts[0] ^ parts[1]))
+        return made, 0
 
     def _joined(self, name: str, a, b) -> Sum | None:
         """The addition of ``a`` and ``b``, if one, or both, is a branch from what the other comes from.
@@ -555,13 +629,18 @@ class Watch(TorchFunctionMode):
         self.forks |= {end for end in self.origins[id(b)] if end is not None and end.bit & common}
         if name in PRODUCTS:
             return None
-        before = next((one for one in reversed(self.sums) if one.bit & common), None)
+        carried = self.streams.get(id(a), frozenset()) | self.streams.get(id(b), frozenset())
+        carried = {one for one in carried if one.bit & common} or carried
+        before = max(carried, key=lambda one: one.bit, default=None)
+        if before is None:
+            before = next((one for one in reversed(self.sums) if one.bit & common), None)
         stream, branch = _mean_square(b), _mean_square(a)
         if two and 0 < branch < stream:
             # Both are new, as where a stage begins with a projection. The larger one counts as added: taken
             # for the stream, it would hide how much the sum has grown.
             stream, branch = branch, stream
-        return Sum(before, stream, branch, math.nan, ends, self._bit(), within)
+        twice = bool((a == b).double().mean() > 0.5) and stream > 0
+        return Sum(before, not carried, stream, branch, math.nan, ends, self._bit(), within, a.shape, twice)
 
     def ran(self) -> list[Layer]:
         """The layers in order, without the activation of those whose output went into several calls."""
@@ -572,7 +651,12 @@ class Watch(TorchFunctionMode):
                 end.joins = True
                 if not is_linear(end.module):  # a norm or a scale: the layer before it ends the branch
                     ends |= end.origins - {None}
+        continued = {one.before for one in self.sums if not one.loose}
         for one in self.sums:
+            if one.loose and one.before in continued:
+                one.before = (
+                    None  # the stream goes on beside it: it lies in a branch, and its path begins there
+                )
             max(one.ends, key=self.layers.index).added = True
         for layer in self.layers:
             followed |= layer.past & ~layer.bit

@@ -30,7 +30,7 @@ import initkit as ik
 from initkit.doctor import apply
 from initkit.doctor.torch_beside import brought_to_size
 from initkit.doctor.torch_examine import examined
-from initkit.doctor.torch_watch import Watch
+from initkit.doctor.torch_watch import LINEAR, Watch, is_rescaled
 
 STEPS = 20
 PAGE = Path(__file__).parent / "DOCTOR.md"
@@ -404,7 +404,7 @@ def wrong_fan(model, x):
     Where that changes few weights threefold, as in nets of nearly square matrices, it is no illness. Neither
     is it where a norm follows at once and brings the output back to size: ResNet, RegNetY and DenseNet then
     end at a lower loss than untouched ones, by SGD (lr 0.1 and 0.01) as by Adam, even if their heads begin
-    too large.
+    too large. Nor is it where the layer brings its weight to size itself, as NFNet's convolutions do.
     """
     factors = {}
     with torch.no_grad():
@@ -415,6 +415,11 @@ def wrong_fan(model, x):
         with Watch(model, ((x,),)) as watch:
             model(x)
     undone = {id(layer.module.weight) for layer, so in brought_to_size(watch.layers).items() if so}
+    undone |= {
+        id(layer.module.weight)
+        for layer in watch.layers
+        if isinstance(layer.module, LINEAR) and is_rescaled(layer.module)
+    }
     logs = [0.0 if key in undone else abs(math.log(factor)) for key, factor in factors.items()]
     return x if statistics.median(logs) > math.log(3) else None
 

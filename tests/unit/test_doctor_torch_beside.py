@@ -142,6 +142,79 @@ def test_heads_of_gain_a_hundredth_and_lora_are_no_finding():
     assert [note.kind for note in report.notes] == ["zero_branch", "frozen"]
 
 
+class Bare(nn.Module):
+    """Products without a layer: x @ w, x @ v.T, and F.linear by u, which ends a branch where ``added``."""
+
+    def __init__(self, added=False, head=True):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(20, 64) / 20**0.5)
+        self.v = nn.Parameter(torch.randn(64, 64) / 8)
+        self.u = nn.Parameter(torch.randn(64, 64) / 8)
+        self.position = nn.Parameter(torch.zeros(1, 64))
+        self.head, self.added = nn.Linear(64, 10) if head else nn.Identity(), added
+
+    def forward(self, x):
+        h = torch.relu(torch.relu(x @ self.w + self.position) @ self.v.T)
+        z = nn.functional.linear(h, self.u)
+        return self.head(h + 2 * z if self.added else z)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "options", "found", "noted"),
+    [
+        ("u", 0.0, {}, "all_zero", None),
+        ("w", 0.0, {"added": True}, "all_zero", None),
+        ("v", 0.1, {}, "symmetric_rows", None),
+        ("u", 0.0, {"added": True}, None, "zero_branch"),
+        ("u", 0.0, {"head": False}, None, "zero_head"),
+        ("position", 0.0, {}, None, None),
+    ],
+    ids=str,
+)
+def test_weights_that_no_layer_holds_are_judged_where_they_multiply(name, value, options, found, noted):
+    model = Bare(**options)
+    nn.init.constant_(getattr(model, name), value)
+    report = diagnose(model, batch())
+    assert [(f.kind, f.tensor) for f in report.findings] == ([(found, name)] if found else [])
+    assert [(f.kind, f.tensor) for f in report.notes] == ([(noted, name)] if noted else [])
+    if options.get("head", True):
+        assert report.coverage.left_out == {"bare": ("w", "v", "u")}
+
+
+@pytest.mark.parametrize("name", "wv")
+def test_units_that_are_alike_lie_where_the_product_has_them(name):
+    model = Bare()
+    units = model.w.data.T if name == "w" else model.v.data
+    units[3] = units[5]
+    (found,) = diagnose(model, batch()).findings
+    assert (found.kind, found.tensor, found.fields["first"]) == ("symmetric_rows", name, 3)
+
+
+class Lora(nn.Linear):
+    """loralib's Linear, and its Conv2d: both factors are parameters of the layer itself, or make a weight."""
+
+    def __init__(self, n_in, n_out, merged):
+        super().__init__(n_in, n_out)
+        self.weight.requires_grad = False
+        self.lora_A = nn.Parameter(torch.randn(4, n_in))
+        self.lora_B = nn.Parameter(torch.zeros(n_out, 4))
+        self.merged = merged
+
+    def forward(self, x):
+        if self.merged:
+            return nn.functional.linear(x, self.weight + 0.5 * (self.lora_B @ self.lora_A), self.bias)
+        return super().forward(x) + x @ self.lora_A.transpose(0, 1) @ self.lora_B.transpose(0, 1) * 0.5
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_loras_zero_factor_in_the_layer_itself_is_a_note(merged):
+    sizes = ((20, 64), (64, 64), (64, 10))
+    model = nn.Sequential(*(part for size in sizes for part in (Lora(*size, merged), nn.ReLU())))
+    report = diagnose(model, batch())
+    assert not report.findings
+    assert ("zero_branch", "0.lora_B … 4.lora_B") in [(f.kind, f.tensor) for f in report.notes]
+
+
 def test_kernels_that_are_equal_by_design_and_those_that_are_not():
     class Shuffled(nn.Sequential):
         def forward(self, x):
@@ -234,6 +307,116 @@ def test_a_stream_that_shrinks_is_found():
             return self.head(functools.reduce(lambda h, block: 0.5 * block(h), self.blocks, self.stem(x)))
 
     assert kinds(diagnose(Shrinking(norm=False, std=0.1), batch())) == ["stream_vanishes"]
+
+
+class Parallel(Block):
+    """h + a(norm(h)) + b(norm(h)), where a + b is summed first, as in GPT-J, PaLM, and shared experts."""
+
+    def __init__(self, std):
+        super().__init__(norm=True, std=std)
+        self.second = nn.Linear(64, 64)
+        nn.init.normal_(self.second.weight, 0, std / 8)
+        nn.init.zeros_(self.second.bias)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, h):
+        x = self.norm(h)
+        return self.down(torch.relu(self.up(x))) + self.second(x) + h
+
+
+class Pools(nn.Module):
+    """A quarter of the size, and a branch that starts at zero, as where a stage of dm_nfnet begins."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.branch = nn.Linear(size, size)
+
+    def forward(self, h):
+        h = nn.functional.avg_pool1d(h, 4)
+        return h + 0 * self.branch(h)
+
+
+class Copies(Block):
+    """The stream joined to what it holds already but for one entry, as XCiT's class attention does."""
+
+    def forward(self, h):
+        return h + torch.cat([self.down(torch.relu(self.up(h)))[:, :1], h[:, 1:]], 1)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        lambda: (Parallel(0.01) for _ in range(5)),
+        lambda: map(Pools, (256, 64, 16, 4, 1)),
+        lambda: (Copies() for _ in range(5)),
+    ],
+    ids=["sum within", "resize", "copy"],
+)
+def test_what_is_no_change_of_a_stream(blocks):
+    blocks = list(blocks())
+    pools = isinstance(blocks[0], Pools)
+    model = nn.Sequential(nn.Linear(20, 1024 if pools else 64), *blocks, nn.Linear(1 if pools else 64, 10))
+    assert not [f for f in diagnose(model, batch()).findings if f.kind.startswith("stream_")]
+
+
+class Skips(nn.Module):
+    """Two streams: h, and beside it the sum of what each block hands out, as in WaveNet."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(64, 128) for _ in range(6))
+        self.scale, self.head = scale, nn.Linear(64, 10)
+
+    def forward(self, x):
+        h, told = torch.cat([x, x, x, x[:, :4]], 1), 0
+        for layer in self.layers:
+            more, skip = layer(torch.tanh(h)).chunk(2, -1)
+            h, told = h + self.scale * more * h, told + 1e-3 * skip
+        return self.head(told)
+
+
+class Chains(nn.Module):
+    """The mean of three residual chains, behind a layer of their own input, as in HiFi-GAN's decoder."""
+
+    def __init__(self, width, scale):
+        super().__init__()
+        self.first = nn.Linear(width, width // 2)
+        self.chains = nn.ModuleList(
+            nn.Sequential(*(Block(scale=scale, width=width // 2) for _ in range(3))) for _ in range(3)
+        )
+
+    def forward(self, h):
+        h = self.first(h)
+        a, b, c = (chain(h) for chain in self.chains)
+        return (a + b + c) / 3
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (lambda: Skips(0.1), []),
+        (lambda: Skips(30.0), ["stream_explodes"]),
+        (lambda: nn.Sequential(nn.Linear(20, 256), Chains(256, 0.1), Chains(128, 0.1)), []),
+        (lambda: nn.Sequential(nn.Linear(20, 256), Chains(256, 3.0), Chains(128, 3.0)), ["stream_explodes"]),
+    ],
+    ids=["skips", "skips that explode", "chains", "chains that explode"],
+)
+def test_of_streams_beside_each_other_each_is_followed(make, found):
+    assert [kind for kind in kinds(diagnose(make(), batch())) if kind.startswith("stream_")] == found
+
+
+def test_a_stream_within_a_branch_has_a_path_of_its_own():
+    class Long(nn.Module):
+        def __init__(self, scale):
+            super().__init__()
+            self.body = nn.Sequential(*(Block(scale=scale, std=2.0) for _ in range(6)), nn.Linear(64, 64))
+
+        def forward(self, h):
+            return h + 1e-3 * self.body(h)
+
+    for scale, wanted in ((0.1, False), (3.0, True)):
+        model = nn.Sequential(nn.Linear(20, 64), *(Long(scale) for _ in range(2)), nn.Linear(64, 10))
+        assert ("stream_explodes" in kinds(diagnose(model, batch()))) is wanted
 
 
 @pytest.mark.parametrize(
@@ -391,6 +574,38 @@ def test_what_a_stride_takes_from_the_fan_in_is_no_scale():
     assert not diagnose(decoder(), batch(4, 16, 4, 4)).findings
     (found,) = diagnose(decoder(4, nn.BatchNorm2d), batch(4, 16, 4, 4)).findings
     assert (found.kind, found.fields["why"]) == ("weight_scale", "large")
+
+
+class Fused(nn.Module):
+    """Attention whose Q, K and V are one Linear."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.out = nn.Linear(64, 192), nn.Linear(64, 64)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).chunk(3, -1)
+        return x + self.out(nn.functional.scaled_dot_product_attention(q, k, v))
+
+
+def joint():
+    layer = nn.TransformerEncoderLayer(64, 4, 128, 0.0, batch_first=True)
+    return layer, layer.self_attn.in_proj_weight, "0.self_attn.in_proj_weight"
+
+
+def fused():
+    layer = Fused()
+    return layer, layer.qkv.weight, "0.qkv.weight"
+
+
+@pytest.mark.parametrize("make", [joint, fused])
+@pytest.mark.parametrize("factor", [1, 50])
+def test_the_scale_of_q_and_k_is_judged_where_v_shares_their_weight(make, factor):
+    layer, weight, name = make()
+    weight.data[:128] *= factor
+    model = nn.Sequential(layer, nn.LayerNorm(64), nn.Flatten(), nn.Linear(640, 10))
+    found = [(f.kind, f.tensor, f.fields["count"]) for f in diagnose(model, batch(8, 10, 64)).findings]
+    assert found == [("weight_scale", name, 1)][: factor > 1]
 
 
 def test_what_the_finding_on_scales_says_of_steps_is_so():
@@ -579,6 +794,16 @@ def test_a_gradient_of_zero_is_found_once_and_dead_units_tell_it_better():
     ]
 
 
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.LayerNorm])
+@pytest.mark.parametrize("zero", [True, False])
+def test_a_norm_of_zeros_outside_a_branch_cuts_off_what_lies_before_it(norm, zero):
+    model = mlp()
+    model.insert(3, norm(64))
+    nn.init.constant_(model[3].weight, 0 if zero else 1)
+    found = [(f.kind, f.tensor) for f in diagnose(model, batch(), LABELS).findings]
+    assert found == [("not_learning", "0.weight … 2.weight")][:zero]
+
+
 @pytest.mark.parametrize("activation", [nn.GELU, nn.SiLU, nn.ELU, nn.ReLU])
 def test_units_that_a_bias_has_killed(activation):
     model = nn.Sequential(nn.Linear(20, 64), activation(), nn.Linear(64, 64), activation(), nn.Linear(64, 10))
@@ -630,6 +855,47 @@ def test_a_forget_bias_that_was_set_in_one_layer_only():
     for k in range(3):
         getattr(model.rnn, f"bias_hh_l{k}").data[32:64] = 1
     assert not diagnose(model, batch(8, 12, 16)).findings
+
+
+class Stacked(Read):
+    """The same stack as modules of one layer each."""
+
+    def __init__(self, kind, layers):
+        super().__init__(kind, 1)
+        one = getattr(nn, kind)
+        self.rnn = nn.ModuleList(one(32 if k else 16, 32, batch_first=True) for k in range(layers))
+
+    def forward(self, x):
+        for rnn in self.rnn:
+            x = nn.functional.dropout(rnn(x)[0], 0.1)
+        return self.head(x[:, -1])
+
+
+def test_a_stack_of_recurrent_modules_is_judged_as_one_of_their_layers():
+    model, x = Stacked("LSTM", 4), batch(8, 12, 16)
+    assert not diagnose(model, x).findings
+    for rnn in model.rnn[:3]:
+        rnn.bias_hh_l0.data[32:64] = 1
+    assert [(f.kind, f.tensor) for f in diagnose(model, x).findings] == [("forget_bias", "rnn.3.bias_hh_l0")]
+    for p in model.rnn.parameters():
+        nn.init.normal_(p, std=0.01)
+    (found,) = diagnose(model, x).findings
+    assert (found.kind, found.tensor) == ("gradient_vanishes", "rnn.0.weight_ih_l0 … rnn.3.weight_ih_l0")
+    assert "4 stacked LSTM layers" in found.message("en")
+
+
+def test_recurrent_modules_beside_each_other_are_no_stack():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.LSTM(16, 32, batch_first=True), nn.LSTM(16, 32, batch_first=True)
+            self.one.bias_hh_l0.data[32:64] = 1
+            self.head = nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.head(torch.cat([self.one(x)[0][:, -1], self.two(x)[0][:, -1]], 1))
+
+    assert not diagnose(Two(), batch(8, 12, 16)).findings
 
 
 def test_layers_that_one_seed_drew_are_found():
@@ -744,7 +1010,7 @@ def test_assert_healthy_fails_with_the_report_and_lets_through_what_is_allowed()
         assert_healthy(model, batch(), allow=["typo"])
 
 
-class Bare(nn.Module):
+class ByHand(nn.Module):
     """No layer: weights of its own, multiplied by hand."""
 
     def __init__(self):
@@ -758,7 +1024,7 @@ class Bare(nn.Module):
 @pytest.mark.parametrize(
     ("model", "left_out"),
     [
-        (Bare(), {}),
+        (ByHand(), {}),
         (nn.Flatten(), {}),
         (nn.GRUCell(20, 8), {"recurrent": ("GRUCell",)}),
         (nn.Sequential(nn.Linear(20, 8, dtype=torch.complex64)), {"no_tensor": ("0",)}),
