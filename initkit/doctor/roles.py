@@ -30,6 +30,8 @@ NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 # A tensor with one long axis is a layer's weight only if it is called so; else it is a bias or a scale.
 CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
 _EMA = r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$"
+# What optax and MindSpore put in front of a tensor's name for what their optimizers keep of it.
+_MOMENTS = r"^(mu|nu|trace|moments?[12]?|accum|adam_[mv])$"
 # Parts that only wrap a model: a copy's path has others than the original's.
 _WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
 _DROPPED = 8  # first parts of an original's path that its copy's may lack
@@ -104,10 +106,12 @@ def are_of_one_kind(one: str, other: str) -> bool:
 
 
 class File:
-    """What stands beside a tensor: leaves of the same module, and all paths, by their ends."""
+    """What stands beside a tensor: leaves of the same module, and all paths, whole and by their ends."""
 
     def __init__(self, paths: list[Path]):
         self.leaves, self.ends, self.shapes = defaultdict(set), set(), set()
+        self.whole = {path.parts: path.shape for path in paths}
+        self.unwrapped = {(tuple(unwrapped(path.parts)), path.shape) for path in paths}
         for path in paths:
             self.leaves[path.parts[:-1]].add(path.leaf)
         if any(map(_copied, paths)):
@@ -167,6 +171,17 @@ def _original(path: Path, file: File) -> bool:
     if len(rest) == 1 and rest[0].isdigit():  # a list without names, as in torch_ema
         return path.shape in file.shapes
     return (_squeezed(rest), path.shape) in file.ends
+
+
+def _names_another(path: Path, file: File) -> bool:
+    """Whether what comes behind the moment's name is the whole name of a tensor of its shape."""
+    k = next(k for k, part in enumerate(path.parts) if _in(_MOMENTS, part))
+    return (tuple(unwrapped(path.parts[k + 1 :])), path.shape) in file.unwrapped
+
+
+def _below_another(path: Path, file: File) -> bool:
+    """Whether the path goes on from another tensor's of its shape, as no layer's does from a parameter."""
+    return file.whole.get(path.parts[:-1]) == path.shape and not path.leaf.isdigit()
 
 
 class Sign(NamedTuple):
@@ -249,6 +264,12 @@ def _is_numbered(path: Path) -> bool:
     return path.parts[-2:-1] == ("vars",)
 
 
+def _is_of_state(path: Path) -> bool:
+    """state.3.prev, and no layer's weight or bias."""
+    of_layer = CALLED_WEIGHT.search(path.leaf) or "bias" in path.leaf
+    return len(path.parts) > 2 and path.parts[-3] == "state" and path.parts[-2].isdigit() and not of_layer
+
+
 def _has_one_axis(path: Path) -> bool:
     return len(path.shape) == 1
 
@@ -264,11 +285,20 @@ SIGNS = (
     # What a run saves beside the model: torch.save({"model": …, "optimizer": …}); Lightning's
     # optimizer_states; Keras' optimizer/vars; optax' opt_state.
     Sign("optimizer", "path", r"[oO]ptim(izers?)?(?![a-z])|^opt_states?$"),
-    # torch.optim: keys of the state of Adam, SGD, RMSprop, Adadelta, whatever they lie in; Adafactor.
+    # torch.optim: whatever an optimizer keeps of its third parameter lies in "state.2".
+    Sign("optimizer", "root", r"^opt$"),
+    Sign("optimizer", "leaf", "", shape=_is_of_state),
+    # Keys of the state of Adam, SGD, RMSprop, Adadelta, whatever they lie in; Adafactor.
     Sign(
         "optimizer", "leaf",
         r"^((max_)?exp_avg(_sq|_slow)?(_row|_col)?|momentum_buffer|square_avg|acc_delta)$",
     ),
+    # Moments that have their tensor's name: Paddle (fc.w_0_moment1_0), Mesh TensorFlow (kernel_slot_vr).
+    Sign(
+        "optimizer", "leaf",
+        r"_(moment\d?|velocity|inf_norm|mean_(square|grad)|momentum)_\d+$|_slot_v[rc]?$",
+    ),
+    Sign("optimizer", "path", _MOMENTS, neighbours=_names_another),
     # Lightning: what its Trainer saves beside state_dict; torch.amp.GradScaler; the settings of the run.
     Sign(
         "optimizer", "root",
@@ -300,6 +330,8 @@ SIGNS = (
         neighbours=_beside("zero_point|min_val"),
     ),
     Sign("quantization", "leaf", r"^(w\d*|weights?|kernel|\w+_proj)$", neighbours=_has_a_scale),
+    # TensorFlow's slots: fc/kernel/Adam_1, fc/kernel/Momentum.
+    Sign("optimizer", "leaf", "", neighbours=_below_another),
     # Buffers, which no optimizer touches. Statistics: BatchNorm in PyTorch, Keras and Flax; swa_utils.
     Sign(
         "buffer", "leaf",

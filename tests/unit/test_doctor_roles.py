@@ -105,6 +105,13 @@ ALONE = [
     ("callbacks.SomeMetric.confusion", (10, 10), "optimizer"),
     ("loops.fit_loop.state", (3, 3), "optimizer"),
     ("config.shift", (2, 89), "optimizer"),
+    ("opt.state.0.sum", (64, 32), "optimizer"),
+    ("trainer.state.0.step_size", (64, 32), "optimizer"),
+    ("state.0.weight", (64, 32), "weight"),
+    ("state.0.in_proj_bias", (96,), "bias"),
+    ("linear_0.w_0_moment1_0", (64, 32), "optimizer"),
+    ("encoder/mlp/kernel_slot_vr", (64,), "optimizer"),
+    ("moment.weight", (64, 32), "weight"),
     ("mel_128", (128, 201), "buffer"),
     ("net.callbacks.weight", (10, 10), "weight"),
     ("layers.0.q_proj.lora_A.weight", (8, 64), "adapter"),
@@ -153,6 +160,11 @@ TOGETHER = [
     ({"model.model.a.weight": (9, 8), "ema_model.model.a.weight": (9, 8)}, ["weight", "ema"]),
     ({"model.net_in.0.weight": (9, 8), "model_ema.net_in0weight": (9, 8)}, ["weight", "ema"]),
     ({"model.a.weight": (9, 8), "ema.shadow_params.0": (9, 8)}, ["weight", "ema"]),
+    ({"fc/kernel": (9, 8), "fc/kernel/Adam": (9, 8), "fc/kernel/Adam_1": (9, 8)}, ["weight", *["optimizer"] * 2]),
+    ({"fc/kernel": (9, 8), "fc/kernel/scale": (8, 9)}, ["weight", "unknown"]),
+    ({"fc.weight": (9, 8), "moment1.fc.weight": (9, 8)}, ["weight", "optimizer"]),
+    ({"params/a/kernel": (9, 8), "state/0/mu/a/kernel": (9, 8)}, ["weight", "optimizer"]),
+    ({"a.weight": (9, 8), "mu.weight": (9, 8), "b.mu.a.weight": (8, 8)}, ["weight"] * 3),  # a layer's name
     ({"model.5.ema.conv.weight": (9, 8), "model.6.conv.bias": (9,)}, ["weight", "bias"]),  # a layer's name
 ]  # fmt: skip
 
