@@ -28,7 +28,7 @@ JUDGED = ("weight", "unknown")
 # Scales of a normalization layer, which all start at 1. Those of LayerNorm((4, 8)) have several axes.
 NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 # A tensor with one long axis is a layer's weight only if it is called so; else it is a bias or a scale.
-CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
+CALLED_WEIGHT = re.compile(r"(\b|_)(w(_?\d+)?|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
 _EMA = r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$"
 # What optax and MindSpore put in front of a tensor's name for what their optimizers keep of it.
 _MOMENTS = r"^(mu|nu|trace|moments?[12]?|accum|adam_[mv])$"

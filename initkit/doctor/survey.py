@@ -19,9 +19,9 @@ from .scan import Scan
 RECURRENT = re.compile(r"\b(weight|bias)_[ih]h")
 # Keras', which start orthogonal: wide as they are, as a draw by fan_out would be.
 RECURRENT_KERNEL = re.compile(r"\brecurrent_kernel\b|\bcell/vars/1$")
-# What the bias beside a weight of this name is called, in PyTorch, JAX, NumPy and Keras.
+# What the bias beside a weight of this name is called, in PyTorch, JAX, NumPy, Paddle and Keras.
 _BIAS_BESIDE = {"w": "b", "weight": "bias", "weights": "biases", "kernel": "bias", "vars/0": "vars/1"}
-_WITH_BIAS = re.compile(r"((?<![a-z])w|weights?|kernel|vars/0)(?=(\d*|_[ih]h\w*)$)", re.IGNORECASE)
+_WITH_BIAS = re.compile(r"((?<![a-z])w|weights?|kernel|vars/0)(?=(_?\d*|_[ih]h\w*)$)", re.IGNORECASE)
 
 
 def bias_of(weight: str) -> str | None:
