@@ -112,8 +112,11 @@ class File:
         self.leaves, self.ends, self.shapes = defaultdict(set), set(), set()
         self.whole = {path.parts: path.shape for path in paths}
         self.unwrapped = {(tuple(unwrapped(path.parts)), path.shape) for path in paths}
+        self.adapted = set()
         for path in paths:
             self.leaves[path.parts[:-1]].add(path.leaf)
+            if "base_layer" in path.parts:
+                self.adapted.add(path.parts[: path.parts.index("base_layer")])
         if any(map(_copied, paths)):
             for path in paths:
                 if not _copied(path):
@@ -177,6 +180,13 @@ def _names_another(path: Path, file: File) -> bool:
     """Whether what comes behind the moment's name is the whole name of a tensor of its shape."""
     k = next(k for k, part in enumerate(path.parts) if _in(_MOMENTS, part))
     return (tuple(unwrapped(path.parts[k + 1 :])), path.shape) in file.unwrapped
+
+
+def _of_adapted(path: Path, file: File) -> bool:
+    """Whether it lies in a module that PEFT put around a layer, beside that layer: q_proj.any_name.default."""
+    if not file.adapted or "base_layer" in path.parts:
+        return False
+    return path.parts[:-2] in file.adapted or path.parts[:-3] in file.adapted
 
 
 def _below_another(path: Path, file: File) -> bool:
@@ -278,6 +288,7 @@ OR_ZERO = ("non_finite", "all_zero")
 # Not an ensemble's members, nor what projects embeddings to another width (ALBERT, ELECTRA).
 _TABLE = r"(?i)^(?!.*(project|mapping)).*emb(?!l[ey]|ers?\b)|codebook|^(wte|wpe)$"
 _TOKENS = r"(cls|class|mask|dist|reg|register|query|iou)_?tokens?$"
+_ADAPTER = r"^((lora|hada|lokr|b?oft|vera|randlora|miss|bone)_\w+|ia3_l\w*|dora_scale)$"
 _POSITIONS = r"(?i)(?<!com)position|(^|_)pos_?emb|^wpe$|" + _TOKENS
 
 # The first that fits counts. The comment says whose names they are, or why the shape tells.
@@ -309,8 +320,10 @@ SIGNS = (
     # Izmailov et al. 2018.
     Sign("ema", "path", _EMA, neighbours=_original),
     # PEFT, loralib, LyCORIS: one factor starts at 0 (Hu et al. 2021, §4.1); the other's fan is no layer's.
-    Sign("adapter", "path", r"^(lora_\w+|ia3_l|adapters|adapter_(up|down))$"),
-    Sign("adapter", "leaf", r"^(lora_\w+|(hada|lokr|oft|vera)_\w+|ia3_l\w*|dora_scale)$"),
+    # PEFT's state_dict has the adapter's name behind: oft_R.default.weight.
+    Sign("adapter", "path", _ADAPTER + r"|^(adapters|adapter_(up|down))$"),
+    Sign("adapter", "leaf", _ADAPTER),
+    Sign("adapter", "leaf", "", neighbours=_of_adapted),
     # Quantized weights are numbers only together with their scales. DeepSeek-V3: weight_scale_inv;
     # compressed-tensors: weight_scale.
     Sign(
