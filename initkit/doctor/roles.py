@@ -106,9 +106,14 @@ def are_of_one_kind(one: str, other: str) -> bool:
 
 
 class File:
-    """What stands beside a tensor: leaves of the same module, and all paths, whole and by their ends."""
+    """What stands beside a tensor: leaves of the same module, and all paths, whole and by their ends.
 
-    def __init__(self, paths: list[Path]):
+    ``coarse``: the paths of numbers in 8 bits.
+    """
+
+    def __init__(self, paths: list[Path], coarse: Iterable[Path] = ()):
+        self.coarse = {path.parts for path in coarse}
+        self.with_coarse = {path[:-1] for path in self.coarse}
         self.leaves, self.ends, self.shapes = defaultdict(set), set(), set()
         self.whole = {path.parts: path.shape for path in paths}
         self.unwrapped = {(tuple(unwrapped(path.parts)), path.shape) for path in paths}
@@ -146,7 +151,15 @@ def _has_a_scale(path: Path, file: File) -> bool:
     """Whether what it was divided by stands beside it, or below its own name."""
     beside, below = file.beside(path), file.leaves.get(path.parts, set())
     ends = ("_scale_inv", "_scale", "_scales")
-    return any(path.leaf + end in beside for end in ends) or "SCB" in beside or "absmax" in below
+    by_name = {f"scale_{path.leaf}", *(path.leaf + end for end in ends)}
+    return bool(by_name & beside) or "SCB" in beside or "absmax" in below
+
+
+def _scaled_to_8_bits(path: Path, file: File) -> bool:
+    """Whether it is a tensor in 8 bits with a scale beside it, whatever that is called, or that scale."""
+    if path.parts in file.coarse:
+        return any("scale" in leaf for leaf in file.beside(path))
+    return "scale" in path.leaf and path.parts[:-1] in file.with_coarse
 
 
 def _copied(path: Path) -> int:
@@ -254,6 +267,11 @@ def _is_fourier(path: Path) -> bool:
     return _is_depthwise(path) and path.shape[0] in (path.shape[2] // 2 + 1, path.shape[2] + 2)
 
 
+def _is_of_coordinates(path: Path) -> bool:
+    """B, between 4 coordinates at most and many features."""
+    return path.leaf == "B" and len(path.shape) == 2 and min(path.shape) <= 4
+
+
 def _is_table(path: Path) -> bool:
     """No kernel: a patch embedding is a convolution."""
     return len(path.shape) < 4
@@ -288,7 +306,7 @@ OR_ZERO = ("non_finite", "all_zero")
 # Not an ensemble's members, nor what projects embeddings to another width (ALBERT, ELECTRA).
 _TABLE = r"(?i)^(?!.*(project|mapping)).*emb(?!l[ey]|ers?\b)|codebook|^(wte|wpe)$"
 _TOKENS = r"(cls|class|mask|dist|reg|register|query|iou)_?tokens?$"
-_ADAPTER = r"^((lora|hada|lokr|b?oft|vera|randlora|miss|bone)_\w+|ia3_l\w*|dora_scale)$"
+_ADAPTER = r"^(((vb|rand)?lora|hada|lokr|b?oft|vera)_\w+|(miss|bone)_block|hra_u|c3a_kernel|ia3_l\w*|dora_scale)$"
 _POSITIONS = r"(?i)(?<!com)position|(^|_)pos_?emb|^wpe$|" + _TOKENS
 
 # The first that fits counts. The comment says whose names they are, or why the shape tells.
@@ -325,10 +343,10 @@ SIGNS = (
     Sign("adapter", "leaf", _ADAPTER),
     Sign("adapter", "leaf", "", neighbours=_of_adapted),
     # Quantized weights are numbers only together with their scales. DeepSeek-V3: weight_scale_inv;
-    # compressed-tensors: weight_scale.
+    # compressed-tensors: weight_scale; ComfyUI: scale_weight.
     Sign(
         "quantization", "leaf",
-        r"(^|_)(weight|input|output|activation|k|v|kv)_(scale(_inv|_\d+)?|zero_point)$",
+        r"(^|_)(weight|input|output|activation|k|v|kv)_(scale(_inv|_\d+)?|zero_point)$|^scale_(weight|input)$",
     ),
     # GPTQ, AWQ, MXFP4: a scale a group of integers.
     Sign(
@@ -343,6 +361,7 @@ SIGNS = (
         neighbours=_beside("zero_point|min_val"),
     ),
     Sign("quantization", "leaf", r"^(w\d*|weights?|kernel|\w+_proj)$", neighbours=_has_a_scale),
+    Sign("quantization", "leaf", "", neighbours=_scaled_to_8_bits),
     # TensorFlow's slots: fc/kernel/Adam_1, fc/kernel/Momentum.
     Sign("optimizer", "leaf", "", neighbours=_below_another),
     # Buffers, which no optimizer touches. Statistics: BatchNorm in PyTorch, Keras and Flax; swa_utils.
@@ -375,6 +394,9 @@ SIGNS = (
         r"^(filt|resample_filter|window|fb|mel_(basis|fb|\d+)|melW|dct_mat|(forward|inverse)_basis\w*)$",
     ),
     Sign("buffer", "leaf", r"^filters?$", shape=_is_depthwise),
+    Sign("buffer", "leaf", r"(?i)gauss\w*_(kernel|window|filter)$|^filter_?banks?$"),
+    # What coordinates are multiplied with for random Fourier features (Tancik et al. 2020).
+    Sign("buffer", "owner", r"(?i)fourier|^rff$", shape=_is_of_coordinates),
     Sign("buffer", "owner", r"^(blur(_?pool)?\d*|sobel\w*)$"),
     Sign("buffer", "owner", r"(?i)stft|spec|fourier|^conv_(real|imag)$", shape=_is_fourier),
     # State spaces: A = −exp(A_log) starts at −1, …, −N (Gu & Dao 2023, §3.6); S4D; RWKV.
@@ -385,6 +407,8 @@ SIGNS = (
     Sign("other", "leaf", r"^[ABCD]$", neighbours=_beside("A_log|log_dt|log_A_real|inv_dt")),
     # The variables that a state-space layer adds in Keras, which calls them by numbers: mamba/vars/0.
     Sign("other", "owner", r"(?i)^(mamba|ssm|ssd|s4d?)\d?(_\d+)?$", shape=_is_numbered),
+    # The state that a recurrent net starts from: zeros, mostly.
+    Sign("other", "leaf", r"(?i)^([hc]_?0|(init(ial)?|learned)_([hc]|hidden|cell|state)(_?state)?)$"),
     # Factors of a branch: LayerScale, 1e-6 to 0.1 (Touvron et al. 2021), timm's ls1.gamma; CLIP.
     Sign(
         "other", "leaf",
@@ -419,13 +443,15 @@ OF_GRAPH = {
 }
 
 
-def signs(shapes: Mapping[str, Iterable[int]]) -> dict[str, Sign]:
+def signs(shapes: Mapping[str, Iterable[int]], coarse: Iterable[str] = ()) -> dict[str, Sign]:
     """The sign of each tensor of a file, by its name: the first of ``SIGNS`` that fits.
 
     Parameters
     ----------
     shapes : dict
         Of all tensors of the file, those that are not read among them, as they are neighbours too.
+    coarse : iterable of str
+        Names of tensors of floating-point numbers in 8 bits.
 
     Examples
     --------
@@ -434,5 +460,5 @@ def signs(shapes: Mapping[str, Iterable[int]]) -> dict[str, Sign]:
     ['weight', 'bias', 'optimizer']
     """
     paths = {name: Path.of(name, shape) for name, shape in shapes.items()}
-    file = File(list(paths.values()))
+    file = File(list(paths.values()), [paths[name] for name in coarse])
     return {name: next(sign for sign in SIGNS if sign.fits(path, file)) for name, path in paths.items()}
