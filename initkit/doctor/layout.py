@@ -102,7 +102,8 @@ def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bo
             if _TORCH.match(leaf):
                 sure[s.name] = False
             elif _KERAS.search(leaf) and by_shape is None:
-                sure[s.name] = len(s.shape) < 3 or not s.of_torch  # a port has x @ kernel, but conv(x, kernel)
+                # In PyTorch's files a port may have x @ kernel, but conv(x, kernel).
+                sure[s.name] = len(s.shape) < 3 or not s.of_torch
             else:
                 sure[s.name] = False if s.of_torch and by_shape is None else by_shape
     left = [s for s in weights if sure[s.name] is None]

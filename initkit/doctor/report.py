@@ -47,7 +47,7 @@ CAUSES = {
     "file": ("off_recipe", "only_in_one", "other_form", "other_law", "replica_differs"),
 }  # fmt: skip
 # What looks odd and is meant so.
-NOTES = ("zero_branch", "zero_head", "icnr", "frozen")
+NOTES = ("zero_branch", "zero_gate", "zero_head", "icnr", "frozen")
 # What theory says of a plain net, well or ill.
 FACTS = ("phase", "singular_values", "finite_width")
 ALIKE = 3  # findings, or rows, that differ in the block alone, from which on they are one
@@ -368,7 +368,7 @@ class Report:
     coverage : Coverage or None
         Which tensors, or in ``diagnose`` which layers, were judged, and which not.
     notes : tuple of Finding
-        Of ``diagnose``: what looks odd and is meant so, such as a branch that starts at zero.
+        What looks odd and is meant so, such as a branch that starts at zero.
     facts : tuple of Finding
         Of ``diagnose``: what theory says of a plain net as it starts, well or ill; see there.
     against : Comparison or None
@@ -401,12 +401,13 @@ class Report:
         and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason, and, where
         there are such, open_layout, whose tensors have other_layout: the entry of the other reading. In
         ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
-        kinds zero_branch, zero_head, icnr and frozen. "facts" have kind, tensor, message and numbers: "phase"
-        depth, the number of hidden layers, change, the square of the gradient in the first of them over that
-        in the last, and phase, "ordered", "critical" or "chaotic", with chi_1 and xi_c, or null, with low and
-        high, the least and the largest χ of a layer; "singular_values" directions, effective, spread,
-        Var[s²]/⟨s²⟩² of the singular values s, and probes; "finite_width" sum, Σ1/n of the hidden layers,
-        depth, width, the least, and factor, e to the standard deviation of the gradient's log square.
+        kinds zero_branch, zero_gate, zero_head, icnr and frozen. "facts" have kind, tensor, message and
+        numbers: "phase" depth, the number of hidden layers, change, the square of the gradient in the first
+        of them over that in the last, and phase, "ordered", "critical" or "chaotic", with chi_1 and xi_c, or
+        null, with low and high, the least and the largest χ of a layer; "singular_values" directions,
+        effective, spread, Var[s²]/⟨s²⟩² of the singular values s, and probes; "finite_width" sum, Σ1/n of the
+        hidden layers, depth, width, the least, and factor, e to the standard deviation of the gradient's log
+        square.
         "against" has file, the other's name, verdict, one of "same", "same_recipe" and "other", and lists of
         names: same, other_seed, other_law, differs, other_form, only_here, only_there, not_read. "recipe" has
         name and lists of names: as_wanted, off, not_named. One of "findings" has kind; cause, one of

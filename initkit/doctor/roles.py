@@ -196,7 +196,7 @@ def _names_another(path: Path, file: File) -> bool:
 
 
 def _of_adapted(path: Path, file: File) -> bool:
-    """Whether it lies in a module that PEFT put around a layer, beside that layer: q_proj.any_name.default."""
+    """Whether it lies beside base_layer in a module that PEFT put around a layer: q_proj.any_name.default."""
     if not file.adapted or "base_layer" in path.parts:
         return False
     return path.parts[:-2] in file.adapted or path.parts[:-3] in file.adapted
@@ -306,7 +306,9 @@ OR_ZERO = ("non_finite", "all_zero")
 # Not an ensemble's members, nor what projects embeddings to another width (ALBERT, ELECTRA).
 _TABLE = r"(?i)^(?!.*(project|mapping)).*emb(?!l[ey]|ers?\b)|codebook|^(wte|wpe)$"
 _TOKENS = r"(cls|class|mask|dist|reg|register|query|iou)_?tokens?$"
-_ADAPTER = r"^(((vb|rand)?lora|hada|lokr|b?oft|vera)_\w+|(miss|bone)_block|hra_u|c3a_kernel|ia3_l\w*|dora_scale)$"
+_ADAPTER = (
+    r"^(((vb|rand)?lora|hada|lokr|b?oft|vera)_\w+|(miss|bone)_block|hra_u|c3a_kernel|ia3_l\w*|dora_scale)$"
+)
 _POSITIONS = r"(?i)(?<!com)position|(^|_)pos_?emb|^wpe$|" + _TOKENS
 
 # The first that fits counts. The comment says whose names they are, or why the shape tells.
