@@ -120,7 +120,7 @@ class File:
         self.adapted = set()
         for path in paths:
             self.leaves[path.parts[:-1]].add(path.leaf)
-            if "base_layer" in path.parts:
+            if "base_layer" in path.parts[1:]:
                 self.adapted.add(path.parts[: path.parts.index("base_layer")])
         if any(map(_copied, paths)):
             for path in paths:
