@@ -247,6 +247,7 @@ def _examined(surveyed: Surveyed, plan: Plan | None) -> Row:
         wanted, by = plan.wanted(source.name)
         fields = {"here": found, "std": f"{row.std or 0:.3g}", "wanted": wanted, "source": by}
         findings.append(Finding("off_recipe", source.name, {**fields, "recipe": plan.name}))
+    alike = [f.fields for f in findings if f.kind == "symmetric_rows"]
     return Row(
         surveyed,
         replace(row, other=other),
@@ -254,6 +255,7 @@ def _examined(surveyed: Surveyed, plan: Plan | None) -> Row:
         s if surveyed.weight is not None and len(source.shape) < 2 else None,
         s.digest,
         fits,
+        any(source.experts > 1 or are_equal(s, f["first"], f["second"], source.units_last) for f in alike),
     )
 
 
@@ -374,7 +376,7 @@ def _by_training(finding: Finding, rows: list[Row]) -> bool:
     units = row.surveyed.sides[1]
     few = count <= WORN * units
     if few or finding.kind == "symmetric_rows":
-        return few or not (finding.fields["equal"] or 2 * count > units)
+        return few or not (row.equal or 2 * count > units)
     biases = [one.bias_scan for one in rows if one.surveyed.weight == finding.tensor and one.bias_scan]
     shut = [bias.sample[0] <= OFF for bias in biases]
     return any(first < len(off) and off[first] and np.count_nonzero(off) == count for off in shut)
@@ -409,8 +411,7 @@ def wrong_by_itself(
         return
     if alike := units_alike(s, units_last):
         fields = {"count": alike.units, "first": alike.first, "second": alike.second}
-        equal = s.shape[not units_last] == 1 or are_equal(s, alike, units_last)
-        yield Finding("symmetric_rows", name, {**fields, "equal": equal})
+        yield Finding("symmetric_rows", name, fields)
     if s.has_lines:
         dead = np.flatnonzero((s.by_column if units_last else s.by_row).squares == 0)
         if dead.size:
@@ -424,7 +425,7 @@ def equal_experts(source: Source, s: Scan) -> Iterator[Finding]:
     if alike and (alike.second - alike.first) % rows == 0:
         first, second = alike.first // rows, alike.second // rows
         fields = {"count": max(2, alike.units // rows), "first": first, "second": second}
-        yield Finding("symmetric_rows", source.name, {**fields, "equal": are_equal(s, alike)})
+        yield Finding("symmetric_rows", source.name, fields)
 
 
 def lone_entries(name: str, shape: Sequence[int], s: Scan, found: Identification) -> Iterator[Finding]:

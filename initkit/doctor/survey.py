@@ -113,6 +113,7 @@ class Row:
     bias_scan: Scan | None = None  # of a bias, until it has been held against the others
     digest: bytes | None = None  # of the entries, where they were read
     fits: bool | None = None  # whether it is as a recipe wants it, that names it
+    equal: bool = False  # whether the units that are found to be alike are equal, or experts
 
 
 def survey(sources: Sequence[Source], layout: str = "auto") -> list[Surveyed]:

@@ -48,9 +48,11 @@ def units_alike(s: Scan, units_last: bool = False) -> Alike | None:
     return found
 
 
-def are_equal(s: Scan, alike: Alike, units_last: bool = False) -> bool:
-    """Whether the two units are equal, and not only multiples of each other, or nearly so."""
-    pair = (s.by_column if units_last else s.by_row).at(np.array([alike.first, alike.second]))
+def are_equal(s: Scan, first: int, second: int, units_last: bool = False) -> bool:
+    """Whether two units are equal, and not only multiples of each other, or nearly so."""
+    if not s.has_lines:  # one weight a unit
+        return s.low == s.high
+    pair = (s.by_column if units_last else s.by_row).at(np.array([first, second]))
     with np.errstate(invalid="ignore"):  # infinite sums are not equal
         numbers = np.stack([*pair.directions, np.sqrt(pair.squares / pair.squares.max())])
     return bool(np.ptp(numbers, axis=1).max() <= SAME)

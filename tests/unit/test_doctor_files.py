@@ -769,11 +769,19 @@ def test_a_file_is_what_it_holds_whatever_it_is_called(tmp_path):
         ("w.msgpack", b"\x81" + bytes(50), "flatten_dict"),
         ("w.bin", b"x" * 50, "torch.save(model.state_dict())"),
         ("w.zip", b"PK\5\6" + bytes(18), "unpack it, and audit"),
+        ("w.pkl", b"\x80\4cjoblib.numpy_pickle\nNumpyArrayWrapper\n" + bytes(50), "joblib.load"),
     ],
 )
 def test_a_refusal_says_what_to_do(name, content, what, tmp_path):
     (tmp_path / name).write_bytes(content)
     assert what in refused(tmp_path / name)
+
+
+def test_a_package_of_pytorch_is_told_what_to_do(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:
+        archive.writestr("net/.data/0.storage", bytes(8))
+        archive.writestr("net/.data/extern_modules", "torch")
+    assert "PackageImporter" in refused(tmp_path / "w.pt")
 
 
 def test_a_folder_is_the_model_in_it(tmp_path):

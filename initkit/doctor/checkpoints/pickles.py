@@ -158,6 +158,8 @@ def _named(module: str, name: str) -> Told:
         raise Unreadable(
             f"it asks for {module}.{name}, which no weights need: nothing was run, do not load it elsewhere"
         )
+    if module.endswith("joblib.numpy_pickle"):  # whose arrays' bytes stand between the steps
+        raise Unreadable("joblib.dump wrote it: if you trust it, joblib.load it and np.savez its arrays")
     return Told("a name", (f"{module}.{name}",))
 
 

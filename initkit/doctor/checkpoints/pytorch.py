@@ -89,6 +89,10 @@ def _zipped(path: Path, data: Bytes, stack: ExitStack) -> list[Tensor]:
     archive = archive_in(path, data, stack)
     inside = {info.filename: info for info in archive.infolist()}
     tops = [name.split("/")[0] for name in inside if name.split("/")[1:] == ["data.pkl"]]
+    if any(name.endswith("/.data/extern_modules") for name in inside):
+        raise Unreadable(
+            f"{path.name} is of torch.package: torch.save the state_dict() of what its PackageImporter loads"
+        )
     if len(tops) != 1:
         raise Unreadable(f"{path.name} is an archive, but not what torch.save(model.state_dict()) writes")
     (top,) = tops
