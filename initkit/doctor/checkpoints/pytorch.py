@@ -168,7 +168,7 @@ def _stored_within(root: object, path: Path) -> dict[str, Bytes]:
                 if not (isinstance(file, bytes) and file.startswith(MAGIC)):
                     raise Unreadable(f"{path.name} has a storage that torch.save did not write")
                 if (len(read) + 1) * HEAD > HEADER:
-                    raise Unreadable(f"{path.name} has too many storages: torch.save(model.state_dict()), and audit that")
+                    raise Unreadable(f"{path.name} has too many storages: torch.save what it holds")
                 storage, inside = _legacy(path, Bytes(io.BytesIO(file), 0, len(file)), HEAD)
                 key = str(len(storages))
                 storages[key] = inside[str(storage.args[2])]
