@@ -72,6 +72,8 @@ def laid_out(
         if s.name in experts:
             layer, fits = s.shape[1:], experts[s.name]
             units_last = units_last if asked != "auto" or fits is None else fits
+            if len(layer) > 2:
+                layer = _joined(Source(s.name, layer, True, 0, None), biases[s.name][1:])
             is_open.discard(s.name)
         elif units_last:
             layer = _joined(s, biases[s.name])
@@ -101,9 +103,8 @@ def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bo
             leaf, by_shape = Path.of(s.name, s.shape).leaf, _by_shape(s.shape)
             if _TORCH.match(leaf):
                 sure[s.name] = False
-            elif _KERAS.search(leaf) and by_shape is None:
-                # In PyTorch's files a port may have x @ kernel, but conv(x, kernel).
-                sure[s.name] = len(s.shape) < 3 or not s.of_torch
+            elif _KERAS.search(leaf) and (len(s.shape) < 3 or not s.of_torch):
+                sure[s.name] = True  # in PyTorch's files a port may have x @ kernel, but conv(x, kernel)
             else:
                 sure[s.name] = False if s.of_torch and by_shape is None else by_shape
     left = [s for s in weights if sure[s.name] is None]
@@ -177,7 +178,7 @@ def _experts(weights: list[Source]) -> dict[str, bool | None]:
 
 
 def _stacked(sources: Sequence[Source], last: dict[str, bool]) -> dict[str, bool]:
-    """Kernels (layers, inputs, units) of layers that were made by a scan, as Flax has it, by name.
+    """Kernels (layers, inputs, units) of layers that were made by a scan, as Flax has it, or with heads.
 
     All that lies in one module begins with the number of layers: its biases and scales tell it, which have
     two axes, or that number, where it is larger than a kernel's.
@@ -190,12 +191,20 @@ def _stacked(sources: Sequence[Source], last: dict[str, bool]) -> dict[str, bool
     found = {}
     for inside in modules.values():
         lengths = {s.shape[:1] for s in inside}
-        kernels = [s for s in inside if len(s.shape) == 3 and last.get(s.name)]
+        kernels = [
+            s for s in inside
+            if last.get(s.name) and (len(s.shape) == 3 or (len(s.shape) == 4 and _has_heads(s)))
+        ]  # fmt: skip
         if len(lengths) == 1 and len(kernels) > 1:
             (depth,) = lengths.pop()
             if depth > 1 and (depth > KERNEL or any(len(s.shape) == 2 for s in inside)):
                 found |= {s.name: True for s in kernels}
     return found
+
+
+def _has_heads(s: Source) -> bool:
+    owner = Path.of(s.name, s.shape).owner
+    return bool(_TO_HEADS.match(owner) or _FROM_HEADS.match(owner))
 
 
 def _joined(s: Source, bias: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -252,6 +252,17 @@ def test_layers_stacked_by_a_scan_are_no_kernels_of_a_convolution(tmp_path):
     assert found.findings == ()
     assert all_he(found)
     assert fans(found)["layers/wi/kernel"] == (128, 512)
+    heads = {
+        "layers/query/kernel": np.stack([keras((64, 32), k).reshape(64, 4, 8) for k in range(12)]),
+        "layers/query/bias": np.zeros((12, 4, 8), np.float32),
+        "layers/out/kernel": np.stack([keras((32, 64), k).reshape(4, 8, 64) for k in range(12)]),
+        "layers/norm/scale": np.ones((12, 64), np.float32),
+    }
+    found = report(tmp_path, heads)
+    for name, expected in (("query", (64, 32)), ("out", (32, 64))):
+        (kernel,) = [t for t in found.tensors if t.name == f"layers/{name}/kernel"]
+        assert (kernel.fan_in, kernel.fan_out) == expected
+        assert "he_normal()" in map(str, kernel.found.matches)
     few = scanned(3, wi=(128, 512), wo=(512, 128))
     assert fans(report(tmp_path, few))["layers/wi/kernel"] == (384, 1536)  # or kernels of 3
     norm = {"layers/norm/scale": np.ones((3, 128), np.float32)}
@@ -275,5 +286,6 @@ def test_pytorchs_own_parameter_may_be_called_kernel(tmp_path):
     found = audit(tmp_path / "net.pt")
     assert all_he(found)
     assert fans(found)["conv.kernel"] == (288, 576)
-    np.savez(tmp_path / "net.npz", **{"conv.kernel": kernels["conv"]})
-    assert fans(audit(tmp_path / "net.npz"))["conv.kernel"] == (288, 576)
+    ported = torch.tensor(keras((3, 3, 32, 64)))
+    torch.save({"conv.kernel": ported}, tmp_path / "net.pt")
+    assert fans(audit(tmp_path / "net.pt"))["conv.kernel"] == (288, 576)
