@@ -29,7 +29,10 @@ JUDGED = ("weight", "unknown")
 NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 # A tensor with one long axis is a layer's weight only if it is called so; else it is a bias or a scale.
 CALLED_WEIGHT = re.compile(r"(\b|_)(w(_?\d+)?|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
-_EMA = r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$"
+_EMA = (
+    r"(^|_)(ema|swa)(_|\d|$)"
+    r"|^(shadow_params|collected_params|averaged_model|slow_weights|current_model_state)$"
+)
 # What optax and MindSpore put in front of a tensor's name for what their optimizers keep of it.
 _MOMENTS = r"^(mu|nu|trace|moments?[12]?|accum|adam_[mv])$"
 # Parts that only wrap a model: a copy's path has others than the original's.
@@ -203,8 +206,12 @@ def _of_adapted(path: Path, file: File) -> bool:
 
 
 def _below_another(path: Path, file: File) -> bool:
-    """Whether the path goes on from another tensor's of its shape, as no layer's does from a parameter."""
-    return file.whole.get(path.parts[:-1]) == path.shape and not path.leaf.isdigit()
+    """Whether the path goes on behind another tensor's of its shape, as no layer's does behind a parameter.
+
+    In front may stand more: Keras 2 has fc/kernel:0 and Adam/fc/kernel/m:0.
+    """
+    begins = range(max(1, min(len(path.parts) - 2, _DROPPED)))
+    return not path.leaf.isdigit() and any(file.whole.get(path.parts[k:-1]) == path.shape for k in begins)
 
 
 class Sign(NamedTuple):
@@ -337,7 +344,7 @@ SIGNS = (
         r"|config|hparams|hyper_parameters|args)$",
     ),
     # timm: state_dict_ema; LitEma: model_ema; ema_pytorch: ema_model; torch_ema: shadow_params; SWA:
-    # Izmailov et al. 2018.
+    # Izmailov et al. 2018; Lookahead: slow_weights; Lightning's WeightAveraging: current_model_state.
     Sign("ema", "path", _EMA, neighbours=_original),
     # PEFT, loralib, LyCORIS: one factor starts at 0 (Hu et al. 2021, §4.1); the other's fan is no layer's.
     # PEFT's state_dict has the adapter's name behind: oft_R.default.weight.
@@ -364,7 +371,8 @@ SIGNS = (
     ),
     Sign("quantization", "leaf", r"^(w\d*|weights?|kernel|\w+_proj)$", neighbours=_has_a_scale),
     Sign("quantization", "leaf", "", neighbours=_scaled_to_8_bits),
-    # TensorFlow's slots: fc/kernel/Adam_1, fc/kernel/Momentum.
+    # TensorFlow's averages, and its slots: fc/kernel/Adam_1, fc/kernel/Momentum.
+    Sign("ema", "leaf", r"^ExponentialMovingAverage$", neighbours=_below_another),
     Sign("optimizer", "leaf", "", neighbours=_below_another),
     # Buffers, which no optimizer touches. Statistics: BatchNorm in PyTorch, Keras and Flax; swa_utils.
     Sign(
