@@ -183,7 +183,7 @@ TOGETHER = [
     ({"fc/kernel": (9, 8), "fc/kernel/Adam": (9, 8)}, ["weight", "optimizer"]),
     ({"fc/kernel:0": (9, 8), "Adam/fc/kernel/m:0": (9, 8)}, ["weight", "optimizer"]),
     ({"fc/kernel": (9, 8), "fc/kernel/ExponentialMovingAverage": (9, 8)}, ["weight", "ema"]),
-    ({"fc/kernel": (9, 8), "fc/kernel/scale": (8, 9), "a/kernel/m": (9, 8)}, ["weight", "unknown", "unknown"]),
+    ({"fc/kernel": (9, 8), "fc/kernel/scale": (8, 9), "a/kernel/m": (9, 8)}, ["weight", *["unknown"] * 2]),
     ({"fc.weight": (9, 8), "moment1.fc.weight": (9, 8)}, ["weight", "optimizer"]),
     ({"params/a/kernel": (9, 8), "state/0/mu/a/kernel": (9, 8)}, ["weight", "optimizer"]),
     ({"a.weight": (9, 8), "mu.weight": (9, 8), "b.mu.a.weight": (8, 8)}, ["weight"] * 3),  # a layer's name
