@@ -120,7 +120,7 @@ def audit(
 
     Layers that are known to start at zero are notes where nothing was trained: the last of every residual
     branch, what sets a modulation, gate or offset, and the head. They are told by their names; one block of
-    many that is zero is a finding. What is found in the same words in every block is told once.
+    many that is zero is a finding. In print, what is found in the same words in every block is one line.
 
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
@@ -180,14 +180,15 @@ def audit(
     off = [f for f in findings if f.kind == "off_recipe"]
     left = [f for f in findings if f.kind != "off_recipe" and not (f.tensor in meant and f.kind in BY_RECIPE)]
     left, notes = _designs(rows, left)
-    findings = [*_once(left), *as_told(off), *as_told(differ)]
+    notes.sort(key=lambda note: natural(note.tensor))
+    findings = [*left, *as_told(off), *as_told(differ)]
     findings.sort(key=lambda finding: natural(finding.tensor))
     return Report(
         tuple(row.tensor for row in rows),
         gravest_first(findings),
         coverage=_coverage(rows, others),
         lang=lang,
-        notes=_once(notes),
+        notes=as_told(notes),
         against=comparison,
         recipe=None if recipe is None else _by_recipe(recipe, rows),
     )
@@ -482,14 +483,6 @@ def _block(name: str) -> tuple[str, ...]:
     path = Path.of(name, ())
     owner = max((k for k, part in enumerate(path.parts[:-1]) if part == path.owner), default=0)
     return next((path.parts[: k + 1] for k, part in enumerate(path.parts[:owner]) if part.isdigit()), ())
-
-
-def _once(findings: list[Finding]) -> tuple[Finding, ...]:
-    """What is told in the same words of every block once."""
-    alike = defaultdict(list)
-    for finding in sorted(findings, key=lambda finding: natural(finding.tensor)):
-        alike[str(finding.fields)].append(finding)
-    return gravest_first(one for those in alike.values() for one in as_told(those))
 
 
 def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[Finding]:

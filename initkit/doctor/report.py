@@ -153,6 +153,21 @@ def as_told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return gravest_first(told)
 
 
+def once(findings: Sequence[Finding]) -> list[Finding]:
+    """As they came; what is told in the same words of every block once."""
+    groups: dict[tuple, list[Finding]] = {}
+    keys = [(f.kind, re.sub(r"\d+", "#", f.tensor), str(f.fields), f.code) for f in findings]
+    for key, finding in zip(keys, findings, strict=True):
+        groups.setdefault(key, []).append(finding)
+    told: list[Finding] = []
+    for key, finding in zip(keys, findings, strict=True):
+        if len(groups[key]) < ALIKE:
+            told.append(finding)
+        elif finding is groups[key][0]:
+            told += as_told(groups[key])
+    return told
+
+
 @dataclass(frozen=True)
 class Tensor:
     """One tensor of a report.
@@ -545,7 +560,7 @@ class Report:
             lines += _wrapped(line)
         for cause, findings in self._by_cause().items():
             lines += ["", cause]
-            for finding in findings:
+            for finding in once(findings):
                 lines += _wrapped(f"{finding.tensor}: {finding.message(self.lang)}", "  ✗ ", 6)
                 for line in self._beside(finding):
                     lines += _wrapped(line, "      ", 8)
@@ -578,7 +593,7 @@ class Report:
             parts.append(
                 f"<div role='heading' aria-level='4'><strong>{html.escape(cause)}</strong></div><ul>"
             )
-            for finding in findings:
+            for finding in once(findings):
                 seen = (
                     f"<code>{html.escape(finding.tensor)}</code>: {html.escape(finding.message(self.lang))}"
                 )

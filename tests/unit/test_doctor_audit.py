@@ -1020,12 +1020,15 @@ def test_zeros_that_are_no_design_stay_findings(tmp_path):
     found = audit(_file(tmp_path, blocks(["mlp.fc2"]) | drawn))  # in one block of six
     assert [(f.kind, f.tensor) for f in found.findings] == [("all_zero", "blocks.5.mlp.fc2.weight")]
     dead = blocks(["mlp.fc0"])  # at the head of the branch
-    (finding,) = audit(_file(tmp_path, dead)).findings
-    assert (finding.kind, finding.fields) == ("all_zero", {"alike": 6})
-    assert finding.tensor == "blocks.0.mlp.fc0.weight … blocks.5.mlp.fc0.weight"
+    found = audit(_file(tmp_path, dead))
+    assert kinds_of(found) == ["all_zero"] * 6
+    said = str(found)
+    assert said.count("✗") == found._repr_html_().count("<li><code>") == 1  # in one line
+    assert "blocks.0.mlp.fc0.weight … blocks.5.mlp.fc0.weight: all weights are zero" in said
+    assert "(the same in 6 places)" in " ".join(said.split())
     rng = np.random.default_rng(0)
     trained = {n: w + 0.3 * w.any() * rng.exponential(size=w.shape) for n, w in blocks(["fc2"]).items()}
     report = audit(_file(tmp_path, trained))
-    assert (kinds_of(report), report.notes) == (["all_zero"], ())
+    assert (kinds_of(report), report.notes) == (["all_zero"] * 6, ())
     key = blocks(["att.key"])  # of no RWKV: with the queries', no score gets a gradient
-    assert kinds_of(audit(_file(tmp_path, key))) == ["all_zero"]
+    assert kinds_of(audit(_file(tmp_path, key))) == ["all_zero"] * 6
