@@ -119,8 +119,9 @@ def audit(
     weights, which share their entries in the file, and copies of whole networks are no finding.
 
     Layers that are known to start at zero are notes where nothing was trained: the last of every residual
-    branch, what sets a modulation, gate or offset, and the head. They are told by their names; one block of
-    many that is zero is a finding. In print, what is found in the same words in every block is one line.
+    branch, what sets a modulation, gate or offset, and the head of a net of blocks. They are told by their
+    names; one block of many that is zero is a finding, and so is the head of a plain net. In print, what is
+    found in the same words in every block is one line.
 
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
@@ -455,14 +456,14 @@ def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], l
     if not zero or not drawn or _is_trained(rows):
         return findings, []
     rest = {_numbers_out(one.name) for one in drawn}  # by name: what is not zero in some block
-    blocks = {_block(one.name) for one in drawn}
+    blocks = {_block(one.name) for one in drawn} - {()}
     modules = {Path.of(one.surveyed.name, ()).parts[:-2] for one in rows if "receptance" in one.surveyed.name}
 
     def design(name: str) -> str | None:
         path, block = Path.of(name, ()), _block(name)
         module = ".".join(part for part in path.parts[:-1] if not part.isdigit())
         if not block:
-            return "zero_head" if _HEADS.search(module) else None
+            return "zero_head" if blocks and _HEADS.search(module) else None
         if _numbers_out(name) in rest or block not in blocks:
             return None
         if _GATES.search(module) or (path.owner == "key" and path.parts[:-2] in modules):

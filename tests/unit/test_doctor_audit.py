@@ -779,8 +779,8 @@ ZERO, SAME = "all_zero", "symmetric_rows"
         ("w1", (64, 1), 0.1, SAME),
         ("rnn.weight_ih_l0", (64, 1), 0.1, SAME),
         ("stem.weight", (64, 1, 1, 1), 0.1, SAME),
-        ("last.weight", (1, 64), 0, ZERO),  # to one unit
-        ("last.weight", (1, 64, 1, 1), 0, ZERO),
+        ("head.weight", (1, 64), 0, ZERO),  # to one unit
+        ("head.weight", (1, 64, 1, 1), 0, ZERO),
         ("fc.weight", (64, 1), 0, ZERO),
         ("fc.weight", (1, 1), 0, ZERO),
         ("head.weight", (1, 64), 0.1, None),  # one unit is not symmetric to any
