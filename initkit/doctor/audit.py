@@ -28,7 +28,7 @@ from .layout import LAYOUTS
 from .order import before_activation
 from .recipes import Plan
 from .report import Coverage, Finding, Fit, Report, Tensor, as_told, gravest_first, identical_layers
-from .roles import CALLED_WEIGHT, JUDGED, NORM, are_of_one_kind, natural
+from .roles import CALLED_WEIGHT, JUDGED, NORM, Path, are_of_one_kind, natural
 from .scan import Scan
 from .survey import RECURRENT_KERNEL, Row, Surveyed, is_vector, survey
 from .symmetry import are_equal, units_alike
@@ -39,6 +39,19 @@ WORN = 0.01  # the share of a trained layer's units that may die or fall togethe
 OFF = -20.0  # a bias that shuts a unit: its sigmoid, or its share of a softmax, is below e⁻²⁰
 # What is no finding on a tensor that is as a recipe wants it.
 BY_RECIPE = ("all_zero", "scale_outlier", "transposed_fans", "scheme_activation_mismatch")
+# Layers that are known to start at zero, by the end of their modules' path without numbers. The last layer of
+# a residual branch: Fixup (Zhang et al. 2019), latent diffusion's zero_module, ControlNet, RWKV.
+_ENDS = re.compile(
+    r"(?i)(^|\.)(c_proj|(o|out)_?proj|proj(_?out)?|to_out|down_proj|fc_?2|linear_?2|wo|out(put|_layers)?"
+    r"|zero_?(conv|proj|module)\w*|ffn\.value)$"
+)
+# What sets a modulation (DiT), an offset (deformable convolutions), a gate (AlphaFold), RWKV's attention.
+_GATES = re.compile(
+    r"(?i)(^|\.)(adaln\w*|\w*modulation|(sampling|conv)_offsets?|linear_g|\w*gate|receptance)$"
+)
+_HEADS = re.compile(
+    r"(?i)(^|\.)(\w*_?head|out(put)?(_?(layer|proj))?|classifier|logits|final(_?layer(\.linear)?)?)$"
+)
 # How the calls of such laws are written. A uniform law ends at sharp edges, and a truncated normal one.
 _DRAWS_UNIFORM = re.compile(r"^torch_default|uniform")
 _DRAWS_NORMAL = re.compile(r"(?<!truncated_)normal")
@@ -105,6 +118,11 @@ def audit(
     entries that no law reaches; fresh weights of layers of one kind that are equal to the last bit. Tied
     weights, which share their entries in the file, and copies of whole networks are no finding.
 
+    Layers that are known to start at zero are notes where nothing was trained: the last of every residual
+    branch, what sets a modulation, gate or offset, and the head of a net of blocks. They are told by their
+    names; one block of many that is zero is a finding, and so is the head of a plain net. In print, what is
+    found in the same words in every block is one line.
+
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
     copies of weights that stand in the file as well, adapters, quantized weights and their scales. Of these
@@ -162,6 +180,8 @@ def audit(
     meant = {row.tensor.name for row in rows if row.fits}
     off = [f for f in findings if f.kind == "off_recipe"]
     left = [f for f in findings if f.kind != "off_recipe" and not (f.tensor in meant and f.kind in BY_RECIPE)]
+    left, notes = _designs(rows, left)
+    notes.sort(key=lambda note: natural(note.tensor))
     findings = [*left, *as_told(off), *as_told(differ)]
     findings.sort(key=lambda finding: natural(finding.tensor))
     return Report(
@@ -169,6 +189,7 @@ def audit(
         gravest_first(findings),
         coverage=_coverage(rows, others),
         lang=lang,
+        notes=as_told(notes),
         against=comparison,
         recipe=None if recipe is None else _by_recipe(recipe, rows),
     )
@@ -422,6 +443,47 @@ def lone_entries(name: str, shape: Sequence[int], s: Scan, found: Identification
             "times": f"{times:.2g}",
         }
         yield Finding("lone_outlier", name, fields)
+
+
+def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """The findings that stay, and as notes those on layers that are known to start at zero, by their names.
+
+    A design is the same in every block, has drawn weights beside it, and is a start: one block of many, a
+    file of nothing but zeros, and zeros in a trained one stay findings.
+    """
+    zero = {finding.tensor for finding in findings if finding.kind == "all_zero"}
+    drawn = [row.surveyed for row in rows if _is_weight(row)]
+    if not zero or not drawn or _is_trained(rows):
+        return findings, []
+    rest = {_numbers_out(one.name) for one in drawn}  # by name: what is not zero in some block
+    blocks = {_block(one.name) for one in drawn} - {()}
+    modules = {Path.of(one.surveyed.name, ()).parts[:-2] for one in rows if "receptance" in one.surveyed.name}
+
+    def design(name: str) -> str | None:
+        path, block = Path.of(name, ()), _block(name)
+        module = ".".join(part for part in path.parts[:-1] if not part.isdigit())
+        if not block:
+            return "zero_head" if blocks and _HEADS.search(module) else None
+        if _numbers_out(name) in rest or block not in blocks:
+            return None
+        if _GATES.search(module) or (path.owner == "key" and path.parts[:-2] in modules):
+            return "zero_gate"
+        return "zero_branch" if _ENDS.search(module) else None
+
+    kinds = {name: design(name) for name in zero}
+    kept = [f for f in findings if f.kind != "all_zero" or not kinds[f.tensor]]
+    return kept, [Finding(kind, name) for name, kind in kinds.items() if kind]
+
+
+def _numbers_out(name: str) -> tuple[str, ...]:
+    return tuple("#" if part.isdigit() else part for part in Path.of(name, ()).parts)
+
+
+def _block(name: str) -> tuple[str, ...]:
+    """The parts of its path up to the first number that a module's name follows; none where there is none."""
+    path = Path.of(name, ())
+    owner = max((k for k, part in enumerate(path.parts[:-1]) if part == path.owner), default=0)
+    return next((path.parts[: k + 1] for k, part in enumerate(path.parts[:owner]) if part.isdigit()), ())
 
 
 def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[Finding]:

@@ -19,6 +19,7 @@ from .roles import Path, natural
 
 LAYOUTS = ("auto", "torch", "keras")
 KERNEL = 11  # of kernels larger than this along an axis none is known by its shape
+_DEEP = 8  # modules within modules, that layers made by a scan are looked for in
 
 _KERAS = re.compile(r"kernel$|^onnx::MatMul_\d+$")  # torch.onnx: what x is multiplied with from the right
 _TORCH = re.compile(r"^(weight(_(v|g|orig|[ih]h\w*))?|in_proj_weight|original[01])$")
@@ -63,7 +64,7 @@ def laid_out(
         last, is_open = _told(weights, biases)
     else:
         last, is_open = dict.fromkeys(shapes, asked == "keras"), set()
-    experts = _experts(weights)
+    experts = _stacked(sources, last) | _experts(weights)
     found = {}
     for s in sources:
         units_last = last.get(s.name, s.units_last) and len(s.shape) > 1
@@ -71,6 +72,8 @@ def laid_out(
         if s.name in experts:
             layer, fits = s.shape[1:], experts[s.name]
             units_last = units_last if asked != "auto" or fits is None else fits
+            if len(layer) > 2:
+                layer = _joined(Source(s.name, layer, True, 0, None), biases[s.name][1:])
             is_open.discard(s.name)
         elif units_last:
             layer = _joined(s, biases[s.name])
@@ -97,9 +100,13 @@ def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bo
                 sure[s.name] = 2 * sum(near) > len(near)
     for s in weights:
         if sure[s.name] is None:
-            leaf = Path.of(s.name, s.shape).leaf
-            by_name = True if _KERAS.search(leaf) else False if _TORCH.match(leaf) or s.of_torch else None
-            sure[s.name] = by_name if by_name is not None else _by_shape(s.shape)
+            leaf, by_shape = Path.of(s.name, s.shape).leaf, _by_shape(s.shape)
+            if _TORCH.match(leaf):
+                sure[s.name] = False
+            elif _KERAS.search(leaf) and (len(s.shape) < 3 or not s.of_torch):
+                sure[s.name] = True  # in PyTorch's files a port may have x @ kernel, but conv(x, kernel)
+            else:
+                sure[s.name] = False if s.of_torch and by_shape is None else by_shape
     left = [s for s in weights if sure[s.name] is None]
     chain = _by_chain(weights) if left else None
     known = {value for value in sure.values() if value is not None}
@@ -168,6 +175,36 @@ def _experts(weights: list[Source]) -> dict[str, bool | None]:
                 fits.add(last)
         found |= dict.fromkeys((s.name for s in group), fits.pop() if len(fits) == 1 else None)
     return found
+
+
+def _stacked(sources: Sequence[Source], last: dict[str, bool]) -> dict[str, bool]:
+    """Kernels (layers, inputs, units) of layers that were made by a scan, as Flax has it, or with heads.
+
+    All that lies in one module begins with the number of layers: its biases and scales tell it, which have
+    two axes, or that number, where it is larger than a kernel's.
+    """
+    modules = defaultdict(list)
+    for s in sources:
+        parts = Path.of(s.name, s.shape).parts
+        for k in range(min(len(parts) - 1, _DEEP)):
+            modules[parts[:k]].append(s)
+    found = {}
+    for inside in modules.values():
+        lengths = {s.shape[:1] for s in inside}
+        kernels = [
+            s for s in inside
+            if last.get(s.name) and (len(s.shape) == 3 or (len(s.shape) == 4 and _has_heads(s)))
+        ]  # fmt: skip
+        if len(lengths) == 1 and len(kernels) > 1:
+            (depth,) = lengths.pop()
+            if depth > 1 and (depth > KERNEL or any(len(s.shape) == 2 for s in inside)):
+                found |= {s.name: True for s in kernels}
+    return found
+
+
+def _has_heads(s: Source) -> bool:
+    owner = Path.of(s.name, s.shape).owner
+    return bool(_TO_HEADS.match(owner) or _FROM_HEADS.match(owner))
 
 
 def _joined(s: Source, bias: tuple[int, ...]) -> tuple[int, ...] | None:

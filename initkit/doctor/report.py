@@ -40,7 +40,7 @@ KINDS = tuple(_CAUSE)
 # The findings of one cause are told together.
 CAUSES = {cause: tuple(k for k in KINDS if _CAUSE[k] == cause) for cause in dict.fromkeys(_CAUSE.values())}
 # What looks odd and is meant so.
-NOTES = ("zero_branch", "zero_head", "icnr", "frozen", "not_in_loss")
+NOTES = ("zero_branch", "zero_gate", "zero_head", "icnr", "frozen", "not_in_loss")
 # What theory says of a plain net, well or ill.
 FACTS = ("phase", "singular_values", "finite_width")
 ALIKE = 3  # findings, or rows, that differ in the block alone, from which on they are one
@@ -144,6 +144,21 @@ def as_told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         fields = {**those[0].fields, "alike": len(those)}
         told.append(replace(those[0], tensor=f"{first} … {last}", fields=fields))
     return gravest_first(told)
+
+
+def once(findings: Sequence[Finding]) -> list[Finding]:
+    """As they came; what is told in the same words of every block once."""
+    groups: dict[tuple, list[Finding]] = {}
+    keys = [(f.kind, re.sub(r"\d+", "#", f.tensor), str(f.fields), f.code) for f in findings]
+    for key, finding in zip(keys, findings, strict=True):
+        groups.setdefault(key, []).append(finding)
+    told: list[Finding] = []
+    for key, finding in zip(keys, findings, strict=True):
+        if len(groups[key]) < ALIKE:
+            told.append(finding)
+        elif finding is groups[key][0]:
+            told += as_told(groups[key])
+    return told
 
 
 @dataclass(frozen=True)
@@ -363,7 +378,7 @@ class Report:
     coverage : Coverage or None
         Which tensors, or in ``diagnose`` which layers, were judged, and which not.
     notes : tuple of Finding
-        Of ``diagnose``: what looks odd and is meant so, such as a branch that starts at zero.
+        What looks odd and is meant so, such as a branch that starts at zero.
     facts : tuple of Finding
         Of ``diagnose``: what theory says of a plain net as it starts, well or ill; see there.
     against : Comparison or None
@@ -396,18 +411,18 @@ class Report:
         and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason, and, where
         there are such, open_layout, whose tensors have other_layout: the entry of the other reading. In
         ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
-        kinds zero_branch, zero_head, icnr, frozen and not_in_loss. "facts" have kind, tensor, message and
-        numbers: "phase" depth, the number of hidden layers, change, the square of the gradient in the first
-        of them over that in the last, and phase, "ordered", "critical" or "chaotic", with chi_1 and xi_c, or
-        null, with low and high, the least and the largest χ of a layer; "singular_values" directions,
-        effective, spread, Var[s²]/⟨s²⟩² of the singular values s, and probes; "finite_width" sum, Σ1/n of the
-        hidden layers, depth, width, the least, and factor, e to the standard deviation of the gradient's log
-        square. "against" has file, the other's name, verdict, one of "same", "same_recipe" and "other", and
-        lists of names: same, other_seed, other_law, differs, other_form, only_here, only_there, not_read.
-        "recipe" has name and lists of names: as_wanted, off, not_named. One of "findings" has kind; cause,
-        one of "numbers", "inputs", "units", "learning", "scale", "gradient", "flat" and "file"; tensor,
-        where; message, what was seen; meaning, what that means for training; remedy in words, where there are
-        some; and code where one line, which was tried, mends it. "signals" has layers, q, grad_var,
+        kinds zero_branch, zero_gate, zero_head, icnr, frozen and not_in_loss. "facts" have kind, tensor,
+        message and numbers: "phase" depth, the number of hidden layers, change, the square of the gradient in
+        the first of them over that in the last, and phase, "ordered", "critical" or "chaotic", with chi_1 and
+        xi_c, or null, with low and high, the least and the largest χ of a layer; "singular_values"
+        directions, effective, spread, Var[s²]/⟨s²⟩² of the singular values s, and probes; "finite_width" sum,
+        Σ1/n of the hidden layers, depth, width, the least, and factor, e to the standard deviation of the
+        gradient's log square. "against" has file, the other's name, verdict, one of "same", "same_recipe" and
+        "other", and lists of names: same, other_seed, other_law, differs, other_form, only_here, only_there,
+        not_read. "recipe" has name and lists of names: as_wanted, off, not_named. One of "findings" has kind;
+        cause, one of "numbers", "inputs", "units", "learning", "scale", "gradient", "flat" and "file";
+        tensor, where; message, what was seen; meaning, what that means for training; remedy in words, where
+        there are some; and code where one line, which was tried, mends it. "signals" has layers, q, grad_var,
         predicted_q and predicted_grad_var, with a number or null a layer.
         In ``to_json`` a number that is not finite is null.
 
@@ -541,7 +556,7 @@ class Report:
             lines += _wrapped(line)
         for cause, findings in self._by_cause().items():
             lines += ["", cause]
-            for finding in findings:
+            for finding in once(findings):
                 lines += _wrapped(f"{finding.tensor}: {finding.message(self.lang)}", "  ✗ ", 6)
                 for line in self._beside(finding):
                     lines += _wrapped(line, "      ", 8)
@@ -574,7 +589,7 @@ class Report:
             parts.append(
                 f"<div role='heading' aria-level='4'><strong>{html.escape(cause)}</strong></div><ul>"
             )
-            for finding in findings:
+            for finding in once(findings):
                 seen = (
                     f"<code>{html.escape(finding.tensor)}</code>: {html.escape(finding.message(self.lang))}"
                 )

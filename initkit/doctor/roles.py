@@ -28,8 +28,13 @@ JUDGED = ("weight", "unknown")
 # Scales of a normalization layer, which all start at 1. Those of LayerNorm((4, 8)) have several axes.
 NORM = re.compile(r"norm|(\b|_)ln(\b|_|\d)", re.IGNORECASE)
 # A tensor with one long axis is a layer's weight only if it is called so; else it is a bias or a scale.
-CALLED_WEIGHT = re.compile(r"(\b|_)(w\d*|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
-_EMA = r"(^|_)(ema|swa)(_|\d|$)|^(shadow_params|collected_params|averaged_model)$"
+CALLED_WEIGHT = re.compile(r"(\b|_)(w(_?\d+)?|weights?|kernel|weight_[ih]h\w*)$", re.IGNORECASE)
+_EMA = (
+    r"(^|_)(ema|swa)(_|\d|$)"
+    r"|^(shadow_params|collected_params|averaged_model|slow_weights|current_model_state)$"
+)
+# What optax and MindSpore put in front of a tensor's name for what their optimizers keep of it.
+_MOMENTS = r"^(mu|nu|trace|moments?[12]?|accum|adam_[mv])$"
 # Parts that only wrap a model: a copy's path has others than the original's.
 _WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
 _DROPPED = 8  # first parts of an original's path that its copy's may lack
@@ -104,12 +109,22 @@ def are_of_one_kind(one: str, other: str) -> bool:
 
 
 class File:
-    """What stands beside a tensor: leaves of the same module, and all paths, by their ends."""
+    """What stands beside a tensor: leaves of the same module, and all paths, whole and by their ends.
 
-    def __init__(self, paths: list[Path]):
+    ``coarse``: the paths of numbers in 8 bits.
+    """
+
+    def __init__(self, paths: list[Path], coarse: Iterable[Path] = ()):
+        self.coarse = {path.parts for path in coarse}
+        self.with_coarse = {path[:-1] for path in self.coarse}
         self.leaves, self.ends, self.shapes = defaultdict(set), set(), set()
+        self.whole = {path.parts: path.shape for path in paths}
+        self.unwrapped = {(tuple(unwrapped(path.parts)), path.shape) for path in paths}
+        self.adapted = set()
         for path in paths:
             self.leaves[path.parts[:-1]].add(path.leaf)
+            if "base_layer" in path.parts[1:]:
+                self.adapted.add(path.parts[: path.parts.index("base_layer")])
         if any(map(_copied, paths)):
             for path in paths:
                 if not _copied(path):
@@ -139,7 +154,15 @@ def _has_a_scale(path: Path, file: File) -> bool:
     """Whether what it was divided by stands beside it, or below its own name."""
     beside, below = file.beside(path), file.leaves.get(path.parts, set())
     ends = ("_scale_inv", "_scale", "_scales")
-    return any(path.leaf + end in beside for end in ends) or "SCB" in beside or "absmax" in below
+    by_name = {f"scale_{path.leaf}", *(path.leaf + end for end in ends)}
+    return bool(by_name & beside) or "SCB" in beside or "absmax" in below
+
+
+def _scaled_to_8_bits(path: Path, file: File) -> bool:
+    """Whether it is a tensor in 8 bits with a scale beside it, whatever that is called, or that scale."""
+    if path.parts in file.coarse:
+        return any("scale" in leaf for leaf in file.beside(path))
+    return "scale" in path.leaf and path.parts[:-1] in file.with_coarse
 
 
 def _copied(path: Path) -> int:
@@ -167,6 +190,28 @@ def _original(path: Path, file: File) -> bool:
     if len(rest) == 1 and rest[0].isdigit():  # a list without names, as in torch_ema
         return path.shape in file.shapes
     return (_squeezed(rest), path.shape) in file.ends
+
+
+def _names_another(path: Path, file: File) -> bool:
+    """Whether what comes behind the moment's name is the whole name of a tensor of its shape."""
+    k = next(k for k, part in enumerate(path.parts) if _in(_MOMENTS, part))
+    return (tuple(unwrapped(path.parts[k + 1 :])), path.shape) in file.unwrapped
+
+
+def _of_adapted(path: Path, file: File) -> bool:
+    """Whether it lies beside base_layer in a module that PEFT put around a layer: q_proj.any_name.default."""
+    if not file.adapted or "base_layer" in path.parts:
+        return False
+    return path.parts[:-2] in file.adapted or path.parts[:-3] in file.adapted
+
+
+def _below_another(path: Path, file: File) -> bool:
+    """Whether the path goes on behind another tensor's of its shape, as no layer's does behind a parameter.
+
+    In front may stand more: Keras 2 has fc/kernel:0 and Adam/fc/kernel/m:0.
+    """
+    begins = range(max(1, min(len(path.parts) - 2, _DROPPED)))
+    return not path.leaf.isdigit() and any(file.whole.get(path.parts[k:-1]) == path.shape for k in begins)
 
 
 class Sign(NamedTuple):
@@ -229,6 +274,11 @@ def _is_fourier(path: Path) -> bool:
     return _is_depthwise(path) and path.shape[0] in (path.shape[2] // 2 + 1, path.shape[2] + 2)
 
 
+def _is_of_coordinates(path: Path) -> bool:
+    """B, between 4 coordinates at most and many features."""
+    return path.leaf == "B" and len(path.shape) == 2 and min(path.shape) <= 4
+
+
 def _is_table(path: Path) -> bool:
     """No kernel: a patch embedding is a convolution."""
     return len(path.shape) < 4
@@ -249,6 +299,12 @@ def _is_numbered(path: Path) -> bool:
     return path.parts[-2:-1] == ("vars",)
 
 
+def _is_of_state(path: Path) -> bool:
+    """state.3.prev, and no layer's weight or bias."""
+    of_layer = CALLED_WEIGHT.search(path.leaf) or "bias" in path.leaf
+    return len(path.parts) > 2 and path.parts[-3] == "state" and path.parts[-2].isdigit() and not of_layer
+
+
 def _has_one_axis(path: Path) -> bool:
     return len(path.shape) == 1
 
@@ -257,6 +313,9 @@ OR_ZERO = ("non_finite", "all_zero")
 # Not an ensemble's members, nor what projects embeddings to another width (ALBERT, ELECTRA).
 _TABLE = r"(?i)^(?!.*(project|mapping)).*emb(?!l[ey]|ers?\b)|codebook|^(wte|wpe)$"
 _TOKENS = r"(cls|class|mask|dist|reg|register|query|iou)_?tokens?$"
+_ADAPTER = (
+    r"^(((vb|rand)?lora|hada|lokr|b?oft|vera)_\w+|(miss|bone)_block|hra_u|c3a_kernel|ia3_l\w*|dora_scale)$"
+)
 _POSITIONS = r"(?i)(?<!com)position|(^|_)pos_?emb|^wpe$|" + _TOKENS
 
 # The first that fits counts. The comment says whose names they are, or why the shape tells.
@@ -264,11 +323,20 @@ SIGNS = (
     # What a run saves beside the model: torch.save({"model": …, "optimizer": …}); Lightning's
     # optimizer_states; Keras' optimizer/vars; optax' opt_state.
     Sign("optimizer", "path", r"[oO]ptim(izers?)?(?![a-z])|^opt_states?$"),
-    # torch.optim: keys of the state of Adam, SGD, RMSprop, Adadelta, whatever they lie in; Adafactor.
+    # torch.optim: whatever an optimizer keeps of its third parameter lies in "state.2".
+    Sign("optimizer", "root", r"^opt$"),
+    Sign("optimizer", "leaf", "", shape=_is_of_state),
+    # Keys of the state of Adam, SGD, RMSprop, Adadelta, whatever they lie in; Adafactor.
     Sign(
         "optimizer", "leaf",
         r"^((max_)?exp_avg(_sq|_slow)?(_row|_col)?|momentum_buffer|square_avg|acc_delta)$",
     ),
+    # Moments that have their tensor's name: Paddle (fc.w_0_moment1_0), Mesh TensorFlow (kernel_slot_vr).
+    Sign(
+        "optimizer", "leaf",
+        r"_(moment\d?|velocity|inf_norm|mean_(square|grad)|momentum)_\d+$|_slot_v[rc]?$",
+    ),
+    Sign("optimizer", "path", _MOMENTS, neighbours=_names_another),
     # Lightning: what its Trainer saves beside state_dict; torch.amp.GradScaler; the settings of the run.
     Sign(
         "optimizer", "root",
@@ -276,16 +344,18 @@ SIGNS = (
         r"|config|hparams|hyper_parameters|args)$",
     ),
     # timm: state_dict_ema; LitEma: model_ema; ema_pytorch: ema_model; torch_ema: shadow_params; SWA:
-    # Izmailov et al. 2018.
+    # Izmailov et al. 2018; Lookahead: slow_weights; Lightning's WeightAveraging: current_model_state.
     Sign("ema", "path", _EMA, neighbours=_original),
     # PEFT, loralib, LyCORIS: one factor starts at 0 (Hu et al. 2021, §4.1); the other's fan is no layer's.
-    Sign("adapter", "path", r"^(lora_\w+|ia3_l|adapters|adapter_(up|down))$"),
-    Sign("adapter", "leaf", r"^(lora_\w+|(hada|lokr|oft|vera)_\w+|ia3_l\w*|dora_scale)$"),
+    # PEFT's state_dict has the adapter's name behind: oft_R.default.weight.
+    Sign("adapter", "path", _ADAPTER + r"|^(adapters|adapter_(up|down))$"),
+    Sign("adapter", "leaf", _ADAPTER),
+    Sign("adapter", "leaf", "", neighbours=_of_adapted),
     # Quantized weights are numbers only together with their scales. DeepSeek-V3: weight_scale_inv;
-    # compressed-tensors: weight_scale.
+    # compressed-tensors: weight_scale; ComfyUI: scale_weight.
     Sign(
         "quantization", "leaf",
-        r"(^|_)(weight|input|output|activation|k|v|kv)_(scale(_inv|_\d+)?|zero_point)$",
+        r"(^|_)(weight|input|output|activation|k|v|kv)_(scale(_inv|_\d+)?|zero_point)$|^scale_(weight|input)$",
     ),
     # GPTQ, AWQ, MXFP4: a scale a group of integers.
     Sign(
@@ -300,6 +370,10 @@ SIGNS = (
         neighbours=_beside("zero_point|min_val"),
     ),
     Sign("quantization", "leaf", r"^(w\d*|weights?|kernel|\w+_proj)$", neighbours=_has_a_scale),
+    Sign("quantization", "leaf", "", neighbours=_scaled_to_8_bits),
+    # TensorFlow's averages, and its slots: fc/kernel/Adam_1, fc/kernel/Momentum.
+    Sign("ema", "leaf", r"^ExponentialMovingAverage$", neighbours=_below_another),
+    Sign("optimizer", "leaf", "", neighbours=_below_another),
     # Buffers, which no optimizer touches. Statistics: BatchNorm in PyTorch, Keras and Flax; swa_utils.
     Sign(
         "buffer", "leaf",
@@ -330,6 +404,9 @@ SIGNS = (
         r"^(filt|resample_filter|window|fb|mel_(basis|fb|\d+)|melW|dct_mat|(forward|inverse)_basis\w*)$",
     ),
     Sign("buffer", "leaf", r"^filters?$", shape=_is_depthwise),
+    Sign("buffer", "leaf", r"(?i)gauss\w*_(kernel|window|filter)$|^filter_?banks?$"),
+    # What coordinates are multiplied with for random Fourier features (Tancik et al. 2020).
+    Sign("buffer", "owner", r"(?i)fourier|^rff$", shape=_is_of_coordinates),
     Sign("buffer", "owner", r"^(blur(_?pool)?\d*|sobel\w*)$"),
     Sign("buffer", "owner", r"(?i)stft|spec|fourier|^conv_(real|imag)$", shape=_is_fourier),
     # State spaces: A = −exp(A_log) starts at −1, …, −N (Gu & Dao 2023, §3.6); S4D; RWKV.
@@ -340,6 +417,8 @@ SIGNS = (
     Sign("other", "leaf", r"^[ABCD]$", neighbours=_beside("A_log|log_dt|log_A_real|inv_dt")),
     # The variables that a state-space layer adds in Keras, which calls them by numbers: mamba/vars/0.
     Sign("other", "owner", r"(?i)^(mamba|ssm|ssd|s4d?)\d?(_\d+)?$", shape=_is_numbered),
+    # The state that a recurrent net starts from: zeros, mostly.
+    Sign("other", "leaf", r"(?i)^([hc]_?0|(init(ial)?|learned)_([hc]|hidden|cell|state)(_?state)?)$"),
     # Factors of a branch: LayerScale, 1e-6 to 0.1 (Touvron et al. 2021), timm's ls1.gamma; CLIP.
     Sign(
         "other", "leaf",
@@ -374,13 +453,15 @@ OF_GRAPH = {
 }
 
 
-def signs(shapes: Mapping[str, Iterable[int]]) -> dict[str, Sign]:
+def signs(shapes: Mapping[str, Iterable[int]], coarse: Iterable[str] = ()) -> dict[str, Sign]:
     """The sign of each tensor of a file, by its name: the first of ``SIGNS`` that fits.
 
     Parameters
     ----------
     shapes : dict
         Of all tensors of the file, those that are not read among them, as they are neighbours too.
+    coarse : iterable of str
+        Names of tensors of floating-point numbers in 8 bits.
 
     Examples
     --------
@@ -389,5 +470,5 @@ def signs(shapes: Mapping[str, Iterable[int]]) -> dict[str, Sign]:
     ['weight', 'bias', 'optimizer']
     """
     paths = {name: Path.of(name, shape) for name, shape in shapes.items()}
-    file = File(list(paths.values()))
+    file = File(list(paths.values()), [paths[name] for name in coarse])
     return {name: next(sign for sign in SIGNS if sign.fits(path, file)) for name, path in paths.items()}

@@ -19,9 +19,10 @@ from .scan import Scan
 RECURRENT = re.compile(r"\b(weight|bias)_[ih]h")
 # Keras', which start orthogonal: wide as they are, as a draw by fan_out would be.
 RECURRENT_KERNEL = re.compile(r"\brecurrent_kernel\b|\bcell/vars/1$")
-# What the bias beside a weight of this name is called, in PyTorch, JAX, NumPy and Keras.
+COARSE = 2.0**-7  # numbers rounded by more take 8 bits
+# What the bias beside a weight of this name is called, in PyTorch, JAX, NumPy, Paddle and Keras.
 _BIAS_BESIDE = {"w": "b", "weight": "bias", "weights": "biases", "kernel": "bias", "vars/0": "vars/1"}
-_WITH_BIAS = re.compile(r"((?<![a-z])w|weights?|kernel|vars/0)(?=(\d*|_[ih]h\w*)$)", re.IGNORECASE)
+_WITH_BIAS = re.compile(r"((?<![a-z])w|weights?|kernel|vars/0)(?=(_?\d*|_[ih]h\w*)$)", re.IGNORECASE)
 
 
 def bias_of(weight: str) -> str | None:
@@ -122,7 +123,8 @@ def survey(sources: Sequence[Source], layout: str = "auto") -> list[Surveyed]:
     floating-point entries: it has two axes longer than 1, or is called a weight.
     """
     shapes = {s.name: s.shape for s in sources}
-    found = signs(shapes) | {s.name: OF_GRAPH[s.role] for s in sources if s.role}
+    coarse = [s.name for s in sources if s.epsilon > COARSE]
+    found = signs(shapes, coarse) | {s.name: OF_GRAPH[s.role] for s in sources if s.role}
     judged = [name for name, sign in found.items() if sign.role in JUDGED]
     placed = laid_out(sources, layout, bias_of, judged)
     sources = [one.source for one in placed.values()]

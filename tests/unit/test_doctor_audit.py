@@ -977,3 +977,58 @@ def test_no_pair_of_a_wide_fresh_layer_is_alike(epsilon):
     seen = scan([(w, 0, 0)], w.shape, 1, epsilon)
     assert list(wrong_by_itself("w", w.shape, seen)) == []
     assert seen.products[0].shape == (8, 3000)
+
+
+DESIGNS = {
+    "zero_branch": ["out_layers.3", "att.output", "mlp.fc2", "ffn.value"],
+    "zero_gate": ["adaLN_modulation.1", "att.receptance", "att.key", "attn.sampling_offsets"],
+}
+
+
+def blocks(zeros=(), start="blocks"):
+    """Six blocks with a layer that is drawn, and others that are zero; and the head, drawn."""
+    net = {f"{start}.{k}.mlp.fc1.weight": ik.he_normal((48, 32), rng=k) for k in range(6)}
+    net |= {f"{start}.{k}.{name}.weight": np.zeros((32, 48)) for k in range(6) for name in zeros}
+    return net | {"model.head.weight": ik.he_normal((10, 32), rng=9)}
+
+
+@pytest.mark.parametrize("kind", DESIGNS)
+def test_known_designs_of_zeros_are_notes_once_for_all_blocks(kind, tmp_path):
+    report = audit(_file(tmp_path, blocks(DESIGNS[kind])))
+    assert report.findings == ()
+    assert [(note.kind, note.fields["alike"]) for note in report.notes] == [(kind, 6)] * 4
+    for lang in LANGUAGES:
+        assert "{" not in report.notes[0].message(lang)
+    assert report.notes[0].tensor in str(report)
+
+
+@pytest.mark.parametrize("name", ["model.head.weight", "final_layer.linear.weight", "model.out.2.weight"])
+def test_a_head_of_zeros_is_a_note_beside_what_is_drawn(name, tmp_path):
+    report = audit(_file(tmp_path, blocks() | {name: np.zeros((10, 32))}))
+    assert [(note.kind, note.tensor) for note in report.notes] == [("zero_head", name)]
+    assert report.findings == ()
+    alone = audit(_file(tmp_path, {name: np.zeros((10, 32))}))
+    assert (kinds_of(alone), alone.notes) == (["all_zero"], ())
+
+
+def kinds_of(report) -> list[str]:
+    return [finding.kind for finding in report.findings]
+
+
+def test_zeros_that_are_no_design_stay_findings(tmp_path):
+    drawn = {f"blocks.{k}.mlp.fc2.weight": ik.he_normal((32, 48), rng=k) for k in range(5)}
+    found = audit(_file(tmp_path, blocks(["mlp.fc2"]) | drawn))  # in one block of six
+    assert [(f.kind, f.tensor) for f in found.findings] == [("all_zero", "blocks.5.mlp.fc2.weight")]
+    dead = blocks(["mlp.fc0"])  # at the head of the branch
+    found = audit(_file(tmp_path, dead))
+    assert kinds_of(found) == ["all_zero"] * 6
+    said = str(found)
+    assert said.count("✗") == found._repr_html_().count("<li><code>") == 1  # in one line
+    assert "blocks.0.mlp.fc0.weight … blocks.5.mlp.fc0.weight: all weights are zero" in said
+    assert "(the same in 6 places)" in " ".join(said.split())
+    rng = np.random.default_rng(0)
+    trained = {n: w + 0.3 * w.any() * rng.exponential(size=w.shape) for n, w in blocks(["fc2"]).items()}
+    report = audit(_file(tmp_path, trained))
+    assert (kinds_of(report), report.notes) == (["all_zero"] * 6, ())
+    key = blocks(["att.key"])  # of no RWKV: with the queries', no score gets a gradient
+    assert kinds_of(audit(_file(tmp_path, key))) == ["all_zero"] * 6

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 import tracemalloc
+import types
 import zipfile
 from pathlib import Path
 
@@ -27,7 +28,16 @@ from memory import peak_memory
 import initkit as ik
 from initkit.command import main
 from initkit.doctor import audit, checkpoints, scan
-from initkit.doctor.checkpoints import Unreadable, format_names, keras, opened, pickles, protocol, raw
+from initkit.doctor.checkpoints import (
+    Unreadable,
+    format_names,
+    keras,
+    opened,
+    pickles,
+    protocol,
+    pytorch,
+    raw,
+)
 from initkit.doctor.checkpoints.protocol import Bytes
 
 W = np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32)
@@ -651,7 +661,37 @@ def test_forged_pickles(code, tmp_path):
     refused(tmp_path / "w.pkl")
 
 
-@pytest.mark.parametrize("name", ["long", "unicode", "dict"])
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_what_pickle_dump_makes_of_tensors_is_read(protocol, tmp_path):
+    torch = pytest.importorskip("torch")
+    one = torch.tensor(W)
+    net = {"a.weight": one, "tied": one, "part": one[1:, 2:], "half": one.half(), "turned": one.T}
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps(net | {"rng": bytearray(b"harmless")}, protocol))
+    found = scans(tmp_path / "w.pkl")
+    assert found.keys() == net.keys()
+    for name, tensor in net.items():
+        assert_same(found[name], tensor.numpy())
+
+
+@pytest.mark.parametrize("inside", [b"", b"\x80\x02K\x01.", b"cos\nsystem\n.", pytorch.MAGIC, 3])
+def test_a_forged_storage_within_a_pickle_is_refused(inside, tmp_path):
+    class Storage:
+        def __reduce__(self):
+            return _load_from_bytes, (inside,)
+
+    def _load_from_bytes(file):
+        raise AssertionError
+
+    _load_from_bytes.__module__, _load_from_bytes.__qualname__ = "torch.storage", "_load_from_bytes"
+    stub = types.SimpleNamespace(_load_from_bytes=_load_from_bytes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch.storage", stub)
+        code = pickle.dumps({"w": Storage()}, 4)
+    (tmp_path / "w.pkl").write_bytes(code)
+    assert "w.pkl" in refused(tmp_path / "w.pkl")
+
+
+@pytest.mark.parametrize("name", ["long", "unicode", "dict", "bytearray"])
 def test_types_that_pickles_name_as_python_2_did_harm_nothing(name):
     """PyTorch writes protocol 2, whose builtins are __builtin__'s: OmegaConf's settings name a "long"."""
     code = f"\x80\x02c__builtin__\n{name}\n.".encode("latin1")

@@ -223,3 +223,69 @@ def test_the_file_tells_that_pytorch_wrote_it(tmp_path):
     for metadata, is_open in (({"format": "pt"}, False), (None, True), ({"format": "np"}, True)):
         save_file({"proj": ik.he_normal((100, 64), rng=0)}, tmp_path / "w.safetensors", metadata)
         assert bool(audit(tmp_path / "w.safetensors").coverage.open_layout) == is_open
+
+
+def test_paddles_biases_tell(tmp_path):
+    """(in, out) beside b_0; a convolution is as PyTorch's."""
+    shapes = [(64, 256), (64, 64)]  # in a row the other way around
+    net = {f"linear_{k}.w_0": keras(s, k) for k, s in enumerate(shapes)}
+    net |= {f"linear_{k}.b_0": np.zeros(s[1], np.float32) for k, s in enumerate(shapes)}
+    net |= {"conv2d_0.w_0": ik.he_normal((64, 32, 3, 3), rng=0), "conv2d_0.b_0": np.zeros(64, np.float32)}
+    found = report(tmp_path, net)
+    assert found.findings == ()
+    assert all_he(found)
+    assert [fans(found)[f"linear_{k}.w_0"] for k in range(2)] == shapes
+    assert fans(found)["conv2d_0.w_0"] == (288, 576)
+
+
+def scanned(depth, **shapes):
+    """Kernels of ``depth`` layers in one array, as Flax' nn.scan makes them."""
+    return {
+        f"layers/{name}/kernel": np.stack([keras(shape, 10 * k + n) for k in range(depth)])
+        for n, (name, shape) in enumerate(shapes.items())
+    }
+
+
+def test_layers_stacked_by_a_scan_are_no_kernels_of_a_convolution(tmp_path):
+    net = scanned(12, wi=(128, 512), wo=(512, 128), q=(128, 128))
+    found = report(tmp_path, net | {"head/kernel": keras((128, 10))})
+    assert found.findings == ()
+    assert all_he(found)
+    assert fans(found)["layers/wi/kernel"] == (128, 512)
+    heads = {
+        "layers/query/kernel": np.stack([keras((64, 32), k).reshape(64, 4, 8) for k in range(12)]),
+        "layers/query/bias": np.zeros((12, 4, 8), np.float32),
+        "layers/out/kernel": np.stack([keras((32, 64), k).reshape(4, 8, 64) for k in range(12)]),
+        "layers/norm/scale": np.ones((12, 64), np.float32),
+    }
+    found = report(tmp_path, heads)
+    for name, expected in (("query", (64, 32)), ("out", (32, 64))):
+        (kernel,) = [t for t in found.tensors if t.name == f"layers/{name}/kernel"]
+        assert (kernel.fan_in, kernel.fan_out) == expected
+        assert "he_normal()" in map(str, kernel.found.matches)
+    few = scanned(3, wi=(128, 512), wo=(512, 128))
+    assert fans(report(tmp_path, few))["layers/wi/kernel"] == (384, 1536)  # or kernels of 3
+    norm = {"layers/norm/scale": np.ones((3, 128), np.float32)}
+    assert fans(report(tmp_path, few | norm))["layers/wi/kernel"] == (128, 512)
+
+
+def test_convolutions_with_one_long_kernel_are_no_stack(tmp_path):
+    net = {f"layers/{k}/kernel": keras((16, 32, 64), rng=k) for k in range(3)}
+    bias = {"layers/0/bias": np.zeros(64, np.float32)}
+    assert fans(report(tmp_path, net | bias))["layers/1/kernel"] == (512, 1024)
+    assert fans(report(tmp_path, {"conv/kernel": net["layers/0/kernel"]}))["conv/kernel"] == (512, 1024)
+
+
+def test_pytorchs_own_parameter_may_be_called_kernel(tmp_path):
+    torch = pytest.importorskip("torch")
+    kernels = {
+        "conv": ik.he_normal((64, 32, 3, 3), rng=0), "line": ik.he_normal((48, 24, 5), rng=1),
+        "first": ik.he_normal((48, 3, 7, 7), rng=2),
+    }  # fmt: skip
+    torch.save({f"{name}.kernel": torch.tensor(w) for name, w in kernels.items()}, tmp_path / "net.pt")
+    found = audit(tmp_path / "net.pt")
+    assert all_he(found)
+    assert fans(found)["conv.kernel"] == (288, 576)
+    ported = torch.tensor(keras((3, 3, 32, 64)))
+    torch.save({"conv.kernel": ported}, tmp_path / "net.pt")
+    assert fans(audit(tmp_path / "net.pt"))["conv.kernel"] == (288, 576)

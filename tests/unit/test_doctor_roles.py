@@ -105,12 +105,35 @@ ALONE = [
     ("callbacks.SomeMetric.confusion", (10, 10), "optimizer"),
     ("loops.fit_loop.state", (3, 3), "optimizer"),
     ("config.shift", (2, 89), "optimizer"),
+    ("opt.state.0.sum", (64, 32), "optimizer"),
+    ("trainer.state.0.step_size", (64, 32), "optimizer"),
+    ("state.0.weight", (64, 32), "weight"),
+    ("state.0.in_proj_bias", (96,), "bias"),
+    ("linear_0.w_0_moment1_0", (64, 32), "optimizer"),
+    ("encoder/mlp/kernel_slot_vr", (64,), "optimizer"),
+    ("moment.weight", (64, 32), "weight"),
     ("mel_128", (128, 201), "buffer"),
+    ("featurizer.filterbanks", (1, 80, 257), "buffer"),
+    ("ssim.gaussian_kernel", (1, 1, 11, 11), "buffer"),
+    ("gaussian.kernel.weight", (64, 32), "weight"),
+    ("fourier.B", (64, 3), "buffer"),
+    ("fourier_features.B", (2, 128), "buffer"),
+    ("fourier.B", (64, 64), "unknown"),
+    ("rnn.h0", (2, 1, 64), "other"),
+    ("lstm.init_hidden", (2, 1, 64), "other"),
+    ("h0.weight", (64, 32), "weight"),
+    ("h10", (64, 32), "unknown"),
     ("net.callbacks.weight", (10, 10), "weight"),
     ("layers.0.q_proj.lora_A.weight", (8, 64), "adapter"),
     ("layers.0.q_proj.lora_B.default.weight", (64, 8), "adapter"),
     ("lora_unet_down_0.lora_up.weight", (64, 8), "adapter"),
     ("block.lokr_w1", (8, 8), "adapter"),
+    ("q_proj.boft_R", (1, 4, 16, 16), "adapter"),
+    ("model.vera_A.default", (8, 64), "adapter"),
+    ("q_proj.randlora_lambda.default", (8, 64), "adapter"),
+    ("q_proj.miss_block", (8, 64), "adapter"),
+    ("q_proj.hra_u", (64, 8), "adapter"),
+    ("soft_thresholds.weight", (64, 32), "weight"),
     ("mixer.A_log", (64, 16), "other"),
     ("mixer.dt_bias", (64,), "other"),
     ("mixer.D", (8, 8), "unknown"),
@@ -141,6 +164,10 @@ TOGETHER = [
     ({"mixer.A_log": (64, 16), "mixer.D": (8, 8)}, ["other"] * 2),
     ({"embed.0.weight": (64, 32), "embed.0.bias": (64,)}, ["weight", "bias"]),
     ({"embed.0.weight": (64,), "embed.0.bias": (64,)}, ["norm_scale", "bias"]),
+    (
+        {"q.base_layer.weight": (9, 8), "q.r.default": (9, 8), "q.s.default.weight": (8, 8), "k": (9, 8)},
+        ["weight", "adapter", "adapter", "unknown"],
+    ),
     ({"q.weight": (64, 32), "q.weight_scale_inv": (1, 1)}, ["quantization"] * 2),
     ({"q.weight": (64, 32), "q.scales": (64, 4)}, ["weight", "unknown"]),
     ({"q.qweight": (8, 32), "q.qzeros": (4, 4), "q.scales": (4, 32), "q.g_idx": (64,)}, ["quantization"] * 4),
@@ -153,6 +180,14 @@ TOGETHER = [
     ({"model.model.a.weight": (9, 8), "ema_model.model.a.weight": (9, 8)}, ["weight", "ema"]),
     ({"model.net_in.0.weight": (9, 8), "model_ema.net_in0weight": (9, 8)}, ["weight", "ema"]),
     ({"model.a.weight": (9, 8), "ema.shadow_params.0": (9, 8)}, ["weight", "ema"]),
+    ({"fc/kernel": (9, 8), "fc/kernel/Adam": (9, 8)}, ["weight", "optimizer"]),
+    ({"fc/kernel:0": (9, 8), "Adam/fc/kernel/m:0": (9, 8)}, ["weight", "optimizer"]),
+    ({"fc/kernel": (9, 8), "fc/kernel/ExponentialMovingAverage": (9, 8)}, ["weight", "ema"]),
+    ({"fc/kernel": (9, 8), "fc/kernel/scale": (8, 9), "a/kernel/m": (9, 8)}, ["weight", *["unknown"] * 2]),
+    ({"fc.weight": (9, 8), "moment1.fc.weight": (9, 8)}, ["weight", "optimizer"]),
+    ({"params/a/kernel": (9, 8), "state/0/mu/a/kernel": (9, 8)}, ["weight", "optimizer"]),
+    ({"a.weight": (9, 8), "mu.weight": (9, 8), "b.mu.a.weight": (8, 8)}, ["weight"] * 3),  # a layer's name
+    ({"model.a.weight": (9, 8), "slow_weights.a.weight": (9, 8)}, ["weight", "ema"]),
     ({"model.5.ema.conv.weight": (9, 8), "model.6.conv.bias": (9,)}, ["weight", "bias"]),  # a layer's name
 ]  # fmt: skip
 
@@ -161,6 +196,33 @@ TOGETHER = [
 def test_neighbours_tell(shapes, expected):
     for order in (shapes, dict(reversed(shapes.items()))):
         assert roles(order) == dict(zip(shapes, expected, strict=True))
+
+
+def test_weights_in_8_bits_are_numbers_only_with_the_scale_beside_them():
+    shapes = {"q.weight": (64, 64), "q.scale": (), "fc.weight": (64, 64), "fc.scale": (), "k.weight": (8, 8)}
+    told = {n: sign.role for n, sign in signs(shapes, coarse={"q.weight", "k.weight"}).items()}
+    assert told["q.weight"] == told["q.scale"] == "quantization"
+    assert (told["fc.weight"], told["fc.scale"], told["k.weight"]) == ("weight", "unknown", "weight")
+    pair = {"q.weight": (64, 64), "q.scale_weight": (64, 1)}  # ComfyUI's, in any dtype
+    assert {sign.role for sign in signs(pair).values()} == {"quantization"}
+
+
+@pytest.mark.parametrize("scale", ["weight_scale", "scale_weight", "scale"])
+def test_the_others_are_not_held_to_weights_in_8_bits(scale, tmp_path):
+    torch = pytest.importorskip("torch")
+    drawn = torch.Generator().manual_seed(0)
+    file = {}
+    for k in range(4):
+        for name in "qkv":
+            codes = (torch.randn(64, 64, generator=drawn) * 100).to(torch.float8_e4m3fn)
+            file |= {f"{k}.{name}.weight": codes, f"{k}.{name}.{scale}": torch.tensor(2e-4)}
+        file[f"{k}.fc.weight"] = torch.randn(64, 64, generator=drawn, dtype=torch.bfloat16) * 0.02
+    torch.save(file, tmp_path / "net.pt")
+    report = audit(tmp_path / "net.pt")
+    assert report.findings == ()
+    assert report.coverage.judged == tuple(f"{k}.fc.weight" for k in range(4))
+    torch.save({n: w for n, w in file.items() if scale not in n}, tmp_path / "net.pt")  # cast, not scaled
+    assert len(audit(tmp_path / "net.pt").coverage.judged) == 16
 
 
 def test_every_role_is_told_by_some_sign():

@@ -22,8 +22,8 @@ _DOERS = {
 }  # fmt: skip
 _BUILTINS = {
     "object", "set", "frozenset", "list", "dict", "tuple", "int", "float", "complex", "bool", "str", "bytes",
-    "slice", "range", "type", "getattr", "Ellipsis", "NotImplemented", "super", "property", "len", "sum",
-    "min", "max", "abs", "round", "sorted", "print",
+    "bytearray", "slice", "range", "type", "getattr", "Ellipsis", "NotImplemented", "super", "property",
+    "len", "sum", "min", "max", "abs", "round", "sorted", "print",
     "long", "unicode", "xrange",  # Python 2's
 }  # fmt: skip
 
@@ -177,6 +177,8 @@ def _made(what: object, args: object) -> object:
         return Told(args[0].args[0])
     if name == "torch._tensor._rebuild_from_type_v2" and len(args) == 4:
         return _made(args[0], args[2])
+    if name == "builtins.bytearray" and args and isinstance(args[0], int):
+        raise Unreadable(f"it asks for a bytearray of {args[0]} bytes, which no weights need: do not load it")
     if name in _AROUND and args:
         return args[0]
     if name == "_codecs.encode" and args[1:] == ("latin1",) and isinstance(args[0], str):

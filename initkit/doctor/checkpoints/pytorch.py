@@ -21,6 +21,7 @@ from .pickles import STEPS, Told, is_name, told
 from .protocol import HEADER, TENSORS, Bytes, Source, Unreadable, printable, register
 from .raw import NUMBERS, Numbers, c_strides, tensor
 
+HEAD = 2**12  # bytes that tell of one storage, where pickle.dump wrote it
 LEGACY = 2**28  # bytes of a pickle that holds its arrays itself: it can only be read whole
 MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save began with before 2020
 
@@ -121,11 +122,11 @@ def _zipped(path: Path, data: Bytes, stack: ExitStack) -> list[Tensor]:
     return found
 
 
-def _legacy(path: Path, data: Bytes) -> tuple[object, dict]:
+def _legacy(path: Path, data: Bytes, most: int = HEADER) -> tuple[object, dict]:
     """What a pickle without an archive describes, and the storages behind it, by their keys.
 
     torch.save wrote, before 2020, a magic number, a version, the machine, the tensors, the keys of their
-    storages in their order; then of each storage its length and its entries.
+    storages in their order; then of each storage its length and its entries. ``most``: bytes up to there.
     """
     head = bytes(data.read(0, min(len(MAGIC), data.size)))
     if head[:1] != b"\x80":
@@ -135,8 +136,9 @@ def _legacy(path: Path, data: Bytes) -> tuple[object, dict]:
             raise Unreadable(
                 f"{path.name} is a pickle of {data.size} bytes: np.savez its arrays, and audit that"
             )
-        return told(io.BytesIO(data.read(0, data.size))), {}
-    file = io.BytesIO(data.read(0, min(data.size, HEADER)))
+        root = told(io.BytesIO(data.read(0, data.size)))
+        return root, _stored_within(root, path)
+    file = io.BytesIO(data.read(0, min(data.size, most)))
     _, _, machine, root, keys = (told(file) for _ in range(5))
     if dict(machine.pairs).get("little_endian") is not True:
         raise Unreadable(f"{path.name} is big-endian: torch.load and torch.save it on another machine")
@@ -150,6 +152,29 @@ def _legacy(path: Path, data: Bytes) -> tuple[object, dict]:
         storages[key] = data.part(at + 8, count * sizes[key])
         at += 8 + count * sizes[key]
     return root, storages
+
+
+def _stored_within(root: object, path: Path) -> dict[str, Bytes]:
+    """The storages that pickle.dump, of tensors, wrote as files of torch.save into the pickle, by new keys.
+
+    Each is then told of as torch.save has it.
+    """
+    storages: dict[str, Bytes] = {}
+    read: dict[int, tuple[bytes, tuple]] = {}  # by the identity of the bytes, which they keep alive
+    for one in _every(root):
+        if one.what == "torch.storage._load_from_bytes":
+            (file,) = one.args
+            if id(file) not in read:
+                if not (isinstance(file, bytes) and file.startswith(MAGIC)):
+                    raise Unreadable(f"{path.name} has a storage that torch.save did not write")
+                if (len(read) + 1) * HEAD > HEADER:
+                    raise Unreadable(f"{path.name} has too many storages: torch.save what it holds")
+                storage, inside = _legacy(path, Bytes(io.BytesIO(file), 0, len(file)), HEAD)
+                key = str(len(storages))
+                storages[key] = inside[str(storage.args[2])]
+                read[id(file)] = file, (*storage.args[:2], key, *storage.args[3:])
+            one.what, one.args = "", read[id(file)][1]
+    return storages
 
 
 def _every(root: object) -> Iterator[Told]:
