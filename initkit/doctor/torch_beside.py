@@ -63,15 +63,14 @@ def looked_at(module: nn.Module, watch: Watch) -> Coverage:
     used = {id(p) for layer in watch.layers for p in layer.module.parameters()}
     judged, left_out = [], defaultdict(list)
     for name, m in worth_a_look(module).items():
-        name = name or type(m).__name__
-        if id(m) not in watch.called and {id(p) for p in m.parameters()} <= used:
-            continue  # another name of a tied layer that ran
+        name, own = name or type(m).__name__, {id(p) for p in m.parameters()}
         if id(m) in seen:
             judged.append(name)
-        elif id(m) not in watch.called:
-            left_out["skipped" if id(m) in watch.elsewhere else "never_called"].append(name)
-        else:
+        elif id(m) in watch.called:
             left_out["recurrent" if isinstance(m, RECURRENT) else "no_tensor"].append(name)
+            used |= own
+        elif not own <= used and not own & watch.weights.keys():  # else it is tied, or its weights are "bare"
+            left_out["skipped" if id(m) in watch.elsewhere else "never_called"].append(name)
     for name, _, _, p in each_parameter(module):
         if id(p) in watch.weights and id(p) not in used:
             left_out["bare"].append(name)
