@@ -685,6 +685,7 @@ def test_a_forged_storage_within_a_pickle_is_refused(inside, tmp_path):
     _load_from_bytes.__module__, _load_from_bytes.__qualname__ = "torch.storage", "_load_from_bytes"
     stub = types.SimpleNamespace(_load_from_bytes=_load_from_bytes)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", types.SimpleNamespace(storage=stub))
         patch.setitem(sys.modules, "torch.storage", stub)
         code = pickle.dumps({"w": Storage()}, 4)
     (tmp_path / "w.pkl").write_bytes(code)
