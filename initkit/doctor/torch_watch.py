@@ -402,9 +402,7 @@ class Watch(TorchFunctionMode):
         self.made: dict[int, set[Weight]] = {}  # by id of a result: the weights whose products it is made of
         self.streams: dict[int, frozenset[Sum]] = {}  # by id of a result: the sums that it is, but for norms
         self.called: set[int] = set()  # ids of the modules that ran
-        self.elsewhere: set[int] = (
-            set()
-        )  # ids of those that are used in the other mode, training or not, alone
+        self.elsewhere: set[int] = set()  # ids of those that run in the other of train and eval alone
         self.entered: dict[int, tuple] = {}  # by id of a module that runs: the layer whose output it got
         self.stack = contextlib.ExitStack()
         for m in module.modules():
@@ -654,9 +652,7 @@ class Watch(TorchFunctionMode):
         continued = {one.before for one in self.sums if not one.loose}
         for one in self.sums:
             if one.loose and one.before in continued:
-                one.before = (
-                    None  # the stream goes on beside it: it lies in a branch, and its path begins there
-                )
+                one.before = None  # the stream goes on beside it: it lies in a branch, where its path begins
             max(one.ends, key=self.layers.index).added = True
         for layer in self.layers:
             followed |= layer.past & ~layer.bit
