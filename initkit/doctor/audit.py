@@ -119,9 +119,9 @@ def audit(
     weights, which share their entries in the file, and copies of whole networks are no finding.
 
     Layers that are known to start at zero are notes where nothing was trained: the last of every residual
-    branch, what sets a modulation, gate or displacement, and the head of a net of blocks. They are told by their
-    names; one block of many that is zero is a finding, and so is the head of a plain net. In print, what is
-    found in the same words in every block is one line.
+    branch, what sets a modulation, gate or displacement, and the head of a net of blocks. They are told by
+    their names; one block of many that is zero is a finding, and so is the head of a plain net. In print,
+    what is found in the same words in every block is one line.
 
     Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
     (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged

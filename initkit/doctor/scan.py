@@ -18,9 +18,7 @@ BLOCK = 2**20  # elements of a block
 LOOKED_AT = 2**27  # elements that are read of a larger tensor, in blocks spread evenly over it
 SIDE = 512  # rows and columns of the sample that is kept
 FULL = 64  # rows (columns, if taller than wide) whose products with each other are computed
-PRODUCTS = (
-    8  # products of each row and column with random vectors, where precision is low and not all are kept
-)
+PRODUCTS = 8  # of each row and column with random vectors, where precision is low and not all are kept
 FAR = 6.0  # an entry is far at so many root mean squares of the rest
 LONE = 4  # and lone if no more are
 MOST = 2**22  # rows or columns, above which nothing is kept for each of them
