@@ -313,6 +313,7 @@ def test_links_follow_the_titles(course, monkeypatch):
     assert tool.differences(*(tool.read(folder / tool.FIRST) for folder in (en, zh))) == []
 
 
+@pytest.mark.slow  # three kernels
 def test_a_picture_that_looks_the_same_is_not_recorded_anew():
     def book(color):
         code = f"from PIL import Image\nImage.new('RGB', (40, 30), ({color}, 0, 0))"

@@ -10,6 +10,7 @@ from PIL import Image
 from initkit.course.registry import FIGURES
 
 NAMES = sorted(FIGURES)
+QUICK = ("random", "why_initialization")  # an edition each; test_live.py moves every control of all
 
 # Prints the models' ids, and of each control another value as a front-end would send it.
 SHOW = """
@@ -64,7 +65,9 @@ def send(client, control: str, state: dict) -> str:
 
 
 @pytest.mark.xdist_group("kernel")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 def test_a_comm_message_in_a_changed_picture_out(kernel, name):
     code = SHOW.format(name=name, lang=("zh", "en")[NAMES.index(name) % 2])
     image, *controls = printed(kernel, code).split("\n")[:-1]

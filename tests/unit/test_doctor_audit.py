@@ -555,7 +555,7 @@ def buffered(monkeypatch):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
-@pytest.mark.parametrize("asked", [[], ["--json"]])
+@pytest.mark.parametrize("asked", [[], pytest.param(["--json"], marks=pytest.mark.slow)])
 def test_who_reads_may_have_enough(tmp_path, asked, buffered):
     # Long names, as it is the tensors that take time; 80 KB of report.
     np.savez(tmp_path / "net.npz", **{f"{k:0240}": ik.he_normal((9, 8), rng=k) for k in range(240)})
@@ -568,8 +568,17 @@ def test_who_reads_may_have_enough(tmp_path, asked, buffered):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")
-@pytest.mark.parametrize("asked", [[], ["--json"], ["--lang", "zh"]])
-@pytest.mark.parametrize("count", [1, 100])  # fails at the end, or on the way there
+@pytest.mark.parametrize(
+    ("asked", "count"),  # fails at the end, or on the way there
+    [
+        ([], 1),
+        (["--json"], 100),
+        *(
+            pytest.param(*more, marks=pytest.mark.slow)
+            for more in (([], 100), (["--json"], 1), (["--lang", "zh"], 1), (["--lang", "zh"], 100))
+        ),
+    ],
+)
 def test_a_full_disk_is_one_line_and_no_finding(tmp_path, asked, count, buffered):
     np.savez(tmp_path / "net.npz", **{f"w{k}": ik.he_normal((9, 8), rng=k) for k in range(count)})
     command = [sys.executable, "-m", "initkit", "audit", str(tmp_path / "net.npz"), *asked]

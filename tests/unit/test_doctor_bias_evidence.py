@@ -230,7 +230,9 @@ def test_a_moving_average_of_a_fresh_net_is_its_copy(tmp_path):
         assert told(saved(tmp_path, copies)) == set()
 
 
-@pytest.mark.parametrize("shape", [(90, 70), (40, 30, 3, 3), (600, 520)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(90, 70), (40, 30, 3, 3), pytest.param((600, 520), marks=pytest.mark.slow)], ids=str
+)
 @pytest.mark.parametrize("units_last", [False, True])
 @pytest.mark.parametrize("before", [True, False])
 def test_a_bias_that_came_back_through_the_weights(tmp_path, shape, units_last, before):

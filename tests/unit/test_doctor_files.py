@@ -313,6 +313,7 @@ def test_keras_chunks_and_what_was_never_written(tmp_path):
     assert found["number"].zeros == 1
 
 
+@pytest.mark.slow  # a dozen processes
 def test_keras_chunks_are_unpacked_a_part_at_a_time(tmp_path, monkeypatch):
     h5py = pytest.importorskip("h5py")
     program = keras.Path(keras.__file__).with_name("_hdf5.py").read_text(encoding="utf-8")
@@ -1118,23 +1119,23 @@ def fuzz(tmp_path, suffix, examples, **more):
 
 
 @pytest.mark.parametrize(
-    "suffix", [".npy", ".npz", ".safetensors", ".pt", ".zip", ".index.json", ".gguf", ".onnx"]
+    ("suffix", "more"),
+    [
+        *((suffix, {}) for suffix in (".npy", ".npz", ".safetensors", ".pt", ".zip")),
+        *((suffix, {}) for suffix in (".index.json", ".gguf", ".onnx")),
+        (".npz", {"compressed": True}),
+        (".pt", {"_use_new_zipfile_serialization": False}),
+    ],
 )
-def test_fuzz(suffix, tmp_path):
-    fuzz(tmp_path, suffix, 100)
-
-
-def test_fuzz_packed(tmp_path):
-    fuzz(tmp_path, ".npz", 100, compressed=True)
-
-
-def test_fuzz_legacy(tmp_path):
-    fuzz(tmp_path, ".pt", 100, _use_new_zipfile_serialization=False)
+@pytest.mark.parametrize("examples", [40, pytest.param(400, marks=pytest.mark.slow)])
+def test_fuzz(suffix, more, examples, tmp_path):
+    fuzz(tmp_path, suffix, examples, **more)
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
-def test_fuzz_keras(suffix, tmp_path):  # each starts a process
-    fuzz(tmp_path, suffix, 10)
+@pytest.mark.parametrize("examples", [5, pytest.param(50, marks=pytest.mark.slow)])
+def test_fuzz_keras(suffix, examples, tmp_path):  # each starts a process
+    fuzz(tmp_path, suffix, examples)
 
 
 # GGUF ------------------------------------------------------------------------------------------------

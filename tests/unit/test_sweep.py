@@ -42,6 +42,7 @@ def test_any_executor_will_do():
         check(ik.sweep(work, GRID, executor))
 
 
+@pytest.mark.slow
 def test_dask(tmp_path):
     """A real local cluster: a scheduler and two worker processes."""
     from distributed import Client
