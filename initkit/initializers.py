@@ -904,7 +904,7 @@ def _haar(
     tau = ((beta - first) / beta).astype(dtype)
     (orgqr,) = scipy.linalg.get_lapack_funcs(("orgqr",), (x,))
     # One thread, as more would make OpenBLAS add up in another order.
-    with sampling.blas().limit(limits=1):
+    with sampling.one_blas_thread():
         q, _, info = orgqr(x.T, tau, lwork=32 * n, overwrite_a=True)
     if info:
         raise RuntimeError(f"LAPACK's orgqr failed with {info}")

@@ -26,6 +26,7 @@ fill a one-dimensional, contiguous float32 or float64 array in place with NumPy'
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -125,9 +126,11 @@ def generator(rng: RNGLike = None) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def blas() -> Any:
-    """The BLAS libraries that are loaded: ``with blas().limit(limits=1)`` keeps them to one thread."""
-    return _blas("scipy.linalg" in sys.modules, "scipy.special" in sys.modules)
+def one_blas_thread() -> contextlib.AbstractContextManager[Any]:
+    """A context in which the BLAS libraries that are loaded keep to one thread."""
+    if not _THREADS:  # there the look itself would take a second: it asks the page about every library
+        return contextlib.nullcontext()
+    return _blas("scipy.linalg" in sys.modules, "scipy.special" in sys.modules).limit(limits=1)
 
 
 @functools.cache

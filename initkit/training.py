@@ -145,7 +145,7 @@ def iterate(
         # No warnings of overflow: the status says that a net exploded. One BLAS thread, as threads spin while
         # they wait for each other: beside a busy program, two took 25 times as long as one at 100 units a
         # layer.
-        with np.errstate(all="ignore"), sampling.blas().limit(limits=1):
+        with np.errstate(all="ignore"), sampling.one_blas_thread():
             if epoch:
                 order = rng.permutation(len(data.x_train))
                 for start in range(0, len(order), batch_size):

@@ -38,7 +38,7 @@ CORE = [
 ]  # fmt: skip
 # Wheels added to Pyodide's list: what each needs of it, besides what Python has.
 ADDED = {"comm": [], "tqdm": [], "ipywidgets": ["comm", "ipython", "traitlets"]}
-INITKIT = ["numpy", "scipy", "matplotlib", "pillow", "ipywidgets", "tqdm", "threadpoolctl"]
+INITKIT = ["numpy", "scipy", "matplotlib", "pillow", "ipywidgets", "tqdm"]
 # Where Pyodide has it: lesson 07 asks for a checkpoint of the reader's own.
 IF_THERE = ["safetensors"]
 # The kernel's own, for an older Pyodide than the extension is made for: taken from FOLDER if they are there.

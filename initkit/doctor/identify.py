@@ -288,7 +288,7 @@ def _spectrum_p(w: np.ndarray) -> float:
     variance = float(np.square(w).mean())
     if variance == 0:
         return 1.0
-    with sampling.blas().limit(limits=1):  # two threads cost more than they save
+    with sampling.one_blas_thread():  # two threads cost more than they save
         top = float(np.linalg.svd(w, compute_uv=False)[0]) ** 2 / variance
     a, b = math.sqrt(n - 0.5), math.sqrt(p - 0.5)
     centre, width = (a + b) ** 2, (a + b) * (1 / a + 1 / b) ** (1 / 3)

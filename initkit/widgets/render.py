@@ -38,7 +38,7 @@ def at_work():
     The matrices behind a picture are small, and the browser is busy on the other core: BLAS threads that
     wait for each other there take 20 ms where one thread takes 6.
     """
-    with DRAWING, sampling.blas().limit(limits=1):
+    with DRAWING, sampling.one_blas_thread():
         yield
 
 

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 import initkit as ik
-from initkit import packages, training
+from initkit import packages, sampling, training
 from initkit.doctor.checkpoints import keras, protocol
 
 
@@ -80,3 +80,11 @@ def test_no_word_of_matplotlibs_about_its_font_cache(tmp_path):
     )
     assert (run.stdout, run.stderr) == ("drawn\n", "")
     assert list(tmp_path.glob("fontlist*"))  # it was built anew
+
+
+def test_no_blas_is_looked_for(monkeypatch):
+    """threadpoolctl looks up every library in the notebook's folder, a message to the page each."""
+    monkeypatch.setattr(sampling, "_THREADS", False)
+    monkeypatch.setattr(sampling, "_blas", lambda *loaded: pytest.fail("looked for"))
+    with sampling.one_blas_thread():
+        ik.train(ik.MLP([64, 10], rng=0), ik.datasets.digits(), lr=0.1, epochs=1, rng=0, progress=False)

@@ -605,7 +605,7 @@ def test_structured_ones_need_little_beside_out(name):
 def test_orthogonal_does_not_depend_on_blas_threads():
     program = (
         "import hashlib, initkit as ik;"
-        "ik.sampling.blas();"  # as training does, before SciPy's BLAS is there
+        "ik.sampling.one_blas_thread();"  # as training does, before SciPy's BLAS is there
         "print([hashlib.sha1(f(s, rng=0).tobytes()).hexdigest() for f, s in"
         " ((ik.orthogonal, (600, 200)), (ik.orthogonal, (200, 600)), (ik.delta_orthogonal, (600, 200, 3)))])"
     )
