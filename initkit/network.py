@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -370,7 +371,7 @@ def _normalized_backward(delta: Array, normalized: Array, spread: Array) -> Arra
 
 
 def scaled(net: MLP, factor: Real, activation: ActivationLike) -> MLP:
-    """A plain net of the same widths, with the same weights times ``factor`` and biases of zero.
+    """A net as ``net`` is, but for its activation, its weights times ``factor`` and its biases of zero.
 
     Live figures draw once and scale, so that the picture moves with the slider alone.
 
@@ -381,9 +382,11 @@ def scaled(net: MLP, factor: Real, activation: ActivationLike) -> MLP:
     """
     if not is_number(factor):
         raise TypeError(f"factor must be a number, not {factor!r}")
-    plain = MLP(net.widths, activation, "zeros", dtype=net.dtype)
-    plain.weights = [np.asarray(weight * factor, net.dtype) for weight in net.weights]
-    return plain
+    other = copy.copy(an_mlp(net))
+    other.activation = activations.get(activation)
+    other.weights = [np.asarray(weight * factor, net.dtype) for weight in net.weights]
+    other.biases = [np.zeros_like(bias) for bias in net.biases]
+    return other
 
 
 def lsuv(

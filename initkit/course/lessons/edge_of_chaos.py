@@ -8,6 +8,7 @@ import functools
 from pathlib import Path
 
 import numpy as np
+from matplotlib.image import AxesImage
 
 from ... import activations, datasets, initializers, plots
 from ...arguments import Array
@@ -110,6 +111,24 @@ def walk(first: float, x: Array, y: Array, steps: int) -> Array:
     return np.array(path).T
 
 
+class Shades(AxesImage):
+    """An image that keeps its pixels, as sampling it for every picture is a quarter of the picture's time."""
+
+    kept: dict[float, tuple]  # resolution → what matplotlib made of it
+
+    def show(self, values, extent, cmap, low, high):
+        self.kept = {}
+        self.set_data(low + np.round(16 * (values - low) / (high - low)) / 16 * (high - low))
+        self.set_extent(extent)
+        self.set_cmap(cmap)
+        self.set_clim(low, high)
+
+    def make_image(self, renderer, magnification=1.0, unsampled=False):
+        if renderer.dpi not in self.kept:
+            self.kept[renderer.dpi] = super().make_image(renderer, magnification, unsampled)
+        return self.kept[renderer.dpi]
+
+
 class Map(plots.Picture):
     """The map; cobwebs of q and c; ten digits as the hands of clocks; the net's ten answers."""
 
@@ -147,8 +166,8 @@ class Map(plots.Picture):
             ylabel=r"$\sigma_b$", yticks=(0, 0.2, 0.4, 0.6),
         )  # fmt: skip
         axes.xaxis.labelpad = axes.yaxis.labelpad = 0
-        blank = np.full((2, 2), np.nan)
-        self.shades = self.moves(axes.imshow(blank, aspect="auto", origin="lower", interpolation="nearest"))
+        self.shades = self.moves(axes.add_image(Shades(axes, origin="lower", interpolation="nearest")))
+        self.shown = None
         self.edge = self.curve(axes, color=THEORY, lw=2)
         self.here = self.curve(axes, "o", ms=11, mfc="white", mec="black", mew=2.5, clip_on=False)
         self.legend = self.words(0.055, 0.838, "black", 10)
@@ -182,12 +201,11 @@ class Map(plots.Picture):
         self.tips = self.curve(axes, "o", ms=3.5, color=MEASURED)
         self.mean = self.curve(axes, color=THEORY, lw=2)
 
-    def shade(self, values, extent, cmap, low, high, legend, edge):
-        """What lies behind the map: ``values`` (σ_b, σ_w) over ``extent``; ``edge``: its σ_w and σ_b."""
-        self.shades.set_data(low + np.round(16 * (values - low) / (high - low)) / 16 * (high - low))
-        self.shades.set_extent(extent)
-        self.shades.set_cmap(cmap)
-        self.shades.set_clim(low, high)
+    def shade(self, shades, legend, edge):
+        """What lies behind the map: ``shades``, as ``Shades.show`` takes them; ``edge``: its σ_w and σ_b."""
+        if shades is not self.shown:
+            self.shades.show(**shades)
+            self.shown = shades
         self.legend.set_text(legend)
         self.edge.set_data(*edge)
 
@@ -225,10 +243,10 @@ class Map(plots.Picture):
 
 @functools.cache
 def _digits() -> Array:
-    """200 test digits, the first ten of them one of each kind."""
+    """100 test digits, the first ten of them one of each kind."""
     x, y = datasets.digits().x_test, datasets.digits().y_test
     one_of_each = [int(np.flatnonzero(y == digit)[0]) for digit in range(10)]
-    return np.concatenate([x[one_of_each], np.delete(x, one_of_each, axis=0)[:190]])
+    return np.concatenate([x[one_of_each], np.delete(x, one_of_each, axis=0)[:90]])
 
 
 def _cobwebs(activation: str, sigma_w: float, sigma_b: float, q_star: float, z: Array, x: Array):
@@ -264,7 +282,7 @@ def _background(kind: str, activation: str, lang: str) -> dict:
         logs = np.clip(np.log(theory.chi_1), -1, 1)
         shown = {"values": logs, "cmap": "coolwarm", "low": -1.6, "high": 1.6}
     legend = text(f"edge_of_chaos.{kind}_legend", lang, runs=2)
-    return {**shown, "extent": extent, "legend": legend, "edge": edge_line(theory)}
+    return {"shades": {**shown, "extent": extent}, "legend": legend, "edge": edge_line(theory)}
 
 
 def _nearest(activation: str, sigma_w: float, sigma_b: float) -> float:
