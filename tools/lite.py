@@ -30,8 +30,8 @@ PYTHON = Path(sys.executable)
 PYODIDE = "314.0.6"
 CDN = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/"
 KERNEL = "@jupyterlite/pyodide-kernel-extension"
-# What starts before any cell; where Pyodide has taken a part of Python out of its standard library, that too.
-STARTS = ["micropip", "ipython", "jedi", "sqlite3", "ssl", "openssl"]
+# What the kernel starts with, loaded together with Pyodide: the kernel would install it one by one, later.
+STARTS = ["micropip", "ipython", "jedi", "comm"]
 # Of Pyodide itself, in a distribution; which of them it has depends on its version.
 CORE = [
     "pyodide.js", "pyodide.mjs", "pyodide.asm.js", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip",
@@ -153,14 +153,14 @@ def build(out: Path, offline: Path | None) -> None:
             folder.mkdir()
         wheels = fetch_wheels(work / "wheels")
         added = {**ADDED, "initkit": list(INITKIT)}
-        kernel = {"disablePyPIFallback": True, "loadPyodideOptions": {}}
+        kernel = {"disablePyPIFallback": True, "loadPyodideOptions": {"packages": list(STARTS)}}
         if offline:
             lock = json.loads((offline / "pyodide-lock.json").read_text(encoding="utf-8"))
             older = {name: path for name, path in wheels_in(offline).items() if name in KERNEL_WHEELS}
             wheels |= older
             added |= {name: KERNEL_WHEELS[name] for name in older}
+            kernel["loadPyodideOptions"]["packages"] += older
             kernel["pyodideUrl"] = "./static/pyodide/pyodide.mjs"
-            kernel["loadPyodideOptions"]["packages"] = list(older)
         else:
             lock = official_lock(work)
             kernel["pyodideUrl"] = CDN + "pyodide.mjs"
