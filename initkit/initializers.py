@@ -1220,7 +1220,7 @@ class Drawn(NamedTuple):
 
     distribution: str | tuple[Any, ...]
     scale: float
-    fan: str  # one of MODES
+    fan: Mode
     params: dict[str, Any] = {}  # noqa: RUF012 - never written to
 
 

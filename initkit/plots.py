@@ -23,7 +23,7 @@ from .arguments import Array
 from .packages import needed_by
 from .signals import Passage, Signals, fate
 from .training import History
-from .words import RAISED, text, two_digits
+from .words import RAISED, Language, text, two_digits
 from .words.fonts import style
 
 with needed_by("initkit.plots", "matplotlib"):
@@ -61,7 +61,7 @@ class Figure(matplotlib.figure.Figure):
 
     canvas: FigureCanvasAgg
 
-    def __init__(self, lang: str, width: float = 8.6, height: float = 3.9) -> None:
+    def __init__(self, lang: Language, width: float = 8.6, height: float = 3.9) -> None:
         # 4.6 * 100 is 459.99…, of which matplotlib before 3.11 makes 459 pixels; 4.6 * 300 is 1380.
         super().__init__(figsize=(math.nextafter(width, math.inf), math.nextafter(height, math.inf)), dpi=100)
         self.lang = lang
@@ -172,7 +172,7 @@ class Picture:
     HEIGHT = 3.9
     cells: Cells | None = None
 
-    def __init__(self, lang: str) -> None:
+    def __init__(self, lang: Language) -> None:
         self.lang = lang
         self.moving: list[Any] = []
         with DRAWING, matplotlib.rc_context(style(lang)):
@@ -231,13 +231,13 @@ def ruled(axes: Any, axis: str = "both") -> None:
     axes.set_axisbelow(True)
 
 
-def over_layers(axes: Any, depth: int, lang: str) -> None:
+def over_layers(axes: Any, depth: int, lang: Language) -> None:
     """Let the x-axis be the layers from 1 to ``depth``."""
     axes.set(xlim=(0.4, depth + 0.6), xlabel=text("signal.layer", lang))
     axes.set_xticks(np.arange(1, depth + 1)[:: 1 + depth // 8])
 
 
-def both(lang: str) -> dict[str, Any]:
+def both(lang: Language) -> dict[str, Any]:
     """The entries of ``key`` for measured points and theory's line."""
     measured = {"marker": "o", **points(False)}
     return {text("signal.measured", lang): measured, text("signal.theory", lang): line(False)}
@@ -305,7 +305,7 @@ class TrainingAndSignals(Picture):
     TOP = 5.2  # loss at which a curve leaves the picture
     BOTTOM, TALL = 0.125, 0.69  # of the panels
 
-    def __init__(self, names: Mapping[str, str], depth: int, epochs: int, lang: str) -> None:
+    def __init__(self, names: Mapping[str, str], depth: int, epochs: int, lang: Language) -> None:
         self.names, self.depth, self.epochs = names, depth, epochs
         super().__init__(lang)
 
@@ -380,7 +380,9 @@ class SignalsByLayer(Picture):
 
     HEIGHT = 4.2
 
-    def __init__(self, most: int, decades: int, names: Iterable[str], lang: str, theory: bool = True) -> None:
+    def __init__(
+        self, most: int, decades: int, names: Iterable[str], lang: Language, theory: bool = True
+    ) -> None:
         self.most, self.decades, self.names, self.theory = most, decades, tuple(names), theory
         super().__init__(lang)
 
@@ -414,7 +416,7 @@ class SignalsByLayer(Picture):
 
 
 @contextlib.contextmanager
-def _titled(title: str, height: float, lang: str) -> Iterator[Figure]:
+def _titled(title: str, height: float, lang: Language) -> Iterator[Figure]:
     """A new figure with this title, to be drawn into in the fonts of its language."""
     with DRAWING, matplotlib.rc_context(style(lang)):
         figure = Figure(lang, height=height)
@@ -422,7 +424,7 @@ def _titled(title: str, height: float, lang: str) -> Iterator[Figure]:
         yield figure
 
 
-def signals_by_layer(signals: Signals, predicted: Signals | None = None, *, lang: str) -> Figure:
+def signals_by_layer(signals: Signals, predicted: Signals | None = None, *, lang: Language) -> Figure:
     """The signal forward and the gradient backward of one net, on axes as long as they need.
 
     Parameters
@@ -447,7 +449,9 @@ def signals_by_layer(signals: Signals, predicted: Signals | None = None, *, lang
     return picture.still((signals, predicted))
 
 
-def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str, apart: bool = False) -> Figure:
+def correlations(
+    nets: Mapping[str, tuple[Signals, Signals]], *, lang: Language, apart: bool = False
+) -> Figure:
     """How alike two inputs look, layer by layer: a panel a net, theory over measurement.
 
     Parameters
@@ -484,7 +488,7 @@ def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str, apar
     return figure
 
 
-def update_ratios(nets: Mapping[str, History], *, lang: str) -> Figure:
+def update_ratios(nets: Mapping[str, History], *, lang: Language) -> Figure:
     """The update-to-data ratio by layer, of each net's first step, over the line of what is healthy, 10^−3.
 
     Parameters
@@ -526,7 +530,7 @@ def update_ratios(nets: Mapping[str, History], *, lang: str) -> Figure:
     return figure
 
 
-def heat_map(rows: Sequence[Mapping[str, Any]], *, lang: str) -> Figure:
+def heat_map(rows: Sequence[Mapping[str, Any]], *, lang: Language) -> Figure:
     """Accuracies as shades and numbers: a panel a depth, a line a scheme, a column an activation.
 
     Parameters

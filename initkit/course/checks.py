@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import dataclass, replace
 
 from ..notebook_files import CHECK, lessons, read
-from ..words import table, text
+from ..words import Language, table, text
 from .own import own
 from .progress import EXERCISES, keep
 from .registry import CHECKS
@@ -44,7 +44,7 @@ class Verdict:
         return f'<div role="status" style="{style}">{html.escape(str(self))}</div>{folded}'
 
 
-def check(name: str, answer, *, lang: str, student: str = "") -> Verdict:
+def check(name: str, answer, *, lang: Language, student: str = "") -> Verdict:
     """What there is to say to ``answer`` to exercise ``name``. Raises KeyError for an unknown exercise only.
 
     An answer of ``...`` is one that has not been given yet. A right one counts in the reader's progress. To
@@ -60,7 +60,7 @@ def check(name: str, answer, *, lang: str, student: str = "") -> Verdict:
     return replace(said, hints=hints(name, lang=lang))
 
 
-def verdict(name: str, answer, *, lang: str, student: str = "") -> Verdict:
+def verdict(name: str, answer, *, lang: Language, student: str = "") -> Verdict:
     """``check`` that keeps nothing and gives no hints."""
     numbers, of_text = vars(own(name, student)), vars(own(name))
     if answer is ... or answer is None:
@@ -76,7 +76,7 @@ def verdict(name: str, answer, *, lang: str, student: str = "") -> Verdict:
     return Verdict(key == "right", text(said, lang, **(numbers | fields)), key)
 
 
-def hints(name: str, *, lang: str) -> tuple[tuple[str, str], ...]:
+def hints(name: str, *, lang: Language) -> tuple[tuple[str, str], ...]:
     """To an exercise: a nudge, the formula, and the answer, as the lesson's solution has it in code.
 
     >>> [heading for heading, _ in hints("05.1", lang="en")]

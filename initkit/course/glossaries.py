@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
-from ..words import LANGUAGES, text
+from ..words import LANGUAGES, Language, text
 
 COLUMNS = ("term", "other", "definition", "lesson")
 STYLE = 'style="text-align: left; vertical-align: top"'  # JupyterLab's own tables stand on the right
@@ -25,7 +25,7 @@ def terms() -> dict[str, dict]:
 class Glossary:
     """All terms, for the readers of one language: a table in a notebook, a line each in a terminal."""
 
-    lang: str
+    lang: Language
     headings: list[str]
     rows: list[tuple[str, ...]]  # as COLUMNS
 
@@ -41,7 +41,7 @@ def row(tag: str, cells) -> str:
     return "<tr>" + "".join(f"<{tag} {STYLE}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
 
 
-def glossary(*, lang: str) -> Glossary:
+def glossary(*, lang: Language) -> Glossary:
     """The terms of the course, by lesson. Raises ValueError for a language that the course does not speak.
 
     >>> glossary(lang="en").rows[1][:2]

@@ -6,7 +6,7 @@ import hashlib
 
 import ipywidgets as widgets
 
-from ..words import table, text
+from ..words import Language, table, text
 from .checks import Verdict
 from .progress import QUESTIONS, keep
 
@@ -32,7 +32,7 @@ def choices(name: str) -> dict[str, bool]:
 class Quiz(widgets.VBox):
     """A question of the table, its choices, and, once one is chosen, what there is to say to it."""
 
-    def __init__(self, name: str, lang: str):
+    def __init__(self, name: str, lang: Language):
         self.name, self.lang = name, lang
         self.answers = choices(name)
         question = widgets.HTMLMath(f"<b>{self.text('question')}</b>")
@@ -58,7 +58,7 @@ class Quiz(widgets.VBox):
         keep(QUESTIONS, self.name, verdict.ok)
 
 
-def guess(*, lang: str) -> widgets.Text:
+def guess(*, lang: Language) -> widgets.Text:
     """A line for what the reader guesses before the next cell tells. Nothing reads it or keeps it.
 
     >>> guess(lang="en").value
@@ -68,7 +68,7 @@ def guess(*, lang: str) -> widgets.Text:
     return widgets.Text(placeholder=text("guess.here", lang), layout=wide)
 
 
-def quiz(name: str, *, lang: str) -> Quiz:
+def quiz(name: str, *, lang: Language) -> Quiz:
     """Question ``name`` of the table, "02.1" for one. Raises KeyError for one that is not there.
 
     >>> quiz("02.1", lang="en").answers

@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy
@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 from .. import sampling
 from ..arguments import is_number
 from ..fans import fans
-from ..initializers import SCHEMES, truncated_std
-from ..words import text
+from ..initializers import SCHEMES, Mode, truncated_std
+from ..words import Language, text
 from .scan import Far, Lines, Scan, scan_array
 
 # The largest share of fresh tensors that are called not fresh. Every p-value is corrected, by Bonferroni's
@@ -33,7 +33,7 @@ EDGE = 1.05
 # Below it the squares of float64 lose their digits.
 LEAST = 1e-290
 
-VERDICTS = ("fresh", "fresh_unnamed", "too_few", "not_fresh")
+Verdict: TypeAlias = Literal["fresh", "fresh_unnamed", "too_few", "not_fresh"]
 
 # Why a tensor is not fresh: what ``identify`` tests, then what ``audit`` concludes from its company.
 REASONS = (
@@ -60,7 +60,7 @@ class Match:
 
     scheme: str
     params: dict
-    fan: str | None
+    fan: Mode | None
     p_value: float
 
     def __str__(self):
@@ -98,7 +98,7 @@ class Identification:
         others by the last, where that counts the units), that no law reaches. The verdict is on the rest.
     """
 
-    verdict: str
+    verdict: Verdict
     matches: tuple[Match, ...] = ()
     ambiguous: bool = False
     reason: str | None = None
@@ -119,7 +119,7 @@ class Identification:
         """The name of the scheme that fits best, if any does."""
         return self.matches[0].scheme if self.matches else None
 
-    def message(self, lang: str) -> str:
+    def message(self, lang: Language) -> str:
         """What is found, in a reader's language (``"en"`` or ``"zh"``); ValueError for another one.
 
         >>> import initkit as ik
@@ -438,7 +438,7 @@ class _Candidate:
 
     scheme: str
     params: dict
-    fan: str | None
+    fan: Mode | None
     law: Law
     std: float
 

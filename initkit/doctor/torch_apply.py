@@ -7,6 +7,7 @@ import fnmatch
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike
 from .. import activations, initializers, sampling
 from ..fans import fans
 from ..signals import KEPT
-from ..words import text
+from ..words import Language, text
 from .audit import wrong_by_itself
 from .bias_evidence import trained_by_bias
 from .identify import Identification, of_scan
@@ -70,9 +71,9 @@ class Applied:
     done: dict[str, str]
     left: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
-    lang: str = "en"
+    lang: Language = "en"
     kept: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    verdict: str = "drawn"
+    verdict: Literal["drawn", "well", "worse"] = "drawn"
     losses: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     def __str__(self):
@@ -102,7 +103,7 @@ def apply(
     loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
     only: str | Iterable[str] | None = None,
     skip: str | Iterable[str] | None = None,
-    lang: str = "en",
+    lang: Language = "en",
 ) -> Applied:
     """Initialize ``module`` in place, each weight by what follows it, and never for the worse.
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from numpy.typing import ArrayLike
 
+from ..words import Language
 from .report import KINDS, Finding, Report
 from .torch_apply import applied
 from .torch_examine import examined
@@ -26,7 +27,7 @@ def diagnose(
     batch: torch.Tensor | tuple | Mapping,
     loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
     *,
-    lang: str = "en",
+    lang: Language = "en",
 ) -> Report:
     """Run one ``batch`` through ``module`` and back: what the signal does, and what would mend it.
 
@@ -85,7 +86,7 @@ def assert_healthy(
     loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
     *,
     allow: Collection[str] = (),
-    lang: str = "en",
+    lang: Language = "en",
 ) -> None:
     """Raise AssertionError, with the whole report as its text, where ``diagnose`` finds something.
 

@@ -16,7 +16,7 @@ from ..fans import fans
 from ..network import MLP
 from ..signals import KEPT, Signals, fate, passage
 from ..theory import predict, predict_for
-from ..words import text
+from ..words import Language, text
 from .audit import wrong_by_itself
 from .identify import Identification, of_scan
 from .report import Finding, Report, Tensor, as_told, span
@@ -86,7 +86,7 @@ def _theory(layers: list[Layer], grad_var) -> Signals | None:
 
 
 def examined(
-    module: nn.Module, batch, loss=None, lang: str = "en", named: bool = True
+    module: nn.Module, batch, loss=None, lang: Language = "en", named: bool = True
 ) -> tuple[tuple | dict, Report]:
     """The module's inputs, and the report of ``diagnose`` with remedies that are still to be tried.
 
@@ -140,7 +140,7 @@ def _outside(value):
     return value.clone() if isinstance(value, torch.Tensor) and value.is_inference() else value
 
 
-def _report(module, watch: Watch, back, lang: str, named: bool) -> Report:
+def _report(module, watch: Watch, back, lang: Language, named: bool) -> Report:
     layers = watch.layers
     tensors, findings = _table(module, watch, named)
     findings += _of_signals(module, layers, tensors)

@@ -8,11 +8,12 @@ import inspect
 import itertools
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import ipywidgets as widgets
 
 from ..plots import Figure, Picture
-from ..words import text
+from ..words import Language, text
 from .render import CRISP, DRAFT, Quality, Renderer, at_work
 from .sheet import Sheet
 
@@ -47,7 +48,7 @@ class LiveFigure(widgets.VBox):
     """
 
     def __init__(
-        self, picture: Picture, controls: dict[str, widgets.Widget], respond: Callable, *, lang: str
+        self, picture: Picture, controls: dict[str, widgets.Widget], respond: Callable, *, lang: Language
     ):
         self.picture, self.controls, self.respond, self.lang = picture, controls, respond, lang
         self.error: Exception | None = None
@@ -166,16 +167,26 @@ class LiveFigure(widgets.VBox):
         self.message.layout.display = None
 
 
-def playable(make: Callable) -> Callable[..., LiveFigure]:
+class Playable(Protocol):
+    """What ``live`` offers by a figure's name."""
+
+    def __call__(self, *, lang: Language, seed: int = 0) -> LiveFigure:
+        """The live figure."""
+
+    def still(self, *, lang: Language, seed: int = 0, **values: Any) -> Figure:
+        """Its picture, with the controls that ``values`` names set so."""
+
+
+def playable(make: Callable) -> Playable:
     """From ``make(lang=…, seed=…)``, which returns picture, controls and ``respond``: the live figure.
 
     The result has a ``still``, the same picture as a Figure.
     """
 
-    def live(*, lang: str, seed: int = 0) -> LiveFigure:
+    def live(*, lang: Language, seed: int = 0) -> LiveFigure:
         return LiveFigure(*make(lang=lang, seed=seed), lang=lang)
 
-    def still(*, lang: str, seed: int = 0, **values) -> Figure:
+    def still(*, lang: Language, seed: int = 0, **values) -> Figure:
         """The whole picture as a Figure, for a page that nobody can touch.
 
         The controls that ``values`` names stand there, the others as they begin. Raises TypeError for a

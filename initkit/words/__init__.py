@@ -14,8 +14,12 @@ import tomllib
 from collections.abc import Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Literal, TypeAlias, get_args
 
-LANGUAGES = ("zh", "en")
+Language: TypeAlias = Literal["zh", "en"]
+"""A language of the course."""
+
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -46,7 +50,7 @@ def table() -> dict[str, dict[str, str]]:
     }
 
 
-def text(key: str, lang: str, **fields) -> str:
+def text(key: str, lang: Language, **fields) -> str:
     """The text of that name in that language, its {braces} filled with ``fields``.
 
     Raises ValueError for a language that the course does not speak and for {braces} that nothing fills,
@@ -81,7 +85,7 @@ def two_digits(value: float) -> str:
     return f"{digits}·10{str(int(power)).translate(RAISED)}" if power else digits
 
 
-def system_language() -> str:
+def system_language() -> Language:
     """ "zh" or "en", as POSIX's variables say; where none is set, as on Windows, as the locale does."""
     said = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), None)
     if said is None:
