@@ -35,6 +35,12 @@ with needed_by("initkit.plots", "matplotlib"):
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
     from PIL import Image
 
+__all__ = [
+    "DIM", "FAINT", "MEASURED", "QUIET", "THEORY", "ByLayer", "Cells", "Figure", "Picture", "SignalsByLayer",
+    "TrainingAndSignals", "Words", "both", "correlations", "heat_map", "key", "line", "over_layers", "points",
+    "ruled", "signals_by_layer", "update_ratios",
+]  # fmt: skip
+
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 THEORY, MEASURED = "#D55E00", "#0072B2"
 FAINT, QUIET, DIM = "#e4e4e4", "#9a9a9a", "#555555"  # grid lines, lines in the background, their labels
@@ -109,6 +115,17 @@ class Words(matplotlib.artist.Artist):
     A matplotlib Text is laid out and rendered anew at every change, 3 ms for fifty characters. Here every
     Latin word, $formula$, and every other character, is rendered once; a change only puts them beside each
     other. A power of ten is a formula, as raised digits come from two fonts.
+
+    Parameters
+    ----------
+    x, y : float
+        The place, in units of the axes or figure that it is added to.
+    color : str
+        As matplotlib takes it.
+    size : float
+        Of the letters, in points.
+    right : bool
+        Whether the line ends at x.
     """
 
     def __init__(self, x: float, y: float, color: str, size: float = 10, right: bool = False) -> None:
@@ -117,9 +134,11 @@ class Words(matplotlib.artist.Artist):
         self.family = tuple(matplotlib.rcParams["font.family"])
 
     def set_text(self, text: str) -> None:
+        """Show this text."""
         self.text = POWER.sub(lambda m: rf"$\cdot10^{{{m[1].translate(LOWERED)}}}$", text)
 
     def get_text(self) -> str:
+        """What is shown, with powers of ten as formulas."""
         return self.text
 
     def ink(self, dpi: float) -> Array:
@@ -141,10 +160,20 @@ class Words(matplotlib.artist.Artist):
 
 
 class Cells(NamedTuple):
-    """Where a click sets two controls: ``axes`` in equal cells, whose middles are at ``xs`` and ``ys``."""
+    """Where a click sets two controls: a panel in equal cells.
+
+    Attributes
+    ----------
+    axes : matplotlib.axes.Axes
+        The panel.
+    x, y : str
+        The names of the two controls.
+    xs, ys : sequence of float
+        The middles of the cells, which are the controls' values.
+    """
 
     axes: Any
-    x: str  # the name of the control that gets one of ``xs``
+    x: str
     xs: Sequence[float]
     y: str
     ys: Sequence[float]
@@ -216,35 +245,99 @@ class Picture:
 
 
 def points(second: int) -> dict[str, Any]:
-    """How measurement is drawn, of the first or the second net."""
+    """How measurement is drawn: points in one colour.
+
+    Parameters
+    ----------
+    second : int
+        1 for the second of two nets, whose points are hollow.
+
+    Returns
+    -------
+    dict
+        Arguments of ``plot``.
+    """
     return {"color": MEASURED, "ms": 6, "ls": "", "mfc": "white" if second else MEASURED}
 
 
 def line(second: int) -> dict[str, Any]:
-    """How theory is drawn, of the first or the second net."""
+    """How theory is drawn: a line in one colour.
+
+    Parameters
+    ----------
+    second : int
+        1 for the second of two nets, whose line is dashed.
+
+    Returns
+    -------
+    dict
+        Arguments of ``plot``.
+    """
     return {"color": THEORY, "lw": 1.5, "ls": "--" if second else "-"}
 
 
 def ruled(axes: Any, axis: str = "both") -> None:
-    """Draw grid lines, behind all else."""
+    """Draw grid lines, behind all else.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        What they are drawn in.
+    axis : {"both", "x", "y"}
+        Across which axis.
+    """
     axes.grid(axis=axis, color=FAINT, lw=0.8)
     axes.set_axisbelow(True)
 
 
 def over_layers(axes: Any, depth: int, lang: Language) -> None:
-    """Let the x-axis be the layers from 1 to ``depth``."""
+    """Let the x-axis be the layers, from 1 on.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Whose x-axis.
+    depth : int
+        The number of layers.
+    lang : {"en", "zh"}
+        The language of its label.
+    """
     axes.set(xlim=(0.4, depth + 0.6), xlabel=text("signal.layer", lang))
     axes.set_xticks(np.arange(1, depth + 1)[:: 1 + depth // 8])
 
 
 def both(lang: Language) -> dict[str, Any]:
-    """The entries of ``key`` for measured points and theory's line."""
+    """The entries of ``key`` for measured points and theory's line.
+
+    Parameters
+    ----------
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    dict
+    """
     measured = {"marker": "o", **points(False)}
     return {text("signal.measured", lang): measured, text("signal.theory", lang): line(False)}
 
 
 def key(figure: Any, axes: Any, entries: dict[str, Any], where: Any, loc: str) -> None:
-    """A legend in one row above the panels, where no value comes. ``entries``: label → how it is drawn."""
+    """Draw a legend in one row above the panels, where no value comes.
+
+    Parameters
+    ----------
+    figure : Figure
+        What it is drawn in.
+    axes : matplotlib.axes.Axes
+        Any of the figure's; what is drawn in them stays as it is.
+    entries : dict
+        Label → how its mark is drawn, as ``points``, ``line`` and ``both`` say it.
+    where : tuple of float
+        The place (x, y) in the figure, from 0 to 1.
+    loc : str
+        Which point of the legend is there, as matplotlib calls it: "center left".
+    """
     for label, shape in entries.items():
         axes.plot([], [], label=label, **shape)
     tight = {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.0, "borderpad": 0}
@@ -254,7 +347,22 @@ def key(figure: Any, axes: Any, entries: dict[str, Any], where: Any, loc: str) -
 class ByLayer:
     """Measured points and theory's line over layers; values beyond the log axis are marked at its edge.
 
-    ``second``: a second net in the same axes, with hollow points and a dashed line.
+    Parameters
+    ----------
+    picture : Picture
+        Whose ``build`` makes it.
+    axes : matplotlib.axes.Axes
+        One panel of it.
+    depth : int
+        Layers.
+    decades : int
+        The axis shows values from 10^−decades to 10^decades.
+    title : str
+        The key of the panel's title in the words.
+    marker : str
+        Of the points, as matplotlib calls it.
+    second : int
+        1 for the second of two nets in the same panel, as in ``points`` and ``line``.
     """
 
     def __init__(
@@ -300,7 +408,19 @@ class ByLayer:
 
 
 class TrainingAndSignals(Picture):
-    """One network, one start: its loss as it trains, and the size of its signals before it does."""
+    """One network, one start: its loss as it trains, and the size of its signals before it does.
+
+    Parameters
+    ----------
+    names : dict
+        What each start is called, by the name that ``update`` gets.
+    depth : int
+        Layers.
+    epochs : int
+        Of the training.
+    lang : {"en", "zh"}
+        The language.
+    """
 
     TOP = 5.2  # loss at which a curve leaves the picture
     BOTTOM, TALL = 0.125, 0.69  # of the panels
@@ -340,7 +460,21 @@ class TrainingAndSignals(Picture):
         others: Mapping[str, History],
         predicted: Signals | None = None,
     ) -> None:
-        """``name``: the start chosen; ``others``: the histories of those seen before, by name."""
+        """Show one start.
+
+        Parameters
+        ----------
+        name : str
+            The start.
+        signals : Signals
+            Measured before training.
+        history : History
+            Of its training so far.
+        others : dict
+            The histories of the starts that were seen before, by name.
+        predicted : Signals, optional
+            Theory's.
+        """
         self.forward.update(signals.q, () if predicted is None else predicted.q)
         self.backward.update(signals.grad_var, () if predicted is None else predicted.grad_var)
         losses = history.train_loss
@@ -376,7 +510,21 @@ def passages(signals: Signals) -> dict[str, Passage]:
 
 
 class SignalsByLayer(Picture):
-    """The signal forward and the gradient backward, of one net or of two, theory over measurement."""
+    """The signal forward and the gradient backward, of one net or of two, theory over measurement.
+
+    Parameters
+    ----------
+    most : int
+        Layers, of the deepest net that is to be shown.
+    decades : int
+        As in ``ByLayer``.
+    names : iterable of str
+        What the nets are called.
+    lang : {"en", "zh"}
+        The language.
+    theory : bool
+        Whether the legend has theory's line.
+    """
 
     HEIGHT = 4.2
 
@@ -404,7 +552,13 @@ class SignalsByLayer(Picture):
         self.verdict = self.words(0.04, 0.945)
 
     def update(self, *nets: tuple[Signals, Signals | None]) -> None:
-        """``nets``: for each, the measured Signals and theory's, or None."""
+        """Show the nets.
+
+        Parameters
+        ----------
+        *nets : tuple
+            Of each, the measured Signals, and theory's or None.
+        """
         said = []
         for name, series, (seen, predicted) in zip(self.names, self.series, nets, strict=True):
             for panel, quantity in zip(series, ("q", "grad_var"), strict=True):

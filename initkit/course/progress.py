@@ -57,8 +57,23 @@ def keep(kind: str, name: str, value: Any) -> None:
 
 
 def score(lesson: str, value: float, *, lang: Language) -> str:
-    """What there is to say to ``value`` points in a lesson's challenge, beside the reader's best so far.
+    """What there is to say to a score in a lesson's challenge, beside the reader's best so far.
 
+    Parameters
+    ----------
+    lesson : str
+        Its number, "04" for one.
+    value : float
+        The score; the largest so far is kept.
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> score("04", 12, lang="en")
     'Score 12; your best is 12.'
     """
@@ -113,6 +128,17 @@ class Progress(widgets.VBox):
 def progress(*, lang: Language) -> Progress:
     """What the reader has done so far, of both editions together; ``initkit-progress.json`` has it.
 
+    Parameters
+    ----------
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    Progress
+
+    Examples
+    --------
     >>> "0/2" in progress(lang="en").shown.value
     True
     """

@@ -30,7 +30,13 @@ def choices(name: str) -> dict[str, bool]:
 
 
 class Quiz(widgets.VBox):
-    """A question of the table, its choices, and, once one is chosen, what there is to say to it."""
+    """A question, its choices, and, once one is chosen, what there is to say to it.
+
+    Attributes
+    ----------
+    answers : dict
+        Whether each choice is right, by its letter, in the order in which they are shown.
+    """
 
     def __init__(self, name: str, lang: Language):
         self.name, self.lang = name, lang
@@ -61,6 +67,17 @@ class Quiz(widgets.VBox):
 def guess(*, lang: Language) -> widgets.Text:
     """A line for what the reader guesses before the next cell tells. Nothing reads it or keeps it.
 
+    Parameters
+    ----------
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    ipywidgets.Text
+
+    Examples
+    --------
     >>> guess(lang="en").value
     ''
     """
@@ -69,8 +86,26 @@ def guess(*, lang: Language) -> widgets.Text:
 
 
 def quiz(name: str, *, lang: Language) -> Quiz:
-    """Question ``name`` of the table, "02.1" for one. Raises KeyError for one that is not there.
+    """A question with its choices; whichever the reader takes, it says why that is right or wrong.
 
+    Parameters
+    ----------
+    name : str
+        The question, "02.1" for one.
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    Quiz
+
+    Raises
+    ------
+    KeyError
+        There is no such question.
+
+    Examples
+    --------
     >>> quiz("02.1", lang="en").answers
     {'a': False, 'c': False, 'b': True}
     """

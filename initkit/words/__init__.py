@@ -51,11 +51,30 @@ def table() -> dict[str, dict[str, str]]:
 
 
 def text(key: str, lang: Language, **fields) -> str:
-    """The text of that name in that language, its {braces} filled with ``fields``.
+    """The text of that name in that language.
 
-    Raises ValueError for a language that the course does not speak and for {braces} that nothing fills,
-    KeyError for an unknown name.
+    Parameters
+    ----------
+    key : str
+        Its section and name in a ``words.toml``.
+    lang : {"en", "zh"}
+        The language.
+    **fields
+        What fills the text's {braces}.
 
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        The course does not speak the language, or nothing fills some {braces}.
+    KeyError
+        No text has this name; the message gives the close ones.
+
+    Examples
+    --------
     >>> text("layers.title", "en", layer=3)
     'Layer 3'
     """

@@ -36,10 +36,27 @@ DTYPES = {"C": np.float64}
 
 
 def patient(name: Literal["A", "B", "C", "D", "E"], *, rng: RNGLike = None) -> MLP:
-    """Patient "A", "B", "C" or "D" of lesson 07, or "E" of its exercise. What they have is for you to find.
+    """A net of lesson 07 that has some fault; which, is for you to find.
 
-    All are float32 but C, which is float64.
+    Parameters
+    ----------
+    name : {"A", "B", "C", "D", "E"}
+        The patient; E is that of the exercise.
+    rng : int, SeedSequence, Generator or None
+        Draws the weights, as in ``MLP``.
 
+    Returns
+    -------
+    MLP
+        In float32, but C in float64.
+
+    Raises
+    ------
+    KeyError
+        There is no such patient.
+
+    Examples
+    --------
     >>> patient("A", rng=0).depth
     20
     """

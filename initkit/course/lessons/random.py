@@ -139,8 +139,26 @@ SPECIMENS = {"A": ("sigmoid", 0.2), "B": ("tanh", 0.6), "C": ("tanh", 0.05)}
 
 
 def specimen(name: Literal["A", "B", "C"], *, lang: Language) -> plots.Figure:
-    """The picture of lesson 03 for net "A", "B" or "C" of its third exercise: what ails it is for you to see.
+    """The picture of lesson 03 for a net of its third exercise: what ails the net is for you to see.
 
+    Parameters
+    ----------
+    name : {"A", "B", "C"}
+        The net.
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    plots.Figure
+
+    Raises
+    ------
+    KeyError
+        There is no such net.
+
+    Examples
+    --------
     >>> specimen("A", lang="en").axes[1].get_title("left")
     'Signal q, mean sq.'
     """
