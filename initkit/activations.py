@@ -152,6 +152,7 @@ def leaky_relu(a: Real = 0.01) -> Activation:
     Returns
     -------
     Activation
+        Called "leaky_relu(0.2)", say, and for the default "leaky_relu".
 
     Raises
     ------
@@ -322,6 +323,7 @@ def get(activation: ActivationLike) -> Activation:
     Returns
     -------
     Activation
+        The same one for the same name.
 
     Raises
     ------

@@ -312,7 +312,7 @@ def both(lang: Language) -> dict[str, Any]:
     Parameters
     ----------
     lang : {"en", "zh"}
-        The language.
+        The language of the labels.
 
     Returns
     -------

@@ -246,8 +246,7 @@ def uniform(low: float, high: float, dtype: np.dtype[Any] | None = None) -> Draw
 
     Returns
     -------
-    callable
-        A ``Draw``.
+    Draw
 
     Notes
     -----
@@ -379,8 +378,7 @@ def normal(mean: float, std: float) -> Draw:
 
     Returns
     -------
-    callable
-        A ``Draw``.
+    Draw
     """
 
     def draw(generator: np.random.Generator, block: Array) -> None:
@@ -411,12 +409,11 @@ def truncated_normal(
     low, high : float
         The window, in units of ``std`` around ``mean``.
     dtype : dtype, optional
-        What the block is rounded to afterwards, where that is float16.
+        As in ``uniform``.
 
     Returns
     -------
-    callable
-        A ``Draw``.
+    Draw
 
     Notes
     -----

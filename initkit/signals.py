@@ -279,10 +279,8 @@ def cosines(net: MLP, x: npt.ArrayLike) -> Array:
 
     Parameters
     ----------
-    net : MLP
-        The network.
-    x : array
-        Inputs, (batch, in).
+    net, x
+        As in ``measure``.
 
     Returns
     -------

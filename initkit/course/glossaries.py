@@ -57,7 +57,7 @@ def glossary(*, lang: Language) -> Glossary:
     Parameters
     ----------
     lang : {"en", "zh"}
-        The language.
+        The language that comes first and explains; the other's terms stand beside.
 
     Returns
     -------

@@ -131,7 +131,7 @@ def progress(*, lang: Language) -> Progress:
     Parameters
     ----------
     lang : {"en", "zh"}
-        The language.
+        The language of the headings.
 
     Returns
     -------

@@ -70,7 +70,7 @@ def guess(*, lang: Language) -> widgets.Text:
     Parameters
     ----------
     lang : {"en", "zh"}
-        The language.
+        The language of what the empty line says.
 
     Returns
     -------

@@ -24,17 +24,10 @@ from .scan import scan_array
 from .torch_examine import examined
 from .torch_rules import axes_of, call_of, orthogonal_in_place_of, rule_of
 from .torch_scale import first_and_last, on_a_copy, probe, rescale, scale_of, watched
+
+# isort: off
 from .torch_watch import (
-    EMBEDDINGS,
-    LINEAR,
-    RECURRENT,
-    as_it_was,
-    checked,
-    each_parameter,
-    following,
-    nn,
-    numpy_of,
-    torch,
+    EMBEDDINGS, LINEAR, RECURRENT, as_it_was, checked, each_parameter, following, nn, numpy_of, torch,
     unwrapped,
 )  # fmt: skip
 

@@ -14,26 +14,11 @@ from .identify import EXACT, Identification, of_scan
 from .report import Coverage, Finding, Tensor, identical_layers, span
 from .scan import scan_array
 from .torch_rules import applied_to
+
+# isort: off
 from .torch_watch import (
-    NORMS,
-    PRODUCTS,
-    RECURRENT,
-    Back,
-    Layer,
-    Sum,
-    Watch,
-    Weight,
-    conv,
-    each_parameter,
-    is_linear,
-    is_matrix,
-    is_rescaled,
-    is_transposed,
-    nn,
-    numbers,
-    numpy_of,
-    torch,
-    worth_a_look,
+    NORMS, PRODUCTS, RECURRENT, Back, Layer, Sum, Watch, Weight, conv, each_parameter, is_linear, is_matrix,
+    is_rescaled, is_transposed, nn, numbers, numpy_of, torch, worth_a_look,
 )  # fmt: skip
 
 LARGE, SMALL = 10.0, 1e-3  # root mean squares between which a network's input should lie

@@ -24,34 +24,12 @@ from .scan import scan_array
 from .torch_beside import beside_chains, looked_at, scale_of_none, weight_of
 from .torch_plain import facts
 from .torch_rules import HE, applied_to, call_of, scheme_for
+
+# isort: off
 from .torch_watch import (
-    LAYERS,
-    LINEAR,
-    RECURRENT,
-    Back,
-    Layer,
-    Watch,
-    Weight,
-    as_it_was,
-    base_name,
-    checked,
-    conv,
-    each_parameter,
-    floats_in,
-    gradients,
-    is_linear,
-    is_matrix,
-    is_rescaled,
-    is_transposed,
-    nn,
-    numbers,
-    numpy_of,
-    output_of,
-    reached_from,
-    tensors_in,
-    torch,
-    unwrapped,
-    worth_a_look,
+    LAYERS, LINEAR, RECURRENT, Back, Layer, Watch, Weight, as_it_was, base_name, checked, conv,
+    each_parameter, floats_in, gradients, is_linear, is_matrix, is_rescaled, is_transposed, nn, numbers,
+    numpy_of, output_of, reached_from, tensors_in, torch, unwrapped, worth_a_look,
 )  # fmt: skip
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
