@@ -332,6 +332,15 @@ def floats_in(output, within: tuple = ()) -> list[torch.Tensor]:
     return [t for part in parts for t in floats_in(part, (*within, output))]
 
 
+@contextlib.contextmanager
+def _labels_that_fit() -> Iterator[None]:
+    """What PyTorch raises about labels becomes a ValueError about ``loss``."""
+    try:
+        yield
+    except (TypeError, RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(f"loss: these labels do not fit the output: {error}") from None
+
+
 def labels_for(y: torch.Tensor | None, loss) -> torch.Tensor:
     """``loss`` as labels for softmax cross-entropy of the output ``y``.
 
@@ -341,19 +350,21 @@ def labels_for(y: torch.Tensor | None, loss) -> torch.Tensor:
     other = "for another loss, pass a function of the output"
     if y is None:
         raise ValueError(f"loss: labels need an output of floating-point numbers, and there is none; {other}")
-    labels = torch.as_tensor(loss, device=y.device)
+    with _labels_that_fit():
+        labels = torch.as_tensor(loss, device=y.device)
     axis = min(1, y.ndim - 1)
     if axis < 0 or y.shape[axis] < 2:
         raise ValueError(
             f"loss: labels are for softmax cross-entropy, which needs an output (examples, classes) of two "
             f"classes or more, not shape {tuple(y.shape)}; {other}"
         )
-    if labels.is_floating_point() and labels.shape == y.shape:
-        sums = labels.sum(axis, dtype=torch.float64)
-        if labels.numel() and not (labels.min() >= 0 and (sums - 1).abs().max() < 0.01):
+    if labels.is_floating_point() and labels.shape == y.shape and labels.numel():
+        with _labels_that_fit():
+            least, sums = labels.min(), labels.sum(axis, dtype=torch.float64)
+        if not (least >= 0 and (sums - 1).abs().max() < 0.01):
             raise ValueError(
                 "loss: floating-point labels are each class's probability, at least 0 and of sum 1 a row, "
-                f"not from {labels.min():.3g} and with sums up to {sums.max():.3g}; {other}"
+                f"not from {least:.3g} and with sums up to {sums.max():.3g}; {other}"
             )
     return labels
 
@@ -754,13 +765,9 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
             raise ValueError(f"loss must return a tensor with one number, not {shape}")
         outputs = [y]
     elif loss is not None:
-        try:
-            labels = labels_for(y, loss)
+        labels = labels_for(y, loss)
+        with _labels_that_fit():
             y = nn.functional.cross_entropy(y, labels, reduction="sum")
-        except (TypeError, RuntimeError, ValueError, IndexError) as error:
-            told = str(error)
-            told = told if told.startswith("loss: ") else f"loss: these labels do not fit the output: {told}"
-            raise ValueError(told) from None
         outputs, mean = [y], y / max(labels.numel() if labels.dtype == torch.int64 else n, 1)
     elif y is not None:
         start = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
