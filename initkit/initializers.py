@@ -1262,6 +1262,14 @@ class Scheme(NamedTuple):
     alias: str | None = None
 
 
+# Keras' and JAX's he_normal, glorot_normal and lecun_normal are truncated.
+_TRUNCATED: tuple[tuple[float, Mode], ...] = (
+    (2.0, "fan_in"),
+    (1.0, "fan_avg"),
+    (1.0, "fan_in"),
+    (2.0, "fan_out"),
+)
+
 SCHEMES = (
     Scheme(zeros),
     Scheme(ones),
@@ -1272,10 +1280,9 @@ SCHEMES = (
     Scheme(
         variance_scaling,
         (
-            # Keras' and JAX's he_normal, glorot_normal and lecun_normal are truncated.
             *(
                 Drawn("truncated_normal", scale, fan, {"scale": scale, "mode": fan})
-                for scale, fan in ((2.0, "fan_in"), (1.0, "fan_avg"), (1.0, "fan_in"), (2.0, "fan_out"))
+                for scale, fan in _TRUNCATED
             ),
             # LeCun's and PyTorch's, of weights that were transposed after the draw.
             *(
