@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import activations, initializers, sampling
+from ..arguments import RNGLike
 from ..fans import fans
 from ..signals import KEPT
 from ..words import Language, text
@@ -89,9 +90,9 @@ class Applied:
 
 def apply(
     module: nn.Module,
-    batch: torch.Tensor | tuple | None = None,
+    batch: torch.Tensor | tuple | Mapping | str | None = None,
     scheme: str = "auto",
-    rng: int | np.random.SeedSequence | np.random.Generator | None = None,
+    rng: RNGLike = None,
     *,
     loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
     only: str | Iterable[str] | None = None,
@@ -127,7 +128,7 @@ def apply(
     Parameters
     ----------
     module : torch.nn.Module
-    batch : torch.Tensor or tuple, optional
+    batch : torch.Tensor, tuple, mapping or str, optional
         The module's input, or inputs, as in ``diagnose``. A name in its place is the scheme.
     scheme : str
         "auto", or a name of the registry, for every weight with two axes or more instead; then nothing is

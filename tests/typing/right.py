@@ -2,6 +2,7 @@
 
 import concurrent.futures
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +103,10 @@ ik.sweep(lambda a: a, [{"a": 1}], progress=False)[0]["value"].bit_length()
 ik.plots.signals_by_layer(seen, predicted, lang="en").savefig("signals.png")
 
 # The doctor and the course
+module: Any = None  # of PyTorch, which may be missing
+ik.doctor.apply(module, "he_normal", rng=np.random.default_rng(0), only=["head"]).verdict.upper()
+ik.doctor.assert_healthy(module, {"x": x}, y, allow=["input_scale"], lang="zh")
+ik.doctor.diagnose(module, (x,)).findings[0].remedy("zh")
 lang: Language = "zh"
 layout: Layout = "keras"
 recipe: RecipeName = "gpt2"
