@@ -38,8 +38,11 @@ _CAUSE = {
     "other_law": "file", "replica_differs": "file",
 }  # fmt: skip
 KINDS = tuple(_CAUSE)
-# The findings of one cause are told together.
+"""Every kind of finding, the gravest first."""
+
 CAUSES = {cause: tuple(k for k in KINDS if _CAUSE[k] == cause) for cause in dict.fromkeys(_CAUSE.values())}
+"""The kinds of findings by what is at the bottom of them; those of one cause are told together."""
+
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_gate", "zero_head", "icnr", "frozen", "not_in_loss")
 # What theory says of a plain net, well or ill.

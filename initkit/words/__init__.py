@@ -20,6 +20,8 @@ Language: TypeAlias = Literal["zh", "en"]
 """A language of the course."""
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
+"""The languages of the course."""
+
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
