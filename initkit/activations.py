@@ -12,6 +12,11 @@ import scipy
 
 from .arguments import Array, Elementwise, Real, is_finite
 
+__all__ = [
+    "ALIASES", "NAMES", "Activation", "ActivationLike", "elu", "erf", "expectation", "gain", "gelu", "get",
+    "identity", "leaky_relu", "mish", "relu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
+]  # fmt: skip
+
 SQRT_2PI = np.sqrt(2 * np.pi)
 
 
@@ -144,6 +149,11 @@ def leaky_relu(a: Real = 0.01) -> Activation:
     a : float
         The slope left of 0.
 
+    Returns
+    -------
+    Activation
+        Called "leaky_relu(0.2)", say, and for the default "leaky_relu".
+
     Raises
     ------
     ValueError
@@ -182,6 +192,10 @@ def elu(alpha: Real = 1.0, scale: Real = 1.0, name: str = "elu") -> Activation:
         f tends to ``−scale·alpha`` on the left; ``scale`` is the slope on the right.
     name : str
         The Activation's name.
+
+    Returns
+    -------
+    Activation
 
     Raises
     ------
@@ -236,10 +250,12 @@ NAMES = {
         mish, erf, softsign,
     )
 }  # fmt: skip
-# Other libraries' names: PyTorch's calculate_gain calls no activation by the kind of layer, Keras says swish.
+"""Every activation that ``get`` knows, by its name."""
+
 ALIASES = dict.fromkeys(
     ("linear", *(f"conv{n}d" for n in (1, 2, 3)), *(f"conv_transpose{n}d" for n in (1, 2, 3))), "identity"
 ) | {"swish": "silu"}
+"""Other libraries' names: PyTorch's ``calculate_gain`` calls no activation by the kind of layer."""
 
 
 _T = TypeVar("_T")
@@ -303,6 +319,11 @@ def get(activation: ActivationLike) -> Activation:
         vectorised function, whose derivative is then taken numerically. As in
         ``torch.nn.init.calculate_gain``, "linear", "conv1d" … "conv_transpose3d" mean "identity"; "swish" is
         "silu".
+
+    Returns
+    -------
+    Activation
+        The same one for the same name.
 
     Raises
     ------
@@ -383,6 +404,10 @@ def expectation(g: Elementwise, moment: int = 1) -> float:
         than a thousandth can be missed. If it answers in float32 or float16, the mean is as exact as that.
     moment : int
         The power.
+
+    Returns
+    -------
+    float
 
     Raises
     ------

@@ -15,6 +15,8 @@ from typing import Any, Literal, SupportsIndex, TypeAlias, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["Array", "AxisLike", "DTypeLike", "Elementwise", "RNGLike", "Real", "ShapeLike", "Whole"]
+
 Array: TypeAlias = npt.NDArray[Any]
 """What initializers and layers return: a NumPy array of the dtype that was asked for."""
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from .arguments import Array
 
+__all__ = ["Data", "digits"]
+
 
 class Data(NamedTuple):
     """A labelled data set, split in two.

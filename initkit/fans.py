@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from .arguments import AxisLike, ShapeLike, Whole, whole
 
+__all__ = ["Fans", "fans"]
+
 
 class Fans(NamedTuple):
     """The two counts of a weight array.

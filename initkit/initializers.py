@@ -40,8 +40,19 @@ from .arguments import Array, AxisLike, DTypeLike, Real, RNGLike, ShapeLike, Who
 from .fans import checked_axes, checked_shape, fans
 from .sampling import Block, Draw, OutLike
 
+__all__ = [
+    "REGISTRY", "SCHEMES", "Distribution", "Drawn", "Initializer", "Mode", "Scheme", "constant",
+    "delta_orthogonal", "dirac", "get", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform",
+    "identity", "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform", "normal", "ones",
+    "orthogonal", "sample_block", "sparse", "torch_default", "truncated_normal", "uniform",
+    "variance_scaling", "xavier_normal", "xavier_uniform", "zeros",
+]  # fmt: skip
+
 Mode: TypeAlias = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
+"""The fan that a variance is divided by."""
+
 Distribution: TypeAlias = Literal["normal", "truncated_normal", "uniform"]
+"""What ``variance_scaling`` draws from."""
 
 DTYPES = (np.float16, np.float32, np.float64)
 MODES: tuple[str, ...] = get_args(Mode)
@@ -1214,25 +1225,51 @@ kaiming_uniform, kaiming_normal = he_uniform, he_normal
 class Drawn(NamedTuple):
     """What an initializer called with ``params`` draws: independent entries, mean 0, Var[W] = scale/fan.
 
-    ``distribution`` is one of DISTRIBUTIONS, or a symmetric one of ``scipy.stats`` with eight moments: its
-    name there and its shape parameters, ("triang", 0.5).
+    Attributes
+    ----------
+    distribution : str or tuple
+        A ``Distribution``, or a symmetric one of ``scipy.stats`` with eight moments: its name there and its
+        shape parameters, ("triang", 0.5).
+    scale : float
+        The variance times the fan.
+    fan : str
+        A ``Mode``.
+    params : dict
+        The arguments of the call; empty for one without any.
     """
 
     distribution: str | tuple[Any, ...]
     scale: float
-    fan: str  # one of MODES
+    fan: Mode
     params: dict[str, Any] = {}  # noqa: RUF012 - never written to
 
 
 class Scheme(NamedTuple):
-    """An initializer, the laws by which the doctor recognizes its samples, and its other name, if any."""
+    """An initializer, and what the doctor recognizes its samples by.
+
+    Attributes
+    ----------
+    initializer : callable
+        What draws.
+    laws : tuple of Drawn
+        What it draws, by the arguments that people write; empty where its entries have no such law.
+    alias : str or None
+        Its other name, if any.
+    """
 
     initializer: Callable[..., Array]
     laws: tuple[Drawn, ...] = ()
     alias: str | None = None
 
 
-# Every initializer: ``get`` finds it by its name, and ``doctor.identify`` names it by its laws.
+# Keras' and JAX's he_normal, glorot_normal and lecun_normal are truncated.
+_TRUNCATED: tuple[tuple[float, Mode], ...] = (
+    (2.0, "fan_in"),
+    (1.0, "fan_avg"),
+    (1.0, "fan_in"),
+    (2.0, "fan_out"),
+)
+
 SCHEMES = (
     Scheme(zeros),
     Scheme(ones),
@@ -1243,10 +1280,9 @@ SCHEMES = (
     Scheme(
         variance_scaling,
         (
-            # Keras' and JAX's he_normal, glorot_normal and lecun_normal are truncated.
             *(
                 Drawn("truncated_normal", scale, fan, {"scale": scale, "mode": fan})
-                for scale, fan in ((2.0, "fan_in"), (1.0, "fan_avg"), (1.0, "fan_in"), (2.0, "fan_out"))
+                for scale, fan in _TRUNCATED
             ),
             # LeCun's and PyTorch's, of weights that were transposed after the draw.
             *(
@@ -1284,10 +1320,13 @@ SCHEMES = (
     Scheme(dirac),
     Scheme(sparse),
 )
+"""Every initializer: ``get`` finds it by its name, and ``doctor.identify`` names it by its laws."""
 
 REGISTRY: dict[str, Callable[..., Array]] = {
     scheme.initializer.__name__: scheme.initializer for scheme in SCHEMES
 }
+"""The initializers by name; an entry that is added is known to ``get`` and ``MLP``."""
+
 REGISTRY |= {scheme.alias: scheme.initializer for scheme in SCHEMES if scheme.alias}
 
 
@@ -1305,6 +1344,10 @@ def get(name: Any) -> Any:
     ----------
     name : str or callable
         A key of ``REGISTRY``, as ``MLP``'s ``init``.
+
+    Returns
+    -------
+    callable
 
     Raises
     ------

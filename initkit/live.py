@@ -3,8 +3,15 @@
 Each stands in the room of its lesson, ``initkit/course/lessons``.
 """
 
+from typing import TYPE_CHECKING
+
 from .course.registry import FIGURES
-from .widgets.figure import LiveFigure
+from .widgets.figure import LiveFigure, Playable
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Playable: ...
+
 
 globals().update(FIGURES)
 

@@ -18,7 +18,10 @@ from .arguments import Array, DTypeLike, Real, RNGLike, ShapeLike, Whole, check_
 from .fans import checked_shape
 from .initializers import Initializer
 
+__all__ = ["MLP", "Gradients", "Norm", "Trace", "lsuv"]
+
 Norm: TypeAlias = Literal["layer"] | None
+"""What every hidden layer's pre-activations are normalized over, if anything."""
 
 
 class Gradients(NamedTuple):

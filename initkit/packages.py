@@ -6,12 +6,12 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from .words import text
+from .words import Language, text
 
 DISTRIBUTION = "initkit-course"  # our own name on PyPI, where "initkit" is another project's
 
 
-def how_to_install(*packages: str, lang: str = "en") -> str:
+def how_to_install(*packages: str, lang: Language = "en") -> str:
     """What a reader types to have these packages: every hint to install something says this.
 
     In a browser nothing can be installed that is not made for it; it says so, in the language ``lang``.

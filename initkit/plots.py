@@ -23,7 +23,7 @@ from .arguments import Array
 from .packages import needed_by
 from .signals import Passage, Signals, fate
 from .training import History
-from .words import RAISED, text, two_digits
+from .words import RAISED, Language, text, two_digits
 from .words.fonts import style
 
 with needed_by("initkit.plots", "matplotlib"):
@@ -34,6 +34,12 @@ with needed_by("initkit.plots", "matplotlib"):
     from matplotlib.font_manager import FontProperties
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
     from PIL import Image
+
+__all__ = [
+    "DIM", "FAINT", "MEASURED", "QUIET", "THEORY", "ByLayer", "Cells", "Figure", "Picture", "SignalsByLayer",
+    "TrainingAndSignals", "Words", "both", "correlations", "heat_map", "key", "line", "over_layers", "points",
+    "ruled", "signals_by_layer", "update_ratios",
+]  # fmt: skip
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 THEORY, MEASURED = "#D55E00", "#0072B2"
@@ -61,7 +67,7 @@ class Figure(matplotlib.figure.Figure):
 
     canvas: FigureCanvasAgg
 
-    def __init__(self, lang: str, width: float = 8.6, height: float = 3.9) -> None:
+    def __init__(self, lang: Language, width: float = 8.6, height: float = 3.9) -> None:
         # 4.6 * 100 is 459.99…, of which matplotlib before 3.11 makes 459 pixels; 4.6 * 300 is 1380.
         super().__init__(figsize=(math.nextafter(width, math.inf), math.nextafter(height, math.inf)), dpi=100)
         self.lang = lang
@@ -109,6 +115,17 @@ class Words(matplotlib.artist.Artist):
     A matplotlib Text is laid out and rendered anew at every change, 3 ms for fifty characters. Here every
     Latin word, $formula$, and every other character, is rendered once; a change only puts them beside each
     other. A power of ten is a formula, as raised digits come from two fonts.
+
+    Parameters
+    ----------
+    x, y : float
+        The place, in units of the axes or figure that it is added to.
+    color : str
+        As matplotlib takes it.
+    size : float
+        Of the letters, in points.
+    right : bool
+        Whether the line ends at x.
     """
 
     def __init__(self, x: float, y: float, color: str, size: float = 10, right: bool = False) -> None:
@@ -117,9 +134,11 @@ class Words(matplotlib.artist.Artist):
         self.family = tuple(matplotlib.rcParams["font.family"])
 
     def set_text(self, text: str) -> None:
+        """Show this text."""
         self.text = POWER.sub(lambda m: rf"$\cdot10^{{{m[1].translate(LOWERED)}}}$", text)
 
     def get_text(self) -> str:
+        """What is shown, with powers of ten as formulas."""
         return self.text
 
     def ink(self, dpi: float) -> Array:
@@ -141,10 +160,20 @@ class Words(matplotlib.artist.Artist):
 
 
 class Cells(NamedTuple):
-    """Where a click sets two controls: ``axes`` in equal cells, whose middles are at ``xs`` and ``ys``."""
+    """Where a click sets two controls: a panel in equal cells.
+
+    Attributes
+    ----------
+    axes : matplotlib.axes.Axes
+        The panel.
+    x, y : str
+        The names of the two controls.
+    xs, ys : sequence of float
+        The middles of the cells, which are the controls' values.
+    """
 
     axes: Any
-    x: str  # the name of the control that gets one of ``xs``
+    x: str
     xs: Sequence[float]
     y: str
     ys: Sequence[float]
@@ -172,7 +201,7 @@ class Picture:
     HEIGHT = 3.9
     cells: Cells | None = None
 
-    def __init__(self, lang: str) -> None:
+    def __init__(self, lang: Language) -> None:
         self.lang = lang
         self.moving: list[Any] = []
         with DRAWING, matplotlib.rc_context(style(lang)):
@@ -216,35 +245,99 @@ class Picture:
 
 
 def points(second: int) -> dict[str, Any]:
-    """How measurement is drawn, of the first or the second net."""
+    """How measurement is drawn: points in one colour.
+
+    Parameters
+    ----------
+    second : int
+        1 for the second of two nets, whose points are hollow.
+
+    Returns
+    -------
+    dict
+        Arguments of ``plot``.
+    """
     return {"color": MEASURED, "ms": 6, "ls": "", "mfc": "white" if second else MEASURED}
 
 
 def line(second: int) -> dict[str, Any]:
-    """How theory is drawn, of the first or the second net."""
+    """How theory is drawn: a line in one colour.
+
+    Parameters
+    ----------
+    second : int
+        1 for the second of two nets, whose line is dashed.
+
+    Returns
+    -------
+    dict
+        Arguments of ``plot``.
+    """
     return {"color": THEORY, "lw": 1.5, "ls": "--" if second else "-"}
 
 
 def ruled(axes: Any, axis: str = "both") -> None:
-    """Draw grid lines, behind all else."""
+    """Draw grid lines, behind all else.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        What they are drawn in.
+    axis : {"both", "x", "y"}
+        Across which axis.
+    """
     axes.grid(axis=axis, color=FAINT, lw=0.8)
     axes.set_axisbelow(True)
 
 
-def over_layers(axes: Any, depth: int, lang: str) -> None:
-    """Let the x-axis be the layers from 1 to ``depth``."""
+def over_layers(axes: Any, depth: int, lang: Language) -> None:
+    """Let the x-axis be the layers, from 1 on.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Whose x-axis.
+    depth : int
+        The number of layers.
+    lang : {"en", "zh"}
+        The language of its label.
+    """
     axes.set(xlim=(0.4, depth + 0.6), xlabel=text("signal.layer", lang))
     axes.set_xticks(np.arange(1, depth + 1)[:: 1 + depth // 8])
 
 
-def both(lang: str) -> dict[str, Any]:
-    """The entries of ``key`` for measured points and theory's line."""
+def both(lang: Language) -> dict[str, Any]:
+    """The entries of ``key`` for measured points and theory's line.
+
+    Parameters
+    ----------
+    lang : {"en", "zh"}
+        The language of the labels.
+
+    Returns
+    -------
+    dict
+    """
     measured = {"marker": "o", **points(False)}
     return {text("signal.measured", lang): measured, text("signal.theory", lang): line(False)}
 
 
 def key(figure: Any, axes: Any, entries: dict[str, Any], where: Any, loc: str) -> None:
-    """A legend in one row above the panels, where no value comes. ``entries``: label → how it is drawn."""
+    """Draw a legend in one row above the panels, where no value comes.
+
+    Parameters
+    ----------
+    figure : Figure
+        What it is drawn in.
+    axes : matplotlib.axes.Axes
+        Any of the figure's; what is drawn in them stays as it is.
+    entries : dict
+        Label → how its mark is drawn, as ``points``, ``line`` and ``both`` say it.
+    where : tuple of float
+        The place (x, y) in the figure, from 0 to 1.
+    loc : str
+        Which point of the legend is there, as matplotlib calls it: "center left".
+    """
     for label, shape in entries.items():
         axes.plot([], [], label=label, **shape)
     tight = {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.0, "borderpad": 0}
@@ -254,7 +347,22 @@ def key(figure: Any, axes: Any, entries: dict[str, Any], where: Any, loc: str) -
 class ByLayer:
     """Measured points and theory's line over layers; values beyond the log axis are marked at its edge.
 
-    ``second``: a second net in the same axes, with hollow points and a dashed line.
+    Parameters
+    ----------
+    picture : Picture
+        Whose ``build`` makes it.
+    axes : matplotlib.axes.Axes
+        One panel of it.
+    depth : int
+        Layers.
+    decades : int
+        The axis shows values from 10^−decades to 10^decades.
+    title : str
+        The key of the panel's title in the words.
+    marker : str
+        Of the points, as matplotlib calls it.
+    second : int
+        1 for the second of two nets in the same panel, as in ``points`` and ``line``.
     """
 
     def __init__(
@@ -300,12 +408,24 @@ class ByLayer:
 
 
 class TrainingAndSignals(Picture):
-    """One network, one start: its loss as it trains, and the size of its signals before it does."""
+    """One network, one start: its loss as it trains, and the size of its signals before it does.
+
+    Parameters
+    ----------
+    names : dict
+        What each start is called, by the name that ``update`` gets.
+    depth : int
+        Layers.
+    epochs : int
+        Of the training.
+    lang : {"en", "zh"}
+        The language.
+    """
 
     TOP = 5.2  # loss at which a curve leaves the picture
     BOTTOM, TALL = 0.125, 0.69  # of the panels
 
-    def __init__(self, names: Mapping[str, str], depth: int, epochs: int, lang: str) -> None:
+    def __init__(self, names: Mapping[str, str], depth: int, epochs: int, lang: Language) -> None:
         self.names, self.depth, self.epochs = names, depth, epochs
         super().__init__(lang)
 
@@ -340,7 +460,21 @@ class TrainingAndSignals(Picture):
         others: Mapping[str, History],
         predicted: Signals | None = None,
     ) -> None:
-        """``name``: the start chosen; ``others``: the histories of those seen before, by name."""
+        """Show one start.
+
+        Parameters
+        ----------
+        name : str
+            The start.
+        signals : Signals
+            Measured before training.
+        history : History
+            Of its training so far.
+        others : dict
+            The histories of the starts that were seen before, by name.
+        predicted : Signals, optional
+            Theory's.
+        """
         self.forward.update(signals.q, () if predicted is None else predicted.q)
         self.backward.update(signals.grad_var, () if predicted is None else predicted.grad_var)
         losses = history.train_loss
@@ -376,11 +510,27 @@ def passages(signals: Signals) -> dict[str, Passage]:
 
 
 class SignalsByLayer(Picture):
-    """The signal forward and the gradient backward, of one net or of two, theory over measurement."""
+    """The signal forward and the gradient backward, of one net or of two, theory over measurement.
+
+    Parameters
+    ----------
+    most : int
+        Layers, of the deepest net that is to be shown.
+    decades : int
+        As in ``ByLayer``.
+    names : iterable of str
+        What the nets are called.
+    lang : {"en", "zh"}
+        The language.
+    theory : bool
+        Whether the legend has theory's line.
+    """
 
     HEIGHT = 4.2
 
-    def __init__(self, most: int, decades: int, names: Iterable[str], lang: str, theory: bool = True) -> None:
+    def __init__(
+        self, most: int, decades: int, names: Iterable[str], lang: Language, theory: bool = True
+    ) -> None:
         self.most, self.decades, self.names, self.theory = most, decades, tuple(names), theory
         super().__init__(lang)
 
@@ -402,7 +552,13 @@ class SignalsByLayer(Picture):
         self.verdict = self.words(0.04, 0.945)
 
     def update(self, *nets: tuple[Signals, Signals | None]) -> None:
-        """``nets``: for each, the measured Signals and theory's, or None."""
+        """Show the nets.
+
+        Parameters
+        ----------
+        *nets : tuple
+            Of each, the measured Signals, and theory's or None.
+        """
         said = []
         for name, series, (seen, predicted) in zip(self.names, self.series, nets, strict=True):
             for panel, quantity in zip(series, ("q", "grad_var"), strict=True):
@@ -414,7 +570,7 @@ class SignalsByLayer(Picture):
 
 
 @contextlib.contextmanager
-def _titled(title: str, height: float, lang: str) -> Iterator[Figure]:
+def _titled(title: str, height: float, lang: Language) -> Iterator[Figure]:
     """A new figure with this title, to be drawn into in the fonts of its language."""
     with DRAWING, matplotlib.rc_context(style(lang)):
         figure = Figure(lang, height=height)
@@ -422,7 +578,7 @@ def _titled(title: str, height: float, lang: str) -> Iterator[Figure]:
         yield figure
 
 
-def signals_by_layer(signals: Signals, predicted: Signals | None = None, *, lang: str) -> Figure:
+def signals_by_layer(signals: Signals, predicted: Signals | None = None, *, lang: Language) -> Figure:
     """The signal forward and the gradient backward of one net, on axes as long as they need.
 
     Parameters
@@ -447,7 +603,9 @@ def signals_by_layer(signals: Signals, predicted: Signals | None = None, *, lang
     return picture.still((signals, predicted))
 
 
-def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str, apart: bool = False) -> Figure:
+def correlations(
+    nets: Mapping[str, tuple[Signals, Signals]], *, lang: Language, apart: bool = False
+) -> Figure:
     """How alike two inputs look, layer by layer: a panel a net, theory over measurement.
 
     Parameters
@@ -484,7 +642,7 @@ def correlations(nets: Mapping[str, tuple[Signals, Signals]], *, lang: str, apar
     return figure
 
 
-def update_ratios(nets: Mapping[str, History], *, lang: str) -> Figure:
+def update_ratios(nets: Mapping[str, History], *, lang: Language) -> Figure:
     """The update-to-data ratio by layer, of each net's first step, over the line of what is healthy, 10^−3.
 
     Parameters
@@ -526,7 +684,7 @@ def update_ratios(nets: Mapping[str, History], *, lang: str) -> Figure:
     return figure
 
 
-def heat_map(rows: Sequence[Mapping[str, Any]], *, lang: str) -> Figure:
+def heat_map(rows: Sequence[Mapping[str, Any]], *, lang: Language) -> Figure:
     """Accuracies as shades and numbers: a panel a depth, a line a scheme, a column an activation.
 
     Parameters

@@ -41,9 +41,16 @@ import scipy
 
 from .arguments import Array, RNGLike, whole
 
-# Elements a block. Each NumPy call takes the interpreter's lock: on smaller blocks two threads mostly wait
-# for it, and larger ones leave the cache.
+__all__ = [
+    "BLOCK", "Block", "Draw", "OutLike", "block_count", "fill", "generator", "normal", "truncated_normal",
+    "uniform",
+]  # fmt: skip
+
+# Each NumPy call takes the interpreter's lock: on smaller blocks two threads mostly wait for it, and larger
+# ones leave the cache.
 BLOCK = 1 << 19
+"""Elements a block."""
+
 _THREADS = sys.platform != "emscripten"  # WebAssembly cannot start one
 _CPUS = os.cpu_count() or 1
 # Elements that the logarithm takes at a time, so that its scratch space stays in the nearest cache.
@@ -82,6 +89,15 @@ OutLike: TypeAlias = Array | Block | None
 def block_count(shape: tuple[int, ...]) -> int:
     """The number of blocks that an array of this shape is filled in.
 
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+
+    Returns
+    -------
+    int
+
     Examples
     --------
     >>> block_count((4096, 4096))
@@ -102,6 +118,10 @@ def generator(rng: RNGLike = None) -> np.random.Generator:
     ----------
     rng : int, SeedSequence, Generator or None
         A seed ≥ 0; None for fresh entropy. A Generator is used as it is, and advances.
+
+    Returns
+    -------
+    Generator
 
     Raises
     ------
@@ -227,6 +247,10 @@ def uniform(low: float, high: float, dtype: np.dtype[Any] | None = None) -> Draw
     dtype : dtype, optional
         What the block is rounded to afterwards, where that is float16.
 
+    Returns
+    -------
+    Draw
+
     Notes
     -----
     A random integer of 32 bits (64 for float64), scaled to x in [−1, 1), gives half·x + middle, rounded to
@@ -348,7 +372,17 @@ def _box_muller(generator: np.random.Generator, block: Array, std: float) -> Non
 
 
 def normal(mean: float, std: float) -> Draw:
-    """The law N(mean, std²): Box and Muller's method in float32, NumPy's ziggurat in float64."""
+    """The law N(mean, std²): Box and Muller's method in float32, NumPy's ziggurat in float64.
+
+    Parameters
+    ----------
+    mean, std : float
+        Of the law.
+
+    Returns
+    -------
+    Draw
+    """
 
     def draw(generator: np.random.Generator, block: Array) -> None:
         number = block.dtype.type
@@ -378,7 +412,11 @@ def truncated_normal(
     low, high : float
         The window, in units of ``std`` around ``mean``.
     dtype : dtype, optional
-        What the block is rounded to afterwards, where that is float16.
+        As in ``uniform``.
+
+    Returns
+    -------
+    Draw
 
     Notes
     -----

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,11 @@ import numpy.typing as npt
 from .activations import Activation
 from .arguments import Array
 from .network import MLP, an_mlp
+
+__all__ = [
+    "KEPT", "Fate", "Passage", "Signals", "Verdict", "cosines", "fate", "measure", "passage",
+    "softmax_cross_entropy",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,9 +123,11 @@ def softmax_cross_entropy(logits: Array, labels: npt.ArrayLike) -> tuple[Array, 
     return loss, grad
 
 
-KEPT = 100.0  # a mean square that changes by at most this factor, up or down, counts as kept
+KEPT = 100.0
+"""A mean square that changes by at most this factor, up or down, counts as kept."""
 
-Verdict = Literal["kept", "vanishes", "explodes", "unknown"]
+Verdict: TypeAlias = Literal["kept", "vanishes", "explodes", "unknown"]
+"""What a signal does on its way: see ``Passage.verdict``."""
 
 
 @dataclass(frozen=True)
@@ -272,10 +279,8 @@ def cosines(net: MLP, x: npt.ArrayLike) -> Array:
 
     Parameters
     ----------
-    net : MLP
-        The network.
-    x : array
-        Inputs, (batch, in).
+    net, x
+        As in ``measure``.
 
     Returns
     -------

@@ -17,6 +17,8 @@ from .activations import ActivationLike
 from .arguments import Array, Real, Whole, check_whole
 from .network import MLP
 
+__all__ = ["Spectrum", "largest", "predicted", "singular_values"]
+
 
 def singular_values(net: MLP, x: npt.ArrayLike | None = None, layers: Sequence[Whole] | None = None) -> Array:
     """The singular values of the Jacobian from the input to each layer's activations.

@@ -14,15 +14,18 @@ from typing import Any, TypeAlias
 
 from .training import bar
 
+__all__ = ["Grid", "sweep"]
+
 Grid: TypeAlias = Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]]
+"""Values by argument, of which every combination runs; or the arguments of each run."""
 
 
-def cells(grid: Grid) -> list[dict[str, Any]]:
+def _cells(grid: Grid) -> list[dict[str, Any]]:
     """The cells of a grid: every combination of a mapping's values, or the mappings of a list.
 
     Examples
     --------
-    >>> cells({"depth": [2, 20], "init": ["he_normal"]})
+    >>> _cells({"depth": [2, 20], "init": ["he_normal"]})
     [{'depth': 2, 'init': 'he_normal'}, {'depth': 20, 'init': 'he_normal'}]
     """
     if isinstance(grid, Mapping):
@@ -100,7 +103,7 @@ def sweep(
     """
     if not callable(fn):
         raise TypeError(f"fn must be callable, not {fn!r}")
-    found = cells(grid)
+    found = _cells(grid)
     record = _Record(fn, path) if path is not None else None
     keys: list[Any] = [record.key(cell) for cell in found] if record else list(range(len(found)))
     rows = dict(record.done) if record else {}

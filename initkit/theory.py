@@ -24,6 +24,11 @@ from .fans import checked_shape
 from .network import MLP, NORM_EPSILON, Norm
 from .signals import FLAT, Signals, mean_cosine, mean_square, measure, softmax_cross_entropy, steepest_slope
 
+__all__ = [
+    "LogLength", "Phase", "PhaseMap", "correlation_map", "critical_sigma_w", "length_map", "log_length",
+    "phase", "predict", "predict_for", "seen_and_predicted", "slope_moments", "width_sum",
+]  # fmt: skip
+
 
 # Nodes z and weights w with Σ w·g(z) ≈ E[g(z)], z ~ N(0, 1): Gauss and Legendre's rule on panels. 0, where
 # most kinks are, is a border, and the panels are narrow near it, as a large √q makes f(√q·z) steep there.
@@ -324,7 +329,17 @@ def predict_for(
 def seen_and_predicted(
     net: MLP, x: npt.ArrayLike, y: npt.ArrayLike, edges: npt.ArrayLike | None = None
 ) -> tuple[Signals, Signals]:
-    """``measure`` and ``predict_for`` from one forward pass."""
+    """``measure`` and ``predict_for`` from one forward pass.
+
+    Parameters
+    ----------
+    net, x, y, edges
+        As in ``measure``; with labels, so that there is a gradient.
+
+    Returns
+    -------
+    seen, predicted : Signals
+    """
     seen = measure(net, x, y, edges)
     assert seen.grad_var is not None  # as there are labels
     return seen, predict_for(net, x, grad_var=float(seen.grad_var[-1]))

@@ -17,8 +17,13 @@ from .datasets import Data
 from .network import MLP, an_mlp
 from .signals import softmax_cross_entropy
 
+__all__ = ["History", "Optimizer", "Status", "iterate", "train"]
+
 Status: TypeAlias = Literal["running", "finished", "diverged"]
+"""How far a training is."""
+
 Optimizer: TypeAlias = Literal["sgd", "momentum", "adam"]
+"""How ``train`` moves the parameters."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +77,14 @@ def _snapshot(net: MLP, data: Data) -> tuple[float, float]:
 # gives it the memory that it keeps. θ and g hold all of a net's parameters in one flat array: on a deep net
 # of small layers, array by array, calls would take most of the time.
 
-Direction: TypeAlias = Callable[[Array, int], Array]
+_Direction: TypeAlias = Callable[[Array, int], Array]
 
 
-def _sgd(_parameters: Array) -> Direction:
+def _sgd(_parameters: Array) -> _Direction:
     return lambda g, t: g
 
 
-def _momentum(parameters: Array, mu: float = 0.9) -> Direction:
+def _momentum(parameters: Array, mu: float = 0.9) -> _Direction:
     """v ← µ·v + g (Polyak 1964, as PyTorch writes it)."""
     v = np.zeros_like(parameters)
 
@@ -90,7 +95,7 @@ def _momentum(parameters: Array, mu: float = 0.9) -> Direction:
     return direction
 
 
-def _adam(parameters: Array, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Direction:
+def _adam(parameters: Array, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> _Direction:
     """m̂/(√v̂ + ε), running means of g and g² without their bias towards 0 (Kingma & Ba 2015, algorithm 1)."""
     # float32 at least: float16 can hold neither ε nor the square of a small gradient.
     m = np.zeros(parameters.shape, np.result_type(parameters, np.float32))
@@ -104,7 +109,11 @@ def _adam(parameters: Array, beta_1: float = 0.9, beta_2: float = 0.999, epsilon
     return direction
 
 
-OPTIMIZERS: dict[str, Callable[[Array], Direction]] = {"sgd": _sgd, "momentum": _momentum, "adam": _adam}
+OPTIMIZERS: dict[Optimizer, Callable[[Array], _Direction]] = {
+    "sgd": _sgd,
+    "momentum": _momentum,
+    "adam": _adam,
+}
 
 
 def iterate(
@@ -117,10 +126,22 @@ def iterate(
     optimizer: Optimizer = "sgd",
     rng: RNGLike = None,
 ) -> Iterator[History]:
-    """``train``, one epoch at a time: yields the History so far, first of all before any step.
+    """``train``, one epoch at a time. Closing the iterator stops the training.
 
-    Closing the iterator stops the training; live figures do so when the reader moves on. Arguments and errors
-    as in ``train``.
+    Parameters
+    ----------
+    net, data, lr, epochs, batch_size, optimizer, rng
+        As in ``train``.
+
+    Yields
+    ------
+    History
+        So far; the first before any step.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in ``train``, at the first step of the iterator.
     """
     if not is_finite(lr) or lr <= 0:
         raise ValueError(f"lr must be a finite number above 0, not {lr!r}")

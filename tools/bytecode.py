@@ -1,4 +1,4 @@
-"""Compile what a lesson imports first: ``tools/lite.py`` runs this in a site's Pyodide, where it is /site.
+"""Compile what a lesson imports first: ``tools/lite.py`` runs this in a Pyodide that has the site at /site.
 
 Pyodide's wheels hold source alone, and a browser keeps nothing between visits: at each it would compile a
 thousand modules, those of IPython, NumPy and matplotlib, before the first figure. The bytecode of a module
@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec, source_hash
 from pathlib import Path, PurePosixPath
 
-# The kernel's own; of these the site has two only for an older Pyodide.
+# The kernel's modules. pyodide_kernel and piplite are the site's only where its Pyodide is an older one.
 KERNEL = ["pyodide_kernel", "piplite", "IPython", "jedi"]
 # What a lesson's first cell and first figure ask for.
 LESSON = ["initkit.course", "initkit.live", "matplotlib.pyplot", "matplotlib.backends.backend_agg"]
@@ -20,14 +20,14 @@ STDLIB = f"/lib/python{sys.version_info.major}{sys.version_info.minor}.zip"
 
 
 def bytecode_name(source: str, folder: str) -> str:
-    """Where an import looks for it: in a zip archive, for ``name.pyc`` alone."""
+    """The name of a module's bytecode where an import looks for it: beside the source in a zip archive."""
     path = PurePosixPath(source)
     cached = path.parent / "__pycache__" / f"{path.stem}.{sys.implementation.cache_tag}.pyc"
     return f"{source}c" if folder == STDLIB else str(cached)
 
 
 def add_bytecode(archive: Path, folder: str, imported: set[str]) -> None:
-    """Of what was imported from ``archive``, whose content Pyodide has in ``folder``."""
+    """Add the bytecode of what was imported from ``archive``, which Pyodide has in ``folder``."""
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
         for name in packed.namelist():
             if name.endswith(".py") and f"{folder}/{name}" in imported:

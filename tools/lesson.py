@@ -47,6 +47,7 @@ from ... import datasets, initializers, plots
 from ...network import MLP
 from ...signals import measure
 from ...widgets import controls
+from ...words import Language
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -72,7 +73,7 @@ class CLASS(plots.Picture):
 
 
 @live_figure
-def ROOM(*, lang: str, seed: int = 0):
+def ROOM(*, lang: Language, seed: int = 0):
     """WRITE which net, on which data, is shown, and what the controls change."""
     x = datasets.digits().x_train[:50]
     picture = CLASS(lang)

@@ -30,24 +30,25 @@ PYTHON = Path(sys.executable)
 PYODIDE = "314.0.6"
 CDN = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/"
 KERNEL = "@jupyterlite/pyodide-kernel-extension"
-# What the kernel starts with, loaded together with Pyodide: the kernel would install it one by one, later.
+# Packages that the kernel starts with. They come with Pyodide; the kernel would install them one by one.
 STARTS = ["micropip", "ipython", "jedi", "comm"]
-# Of Pyodide itself, in a distribution; which of them it has depends on its version.
+# Files of Pyodide itself in a distribution; which of them it has depends on its version.
 CORE = [
     "pyodide.js", "pyodide.mjs", "pyodide.asm.js", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip",
 ]  # fmt: skip
-# Wheels added to Pyodide's list: what each needs of it, besides what Python has.
+# Wheels added to Pyodide's list of packages, each with the packages that it needs.
 ADDED = {"comm": [], "tqdm": [], "ipywidgets": ["comm", "ipython", "traitlets"]}
 INITKIT = ["numpy", "scipy", "matplotlib", "pillow", "ipywidgets", "tqdm"]
-# Where Pyodide has it: lesson 07 asks for a checkpoint of the reader's own.
+# initkit needs these too, where Pyodide has them: lesson 07 reads a checkpoint of the reader's own.
 IF_THERE = ["safetensors"]
-# The kernel's own, for an older Pyodide than the extension is made for: taken from FOLDER if they are there.
+# The kernel's wheels, each with the packages that it needs. A Pyodide older than the one that the extension
+# is made for wants its own versions of them: FOLDER then has them.
 KERNEL_WHEELS = {
     "piplite": ["micropip"],
     "ipykernel": [],
     "pyodide-kernel": ["ipython", "comm", "traitlets"],
 }
-# Starts the Pyodide of a folder, which it then sees as /site, and runs a file of Python in it.
+# For Node.js: starts the Pyodide of a folder, which Python then sees as /site, and runs a file in it.
 IN_NODE = """
 const [folder, file, ...packages] = process.argv.slice(1);
 const { readFileSync } = await import("node:fs");
@@ -62,20 +63,21 @@ try {
   process.exitCode = 1;
 }
 """
-APPS = ["notebooks", "lab", "tree"]  # to read; to read with a list of files beside it; the list alone
+APPS = ["notebooks", "lab", "tree"]  # one notebook; notebooks beside a list of files; the list alone
 OVERRIDES = {
-    # A glossary is read, not scrolled in a window of its own.
+    # A long output, such as the glossary, is shown whole, not scrolled in a box.
     "@jupyter-notebook/notebook-extension:scroll-output": {"autoScrollOutputs": False},
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 
 
 def canonical(name: str) -> str:
+    """The name of a package as PyPI writes it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def run(*command: object, cwd: Path = ROOT) -> str:
-    """Standard output; what went wrong is shown, and ends the build."""
+    """The standard output of a command; where it fails, its errors are shown and end the build."""
     if not shutil.which(command[0]):
         sys.exit(f"{command[0]} is missing: the site is made with Node.js and its npm")
     done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, encoding="utf-8")
@@ -104,11 +106,12 @@ def without_lessons(wheel: Path, folder: Path) -> Path:
 
 
 def wheels_in(folder: Path) -> dict[str, Path]:
+    """The wheels of a folder by the names of their packages."""
     return {canonical(path.name.split("-")[0]): path for path in folder.glob("*.whl")}
 
 
 def entry(name: str, wheel: Path, depends: list[str]) -> dict:
-    """The line in ``pyodide-lock.json`` of a wheel beside it, which is imported by its name."""
+    """The entry of a wheel in the ``pyodide-lock.json`` beside it; the package is imported by its name."""
     return {
         "name": name,
         "version": wheel.name.split("-")[1],
@@ -123,7 +126,7 @@ def entry(name: str, wheel: Path, depends: list[str]) -> dict:
 
 
 def needed(packages: dict[str, dict], names: list[str]) -> dict[str, dict]:
-    """``names``, as far as they are there, with all that they depend on."""
+    """Those of ``names`` that are among ``packages``, with all that they depend on."""
     todo, kept = [name for name in map(canonical, names) if name in packages], {}
     while todo:
         name = todo.pop()
@@ -144,7 +147,7 @@ def official_lock(folder: Path) -> dict:
 
 
 def build(out: Path, offline: Path | None) -> None:
-    """Where something goes wrong, what was in ``out`` stays."""
+    """Build the site into ``out``; where something goes wrong, what was there stays."""
     with tempfile.TemporaryDirectory() as temporary:
         # Not in ROOT: JupyterLite drops jupyter-lite.json where the output's path begins with the source's.
         work = Path(temporary)
@@ -171,7 +174,7 @@ def build(out: Path, offline: Path | None) -> None:
             packages[name] = entry(name, wheels[name], depends)
             shutil.copy(wheels[name], static)
         if offline:
-            # Nothing else is in the site; with the CDN, readers can import whatever Pyodide has.
+            # An offline site has these packages alone; from the CDN, readers can import all of Pyodide's.
             packages = needed(packages, [*STARTS, *added])
             for package in packages.values():
                 if not (static / package["file_name"]).exists():
@@ -207,7 +210,7 @@ def build(out: Path, offline: Path | None) -> None:
         for suffix in ("eot", "svg", "ttf", "woff"):  # icons' fonts for browsers that cannot run WebAssembly
             for path in (work / "out" / "build").glob(f"fa-*.{suffix}"):
                 path.unlink()
-        # By hand: JupyterLite copies it only as a whole distribution.
+        # Copied here, as JupyterLite takes only a whole distribution.
         shutil.copytree(static, work / "out" / "static" / "pyodide")
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +218,7 @@ def build(out: Path, offline: Path | None) -> None:
 
 
 def add_bytecode(static: Path, lock: dict) -> None:
-    """Compile, in Node.js, what a lesson imports first; ``lock`` is written anew for the wheels it is in."""
+    """Add the bytecode of what a lesson imports first, compiled in Node.js; the wheels' checksums change."""
     script = ROOT / "tools" / "bytecode.py"
     run("node", "--input-type=module", "--eval", IN_NODE, static, script, *lock["packages"])
     for package in lock["packages"].values():
@@ -224,10 +227,12 @@ def add_bytecode(static: Path, lock: dict) -> None:
 
 
 def write_lock(static: Path, lock: dict) -> None:
+    """Write the list of packages where the kernel looks for it."""
     (static / "pyodide-lock.json").write_text(json.dumps(lock), encoding="utf-8")
 
 
 def copy_checked(source: Path, folder: Path, sha256: str) -> None:
+    """Copy a file of a distribution; the build ends where it is missing or has another checksum."""
     if not source.exists():
         sys.exit(f"{source} is missing: a lesson needs it")
     data = source.read_bytes()

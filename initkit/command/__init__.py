@@ -7,9 +7,16 @@ import sys
 
 from . import audit, course, grade
 
+__all__ = ["main"]
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command with these arguments; with those of the command line, where there are none.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        As a shell would give them: ``["audit", "model.safetensors"]``.
 
     Returns
     -------

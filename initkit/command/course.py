@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..notebook_files import lessons
 from ..packages import how_to_install
-from ..words import LANGUAGES, system_language, text
+from ..words import LANGUAGES, Language, system_language, text
 
 FIRST = "00_start_here.ipynb"
 FOLDER = "initkit-course"  # made where the command is called, unless DIR is given
@@ -165,7 +165,7 @@ def write(path: Path, data: bytes) -> None:
         half.unlink(missing_ok=True)
 
 
-def jupyterlab(folder: Path, page: str, options: list[str], lang: str) -> int:
+def jupyterlab(folder: Path, page: str, options: list[str], lang: Language) -> int:
     """Run JupyterLab on ``page`` of ``folder``, with our settings beside the reader's own, to its end."""
     paths = [str(SETTINGS), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)

@@ -35,7 +35,7 @@ import numpy as np
 
 from ..notebook_files import CHECK, LARGEST, lessons, read
 from ..packages import needed_by
-from ..words import LANGUAGES, system_language, text
+from ..words import LANGUAGES, Language, system_language, text
 from . import nbgrader
 
 STUDENT = re.compile(r"(?m)^STUDENT *= *([^\n]+)")
@@ -201,7 +201,7 @@ def student_of(cells: list[dict[str, Any]]) -> str:
     return ""
 
 
-def compare(rows: list[Row], lang: str) -> None:
+def compare(rows: list[Row], lang: Language) -> None:
     """Say where a wrong number, which no usual mistake gives, is the right one of others in the class.
 
     To within two thousandths, as who copies may round. It is a hint: two numbers may be the same by chance.
@@ -390,7 +390,9 @@ def walled() -> bool:
     )
 
 
-def judged(exercise: str, line: dict[str, Any], lang: str, student: str = "") -> tuple[Any, float | None]:
+def judged(
+    exercise: str, line: dict[str, Any], lang: Language, student: str = ""
+) -> tuple[Any, float | None]:
     """The lesson's verdict on an answer, which has come as data, or why there is none; and its one number."""
     from ..course import answers
     from ..course.checks import Verdict, verdict

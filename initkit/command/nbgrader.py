@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..notebook_files import CHECK, lessons
+from ..words import Language
 
 
-def export(folder: Path, lang: str) -> list[Path]:
+def export(folder: Path, lang: Language) -> list[Path]:
     """Write ``folder``/source/05_he/05_he.ipynb and its kin; where one is there, none: FileExistsError."""
     made = {}
     for path in sorted((lessons() / lang).glob("*.ipynb")):

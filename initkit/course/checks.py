@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import dataclass, replace
 
 from ..notebook_files import CHECK, lessons, read
-from ..words import table, text
+from ..words import Language, table, text
 from .own import own
 from .progress import EXERCISES, keep
 from .registry import CHECKS
@@ -19,10 +19,18 @@ COLORS = {True: "#00695c", False: "#b00020", None: "#555555"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """``ok``: True, False, or None where there is no answer yet. Shows itself in a notebook and in a quiz.
+    """What is said to an answer. Shows itself in a notebook and in a quiz.
 
-    ``key``: the name of what is said, "other" for a mistake that has none. ``hints``: each with its heading;
-    a reader opens one after another.
+    Attributes
+    ----------
+    ok : bool or None
+        Whether the answer is right; None where there is none yet.
+    message : str
+        In the reader's language.
+    key : str
+        The name of what is said, "other" for a mistake that has none.
+    hints : tuple
+        Each with its heading; a reader opens one after another.
     """
 
     ok: bool | None
@@ -44,12 +52,32 @@ class Verdict:
         return f'<div role="status" style="{style}">{html.escape(str(self))}</div>{folded}'
 
 
-def check(name: str, answer, *, lang: str, student: str = "") -> Verdict:
-    """What there is to say to ``answer`` to exercise ``name``. Raises KeyError for an unknown exercise only.
+def check(name: str, answer, *, lang: Language, student: str = "") -> Verdict:
+    """What there is to say to an answer to an exercise. A right one counts in the reader's progress.
 
-    An answer of ``...`` is one that has not been given yet. A right one counts in the reader's progress. To
-    others there are ``hints``. ``student``: whose numbers count, as in ``own``.
+    Parameters
+    ----------
+    name : str
+        The exercise, "02.1" for one.
+    answer : object
+        Whatever the reader wrote; ``...`` is an answer that has not been given yet.
+    lang : {"en", "zh"}
+        The language.
+    student : str
+        Whose numbers count, as in ``own``.
 
+    Returns
+    -------
+    Verdict
+        With hints, where the answer is not right.
+
+    Raises
+    ------
+    KeyError
+        There is no such exercise. No answer raises anything.
+
+    Examples
+    --------
     >>> check("02.1", ..., lang="en").ok is None
     True
     """
@@ -60,7 +88,7 @@ def check(name: str, answer, *, lang: str, student: str = "") -> Verdict:
     return replace(said, hints=hints(name, lang=lang))
 
 
-def verdict(name: str, answer, *, lang: str, student: str = "") -> Verdict:
+def verdict(name: str, answer, *, lang: Language, student: str = "") -> Verdict:
     """``check`` that keeps nothing and gives no hints."""
     numbers, of_text = vars(own(name, student)), vars(own(name))
     if answer is ... or answer is None:
@@ -76,7 +104,7 @@ def verdict(name: str, answer, *, lang: str, student: str = "") -> Verdict:
     return Verdict(key == "right", text(said, lang, **(numbers | fields)), key)
 
 
-def hints(name: str, *, lang: str) -> tuple[tuple[str, str], ...]:
+def hints(name: str, *, lang: Language) -> tuple[tuple[str, str], ...]:
     """To an exercise: a nudge, the formula, and the answer, as the lesson's solution has it in code.
 
     >>> [heading for heading, _ in hints("05.1", lang="en")]

@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
-from ..words import LANGUAGES, text
+from ..words import LANGUAGES, Language, text
 
 COLUMNS = ("term", "other", "definition", "lesson")
 STYLE = 'style="text-align: left; vertical-align: top"'  # JupyterLab's own tables stand on the right
@@ -23,11 +23,21 @@ def terms() -> dict[str, dict]:
 
 @dataclass(frozen=True)
 class Glossary:
-    """All terms, for the readers of one language: a table in a notebook, a line each in a terminal."""
+    """All terms, for the readers of one language: a table in a notebook, a line each in a terminal.
 
-    lang: str
+    Attributes
+    ----------
+    lang : {"en", "zh"}
+        The language.
+    headings : list of str
+        Of the columns: the term, the term in the other language, what it means, the lesson.
+    rows : list of tuple
+        The columns of each term.
+    """
+
+    lang: Language
     headings: list[str]
-    rows: list[tuple[str, ...]]  # as COLUMNS
+    rows: list[tuple[str, ...]]
 
     def __repr__(self):
         return "\n".join(f"{lesson} {term} ({other}): {means}" for term, other, means, lesson in self.rows)
@@ -41,9 +51,25 @@ def row(tag: str, cells) -> str:
     return "<tr>" + "".join(f"<{tag} {STYLE}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
 
 
-def glossary(*, lang: str) -> Glossary:
-    """The terms of the course, by lesson. Raises ValueError for a language that the course does not speak.
+def glossary(*, lang: Language) -> Glossary:
+    """The terms of the course, by lesson.
 
+    Parameters
+    ----------
+    lang : {"en", "zh"}
+        The language that comes first and explains; the other's terms stand beside.
+
+    Returns
+    -------
+    Glossary
+
+    Raises
+    ------
+    ValueError
+        The course does not speak the language.
+
+    Examples
+    --------
     >>> glossary(lang="en").rows[1][:2]
     ('weight', '权重')
     """

@@ -1,4 +1,4 @@
-"""A student's own numbers in an exercise, so that in a class each has another right answer."""
+"""The numbers of an exercise that differ by student."""
 
 from __future__ import annotations
 
@@ -10,12 +10,30 @@ from .registry import CHECKS, OWN
 
 
 def own(name: str, student: str = "") -> SimpleNamespace:
-    """The numbers of exercise ``name`` that are ``student``'s; where that is empty, those of its text.
+    """A student's own numbers in an exercise, so that in a class each has another right answer.
 
-    A student is whatever the class agrees on, a name or a number; case, width and spaces do not count. Each
-    number is chosen by SHA-256 of the exercise, the number's name and the student: the same everywhere. An
-    exercise whose numbers are everybody's has none. Raises KeyError for an unknown exercise.
+    Each number is chosen by SHA-256 of the exercise, the number's name and the student: the same everywhere.
 
+    Parameters
+    ----------
+    name : str
+        The exercise, "05.1" for one.
+    student : str
+        Whatever the class agrees on, a name or a number; case, width and spaces do not count. Empty: the
+        numbers of the exercise's text.
+
+    Returns
+    -------
+    SimpleNamespace
+        The numbers by name; none in an exercise whose numbers are everybody's.
+
+    Raises
+    ------
+    KeyError
+        There is no such exercise.
+
+    Examples
+    --------
     >>> own("05.1")
     namespace(n=300, slope=0.2)
     >>> own("05.1", "Li Lei")

@@ -13,7 +13,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ..words import LANGUAGES, table, text
+from ..words import LANGUAGES, Language, table, text
 from .glossaries import row
 from .registry import CHECKS
 
@@ -56,9 +56,24 @@ def keep(kind: str, name: str, value: Any) -> None:
         half.replace(path)
 
 
-def score(lesson: str, value: float, *, lang: str) -> str:
-    """What there is to say to ``value`` points in a lesson's challenge, beside the reader's best so far.
+def score(lesson: str, value: float, *, lang: Language) -> str:
+    """What there is to say to a score in a lesson's challenge, beside the reader's best so far.
 
+    Parameters
+    ----------
+    lesson : str
+        Its number, "04" for one.
+    value : float
+        The score; the largest so far is kept.
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> score("04", 12, lang="en")
     'Score 12; your best is 12.'
     """
@@ -71,7 +86,7 @@ def score(lesson: str, value: float, *, lang: str) -> str:
 class Progress(widgets.VBox):
     """A table, a row a lesson: questions and exercises right, the best score; and a button to start over."""
 
-    def __init__(self, lang: str):
+    def __init__(self, lang: Language):
         self.lang = lang
         self.shown = widgets.HTML()
         restart = widgets.Button(description=text("progress.restart", lang), layout={"width": "max-content"})
@@ -110,9 +125,20 @@ class Progress(widgets.VBox):
         self._show()
 
 
-def progress(*, lang: str) -> Progress:
+def progress(*, lang: Language) -> Progress:
     """What the reader has done so far, of both editions together; ``initkit-progress.json`` has it.
 
+    Parameters
+    ----------
+    lang : {"en", "zh"}
+        The language of the headings.
+
+    Returns
+    -------
+    Progress
+
+    Examples
+    --------
     >>> "0/2" in progress(lang="en").shown.value
     True
     """

@@ -6,7 +6,7 @@ import hashlib
 
 import ipywidgets as widgets
 
-from ..words import table, text
+from ..words import Language, table, text
 from .checks import Verdict
 from .progress import QUESTIONS, keep
 
@@ -30,9 +30,15 @@ def choices(name: str) -> dict[str, bool]:
 
 
 class Quiz(widgets.VBox):
-    """A question of the table, its choices, and, once one is chosen, what there is to say to it."""
+    """A question, its choices, and, once one is chosen, what there is to say to it.
 
-    def __init__(self, name: str, lang: str):
+    Attributes
+    ----------
+    answers : dict
+        Whether each choice is right, by its letter, in the order in which they are shown.
+    """
+
+    def __init__(self, name: str, lang: Language):
         self.name, self.lang = name, lang
         self.answers = choices(name)
         question = widgets.HTMLMath(f"<b>{self.text('question')}</b>")
@@ -58,9 +64,20 @@ class Quiz(widgets.VBox):
         keep(QUESTIONS, self.name, verdict.ok)
 
 
-def guess(*, lang: str) -> widgets.Text:
+def guess(*, lang: Language) -> widgets.Text:
     """A line for what the reader guesses before the next cell tells. Nothing reads it or keeps it.
 
+    Parameters
+    ----------
+    lang : {"en", "zh"}
+        The language of what the empty line says.
+
+    Returns
+    -------
+    ipywidgets.Text
+
+    Examples
+    --------
     >>> guess(lang="en").value
     ''
     """
@@ -68,9 +85,27 @@ def guess(*, lang: str) -> widgets.Text:
     return widgets.Text(placeholder=text("guess.here", lang), layout=wide)
 
 
-def quiz(name: str, *, lang: str) -> Quiz:
-    """Question ``name`` of the table, "02.1" for one. Raises KeyError for one that is not there.
+def quiz(name: str, *, lang: Language) -> Quiz:
+    """A question with its choices; whichever the reader takes, it says why that is right or wrong.
 
+    Parameters
+    ----------
+    name : str
+        The question, "02.1" for one.
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    Quiz
+
+    Raises
+    ------
+    KeyError
+        There is no such question.
+
+    Examples
+    --------
     >>> quiz("02.1", lang="en").answers
     {'a': False, 'c': False, 'b': True}
     """

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..widgets.figure import LiveFigure, playable
+from ..widgets.figure import Playable, playable
 
-FIGURES: dict[str, Callable[..., LiveFigure]] = {}
+FIGURES: dict[str, Playable] = {}
 CHECKS: dict[str, Callable] = {}
 OWN: dict[str, dict[str, tuple[float, Sequence[float]]]] = {}  # exercise → number → its values
 
 
-def live_figure(make: Callable) -> Callable[..., LiveFigure]:
+def live_figure(make: Callable) -> Playable:
     """Enter a function as ``live.<its name>``: ``make(*, lang, seed)`` → picture, controls, ``respond``.
 
     ``widgets.figure.LiveFigure`` says what these three are.

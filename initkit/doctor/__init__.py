@@ -6,6 +6,7 @@
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from .audit import audit
 from .identify import Identification, Match, identify
@@ -16,9 +17,13 @@ __all__ = [
     "assert_healthy", "audit", "diagnose", "identify",
 ]  # fmt: skip
 
+if TYPE_CHECKING:
+    from .torch_apply import apply
+    from .torch_diagnose import assert_healthy, diagnose
+else:
 
-def __getattr__(name: str):
-    if name in ("apply", "assert_healthy", "diagnose"):  # these need torch
-        room = ".torch_apply" if name == "apply" else ".torch_diagnose"
-        return getattr(importlib.import_module(room, __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in ("apply", "assert_healthy", "diagnose"):  # these need torch
+            room = ".torch_apply" if name == "apply" else ".torch_diagnose"
+            return getattr(importlib.import_module(room, __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,22 +11,23 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from .. import activations
-from ..activations import Activation
+from ..activations import Activation, ActivationLike
 from ..fans import fans as fans_of
+from ..words import Language
 from .against import compared
 from .bias_evidence import by_default, trained_by_bias
 from .checkpoints import Source, opened
 from .checkpoints.protocol import OTHERS, printable
 from .identify import EXACT, SET, Identification, of_scan, past_an_edge
-from .layout import LAYOUTS
+from .layout import LAYOUTS, Layout
 from .order import before_activation
-from .recipes import Plan
+from .recipes import Plan, RecipeName
 from .report import Coverage, Finding, Fit, Report, Tensor, as_told, gravest_first, identical_layers
 from .roles import CALLED_WEIGHT, JUDGED, NORM, Path, are_of_one_kind, natural
 from .scan import Scan
@@ -64,11 +65,11 @@ MISMATCH = 1.25  # a gain that is off by this factor changes the mean square 87-
 def audit(
     path: str | os.PathLike,
     *,
-    activation: str | Activation | Callable | None = None,
-    lang: str = "en",
-    layout: str = "auto",
+    activation: ActivationLike | None = None,
+    lang: Language = "en",
+    layout: Layout = "auto",
     against: str | os.PathLike | None = None,
-    recipe: str | None = None,
+    recipe: RecipeName | None = None,
 ) -> Report:
     """Report on the checkpoint ``path``: a row a tensor, and what is wrong, the gravest first.
 
@@ -195,13 +196,15 @@ def audit(
     )
 
 
-def _by_recipe(recipe: str, rows: list[Row]) -> Fit:
+def _by_recipe(recipe: RecipeName, rows: list[Row]) -> Fit:
     """What the recipe says of the tensors that were read."""
     names = {fits: tuple(row.tensor.name for row in rows if row.fits is fits) for fits in (True, False, None)}
     return Fit(recipe, names[True], names[False], names[None])
 
 
-def _read(sources: Sequence[Source], layout: str, recipe: str | None = None) -> tuple[list[Row], list[Row]]:
+def _read(
+    sources: Sequence[Source], layout: Layout, recipe: RecipeName | None = None
+) -> tuple[list[Row], list[Row]]:
     """The rows of the tensors that are read, and those of the others."""
     surveyed = survey(sources, layout)
     plan = None if recipe is None else Plan(recipe, surveyed)

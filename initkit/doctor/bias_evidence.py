@@ -58,7 +58,8 @@ def trained_by_bias(
             drawn.append(layer)
     if not drawn:
         return set()
-    different = {values[layer].tobytes(): values[layer] for layer in drawn}  # a moving average copies them
+    # Equal biases, as of averaged copies, count once.
+    different = {values[layer].tobytes(): values[layer] for layer in drawn}
     if _one_law(list(different.values()), epsilon) < ALPHA / 2:
         return set(drawn)
     echoes = list(_echoes(values, read_weights(set(values))))
@@ -69,7 +70,7 @@ def trained_by_bias(
 
 
 def by_default(s: Scan, layer_fans: tuple[int, ...]) -> bool:
-    """Whether it may be PyTorch's default for a layer whose fan_in is one of these."""
+    """Whether a bias may be PyTorch's default for a layer whose fan_in is one of these."""
     return any(p_value(s, UNIFORM, (3 * fan) ** -0.5) >= ALPHA for fan in layer_fans)
 
 
@@ -79,16 +80,16 @@ def _one_law(biases: list[np.ndarray], epsilon: float) -> float:
     Tested are the distribution function; each bias's mean, and the mean of all; and each bias's share of the
     whole sum of squares. For normal entries such shares have Beta's law exactly; for uniform and truncated
     ones they vary less. A mean can be too near 0 as well: under softmax the gradients of the output layer's
-    bias sum to 0. Rounding to ``epsilon`` shifts a sum by chance, so a mean is taken at the most harmless
-    value that this leaves open.
+    bias sum to 0. Rounding to ``epsilon`` shifts a sum by chance, so a mean is taken at whichever value
+    within the rounding speaks least for training.
     """
     n = np.array([len(b) for b in biases])
-    # Of each bias |Σb| and Σb²; then the same of all together.
+    # |Σb| and Σb² of each bias; then the same of all biases together.
     sums, squares = np.array([(abs(b.sum()), b @ b) for b in biases]).T
     whole, count = squares.sum(), n.sum()
     every = abs(sum(b.sum() for b in biases))
     pooled = np.sort(np.concatenate(biases)) / math.sqrt(whole / count)
-    # Of a share of the sum of squares: at least, at most (as rounding leaves it), and its degrees of freedom.
+    # Shares of the sum of squares: the least and the most that rounding allows, and the degrees of freedom.
     shares = [
         (sums**2 / n, (sums + 2 * epsilon * np.sqrt(squares)) ** 2 / n, 1),
         (every**2 / count, (every + 2 * epsilon * math.sqrt(whole)) ** 2 / count, 1),
@@ -103,12 +104,12 @@ def _one_law(biases: list[np.ndarray], epsilon: float) -> float:
 
 
 def _echoes(biases: dict[str, np.ndarray], weights: Iterable) -> Iterator[tuple[float, str, str]]:
-    """(p-value, layer, the one before it) of: the bias before is independent of the layer's Wᵀb.
+    """Of each layer: the p-value of "the bias before is independent of Wᵀb", the layer, and the one before.
 
     The gradient of a bias is the next layer's, brought back through Wᵀ and a slope; so trained biases b'
     point along Wᵀb. If b' is normal and independent of W and b, the squared cosine between the two has Beta's
-    law, whatever W and b are. Files list layers in any order, so every layer near by whose size fits is
-    tried.
+    law, whatever W and b are. Files list layers in any order, so every layer within ``NEAR`` places whose
+    size fits is tried.
     """
     order = list(biases)
     places = {layer: k for k, layer in enumerate(order)}
@@ -121,7 +122,7 @@ def _echoes(biases: dict[str, np.ndarray], weights: Iterable) -> Iterator[tuple[
         if len(biases[source.name]) != n_out:
             continue
         back = _unit(biases[source.name][units]) @ (w / (np.abs(w).max() or 1.0))
-        back = _unit(np.bincount(inputs, back, n_in))  # a convolution's: summed over the kernel
+        back = _unit(np.bincount(inputs, back, n_in))  # of a convolution: summed over the kernel
         seen = np.unique(inputs)
         place, found = places[source.name], []
         for other in order[max(0, place - NEAR) : place + NEAR + 1]:

@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy
@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 from .. import sampling
 from ..arguments import is_number
 from ..fans import fans
-from ..initializers import SCHEMES, truncated_std
-from ..words import text
+from ..initializers import SCHEMES, Mode, truncated_std
+from ..words import Language, text
 from .scan import Far, Lines, Scan, scan_array
 
 # The largest share of fresh tensors that are called not fresh. Every p-value is corrected, by Bonferroni's
@@ -28,12 +28,12 @@ from .scan import Far, Lines, Scan, scan_array
 ALPHA = 1e-3
 # A law that passes is not named where the log-likelihood of another is larger by more than this.
 LESS_LIKELY = 7.0
-# Training by small steps carries the entries of a uniform draw so far past its edges.
+# Training by small steps carries the entries of a uniform draw past its edges by this factor at most.
 EDGE = 1.05
-# Below it the squares of float64 lose their digits.
+# A sum of squares below this has lost its digits in float64.
 LEAST = 1e-290
 
-VERDICTS = ("fresh", "fresh_unnamed", "too_few", "not_fresh")
+Verdict: TypeAlias = Literal["fresh", "fresh_unnamed", "too_few", "not_fresh"]
 
 # Why a tensor is not fresh: what ``identify`` tests, then what ``audit`` concludes from its company.
 REASONS = (
@@ -60,7 +60,7 @@ class Match:
 
     scheme: str
     params: dict
-    fan: str | None
+    fan: Mode | None
     p_value: float
 
     def __str__(self):
@@ -98,7 +98,7 @@ class Identification:
         others by the last, where that counts the units), that no law reaches. The verdict is on the rest.
     """
 
-    verdict: str
+    verdict: Verdict
     matches: tuple[Match, ...] = ()
     ambiguous: bool = False
     reason: str | None = None
@@ -119,7 +119,7 @@ class Identification:
         """The name of the scheme that fits best, if any does."""
         return self.matches[0].scheme if self.matches else None
 
-    def message(self, lang: str) -> str:
+    def message(self, lang: Language) -> str:
         """What is found, in a reader's language (``"en"`` or ``"zh"``); ValueError for another one.
 
         >>> import initkit as ik
@@ -423,9 +423,9 @@ def p_value(s: Scan, law: Law, std: float) -> float:
     )
 
 
-# Enough entries to tell by: so many that the sharpest difference between the two laws that most schemes draw
-# by would be seen: that a normal sample of this size keeps within the uniform's bound, √3, is rarer than
-# the level of one of nine two-sided tests. Fewer entries that do so may be either's.
+# How many entries it takes to name a law. The sharpest difference between the two laws that most schemes draw
+# by is the uniform's bound, √3: that a normal sample of this size keeps within it is rarer than the level of
+# one of nine two-sided tests. Fewer entries within it may be either law's.
 FEWEST = math.ceil(math.log(ALPHA / (2 * 9)) / math.log(math.erf(math.sqrt(3 / 2))))
 
 
@@ -438,7 +438,7 @@ class _Candidate:
 
     scheme: str
     params: dict
-    fan: str | None
+    fan: Mode | None
     law: Law
     std: float
 
@@ -549,11 +549,11 @@ def _exact(s: Scan, shape, units_last: bool) -> tuple[str, dict] | None:
     if min(rows, columns) > 1:
         gram = s.gram
         level = float(np.trace(gram)) / len(gram)
-        # The roundings of n entries, as whatever is independent, add up to a share of 1/√n.
+        # The roundings of n entries are independent, so together they are 1/√n of what each may be.
         near = 1e-4 + 4 * s.epsilon * min(1.0, 3 / math.sqrt(max(rows, columns)))
         if np.abs(gram - level * np.eye(len(gram))).max() < near * level:
-            # The entries of a draw are nearly normal; those of a basis, of cosines or principal components,
-            # are not.
+            # The entries of a random orthogonal matrix are nearly normal; those of a basis of cosines or
+            # principal components are not.
             ordered, std = np.sort(s.sample, axis=None), math.sqrt(level / max(rows, columns))
             if kolmogorov(ordered, NORMAL, std) >= ALPHA:
                 return "orthogonal", _gain(math.sqrt(level))
@@ -578,7 +578,7 @@ def _passes_on(s: Scan, target: np.ndarray, gain: float) -> bool:
 def past_an_edge(
     found: Identification, shape: Sequence[int], axes: dict[str, int], layer_fans: Sequence[float]
 ) -> bool:
-    """Whether it is uniform, of no scheme's scale, and ends within EDGE past a bound that some scheme has."""
+    """Whether it is uniform, at no scheme's scale, and ends past a scheme's bound by at most ``EDGE``."""
     if found.law is None or found.law.scheme != "uniform":
         return False
     ends = [c.std * c.law.bound for c in _candidates(shape, axes, layer_fans) if c.law is UNIFORM]
@@ -763,7 +763,7 @@ def of_scan(
 
 
 def _of_laws(s: Scan, shape: Sequence[int], axes: dict, layer_fans: Sequence[float]) -> Identification:
-    """The verdict on a tensor that is no exactly recognized one: by the laws that may have drawn it."""
+    """The verdict by laws, on a tensor that neither ``_exact`` nor ``_sparse`` has named."""
     independence = _independence(s)
     candidates = _candidates(shape, axes, layer_fans) if s.n >= FEWEST else []
     laws = dict.fromkeys((*SHAPES, *(c.law for c in candidates)))
@@ -773,7 +773,7 @@ def _of_laws(s: Scan, shape: Sequence[int], axes: dict, layer_fans: Sequence[flo
     for c in candidates:
         ratio = s.mean_square / c.std**2
         if abs(ratio - 1) * math.sqrt(s.n / (c.law.fourth - 1)) > 6 + 100 / math.sqrt(s.n):
-            continue  # so far off in scale that the slower tests are not needed
+            continue  # its scale alone refuses the law, without the slower tests
         p = _combined(_tests(s, c.law, c.std, known[c.law], ordered))
         if p >= ALPHA:
             likelihood = s.n * (c.law.log_likelihood(ratio, ordered / c.std) - math.log(c.std))
@@ -788,7 +788,7 @@ def _of_laws(s: Scan, shape: Sequence[int], axes: dict, layer_fans: Sequence[flo
     fitted = [(law, *_at_best(s, law, known[law], ordered)) for law in SHAPES]
     if all(p < ALPHA for _, p, *_ in fitted):
         tests = max(fitted, key=lambda one: one[1])[3]
-        tests["tails"] = min(tests["tails"], tests.pop("scale"))  # no spread goes with the furthest entry
+        tests["tails"] = min(tests["tails"], tests.pop("scale"))  # at no scale does the furthest entry fit
         reason = min(tests, key=lambda reason: (tests[reason], REASONS.index(reason)))
         return Identification("not_fresh", reason=reason)
     if s.n < FEWEST:

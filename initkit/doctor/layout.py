@@ -12,12 +12,15 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from .checkpoints import Source
 from .roles import Path, natural
 
-LAYOUTS = ("auto", "torch", "keras")
+Layout: TypeAlias = Literal["auto", "torch", "keras"]
+"""Which axis of a weight counts its units: the first (PyTorch), the last (Keras), or what is told."""
+
+LAYOUTS = get_args(Layout)
 KERNEL = 11  # of kernels larger than this along an axis none is known by its shape
 _DEEP = 8  # modules within modules, that layers made by a scan are looked for in
 
@@ -42,7 +45,7 @@ class LaidOut(NamedTuple):
 
 
 def laid_out(
-    sources: Sequence[Source], asked: str, bias_of: Callable[[str], str | None], judged: Iterable[str]
+    sources: Sequence[Source], asked: Layout, bias_of: Callable[[str], str | None], judged: Iterable[str]
 ) -> dict[str, LaidOut]:
     """Each tensor, by its name, with its layout.
 

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -157,7 +158,10 @@ _RANK = _of(NORMAL, lambda place: 1 / place.one.shape[0], "normal(std=1/rank)", 
 _SQRT2 = _orthogonal(math.sqrt(2), "√2")
 _PATCHES = r"(patch_embed\.proj|patch_embeddings\.projection)"
 
-RECIPES: dict[str, tuple[Rule, ...]] = {
+RecipeName: TypeAlias = Literal["gpt2", "llama", "vit", "siren", "ppo", "lora"]
+"""A recipe of ``RECIPES``."""
+
+RECIPES: dict[RecipeName, tuple[Rule, ...]] = {
     "gpt2": (
         Rule(r"c_proj\.weight", (_BRANCH,)),
         Rule(r"wpe(\.weight)?", (_normal(0.02, _GPT2), _normal(0.01, "openai/gpt-2, src/model.py"))),
@@ -218,7 +222,7 @@ class Plan:
         For a recipe that is none, or that names no tensor of the file.
     """
 
-    def __init__(self, name: str, surveyed: Sequence[Surveyed]):
+    def __init__(self, name: RecipeName, surveyed: Sequence[Surveyed]):
         if name not in RECIPES:
             raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, not {name!r}")
         weights = sorted((one.name for one in surveyed if one.role == "weight"), key=natural)

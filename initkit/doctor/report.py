@@ -11,9 +11,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from ..signals import Signals
-from ..words import table, text
+from ..words import Language, table, text
 from .identify import Identification
 from .scan import Scan
 
@@ -37,8 +38,11 @@ _CAUSE = {
     "other_law": "file", "replica_differs": "file",
 }  # fmt: skip
 KINDS = tuple(_CAUSE)
-# The findings of one cause are told together.
+"""Every kind of finding, the gravest first."""
+
 CAUSES = {cause: tuple(k for k in KINDS if _CAUSE[k] == cause) for cause in dict.fromkeys(_CAUSE.values())}
+"""The kinds of findings by what is at the bottom of them; those of one cause are told together."""
+
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_gate", "zero_head", "icnr", "frozen", "not_in_loss")
 # What theory says of a plain net, well or ill.
@@ -74,7 +78,7 @@ class Finding:
         """One of ``CAUSES``; None of a note or a fact."""
         return _CAUSE.get(self.kind)
 
-    def message(self, lang: str = "en") -> str:
+    def message(self, lang: Language = "en") -> str:
         """What was seen, in a reader's language."""
         why = f".{self.fields['why']}" if "why" in self.fields else ""
         told = self._text(f"{self.kind}{why}", lang)
@@ -83,24 +87,24 @@ class Finding:
         alike = self.fields.get("alike")
         return told + text("doctor.alike", lang, count=alike) if alike else told
 
-    def meaning(self, lang: str = "en") -> str | None:
+    def meaning(self, lang: Language = "en") -> str | None:
         """What it means for training; None of a note or a fact."""
         return self._beside("meaning", lang)
 
-    def remedy(self, lang: str = "en") -> str | None:
+    def remedy(self, lang: Language = "en") -> str | None:
         """What to do about it, in words, where there are some; ``code`` does it."""
         return self._beside("remedy", lang)
 
-    def _beside(self, part: str, lang: str) -> str | None:
+    def _beside(self, part: str, lang: Language) -> str | None:
         """A text that goes with the kind's one reason, or else with all of the kind."""
         keys = f"{part}.{self.kind}.{self.fields.get('why')}", f"{part}.{self.kind}"
         return next((self._text(key, lang) for key in keys if f"doctor.{key}" in table()), None)
 
-    def _text(self, key: str, lang: str) -> str:
+    def _text(self, key: str, lang: Language) -> str:
         fields = {k: v.message(lang) if isinstance(v, Identification) else v for k, v in self.fields.items()}
         return text(f"doctor.{key}", lang, **fields)
 
-    def to_dict(self, lang: str = "en") -> dict:
+    def to_dict(self, lang: Language = "en") -> dict:
         """What ``Report.to_dict`` says of "findings"; of notes and facts, kind, tensor and message."""
         said = {"kind": self.kind, "cause": self.cause, "tensor": self.tensor, "message": self.message(lang)}
         said |= {"meaning": self.meaning(lang), "remedy": self.remedy(lang), "code": self.code}
@@ -254,7 +258,7 @@ class Coverage:
     judged: tuple[str, ...]
     left_out: dict[str, tuple[str, ...]]
     unread: dict[str, tuple[str, ...]]
-    of: str = "tensors"
+    of: Literal["tensors", "layers"] = "tensors"
     open_layout: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
@@ -263,7 +267,7 @@ class Coverage:
         is_open = {"open_layout": list(self.open_layout)} if self.open_layout else {}
         return {"judged": list(self.judged), **lists, **is_open}
 
-    def lines(self, lang: str) -> list[str]:
+    def lines(self, lang: Language) -> list[str]:
         """In a reader's language; none where all tensors of a file were judged."""
         layers = self.of == "layers"
         groups = [(f"{'layer' if layers else 'role'}.{k}", v) for k, v in self.left_out.items()]
@@ -299,7 +303,7 @@ class Comparison:
     """
 
     file: str
-    verdict: str
+    verdict: Literal["same", "same_recipe", "other"]
     names: dict[str, tuple[str, ...]]
 
     def to_dict(self) -> dict:
@@ -307,7 +311,7 @@ class Comparison:
         lists = {key: list(names) for key, names in self.names.items()}
         return {"file": self.file, "verdict": self.verdict, **lists}
 
-    def lines(self, lang: str) -> list[str]:
+    def lines(self, lang: Language) -> list[str]:
         """In a reader's language."""
         first = text(f"doctor.against.is_{self.verdict}", lang, file=self.file)
         return [first, *(_group(f"against.{key}", names, lang) for key, names in self.names.items())]
@@ -333,7 +337,7 @@ class Fit:
         lists = {key: list(getattr(self, key)) for key in ("as_wanted", "off", "not_named")}
         return {"name": self.recipe, **lists}
 
-    def lines(self, lang: str) -> list[str]:
+    def lines(self, lang: Language) -> list[str]:
         """In a reader's language."""
         named, unnamed = len(self.as_wanted) + len(self.off), len(self.not_named)
         fields = {"recipe": self.recipe, "count": len(self.as_wanted), "total": named}
@@ -344,7 +348,7 @@ class Fit:
         return lines
 
 
-def _group(key: str, names: Sequence[str], lang: str) -> str:
+def _group(key: str, names: Sequence[str], lang: Language) -> str:
     """A line of a list: how many, what they are, and the first names."""
     what = text(f"doctor.{key}", lang)
     return f"  {text('doctor.group', lang, count=len(names), what=what, names=_some(names))}"
@@ -392,7 +396,7 @@ class Report:
     signals: Signals | None = None
     predicted: Signals | None = None
     layers: tuple[str, ...] = ()
-    lang: str = "en"
+    lang: Language = "en"
     coverage: Coverage | None = None
     notes: tuple[Finding, ...] = ()
     facts: tuple[Finding, ...] = ()

@@ -33,14 +33,14 @@ _EMA = (
     r"(^|_)(ema|swa)(_|\d|$)"
     r"|^(shadow_params|collected_params|averaged_model|slow_weights|current_model_state)$"
 )
-# What optax and MindSpore put in front of a tensor's name for what their optimizers keep of it.
+# The part that optax and MindSpore put in front of a tensor's name for what their optimizers keep of it.
 _MOMENTS = r"^(mu|nu|trace|moments?[12]?|accum|adam_[mv])$"
-# Parts that only wrap a model: a copy's path has others than the original's.
+# Parts in front of a path that only wrap a model; a copy's path may have others than its original's.
 _WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
-_DROPPED = 8  # first parts of an original's path that its copy's may lack
+_DROPPED = 8  # how many of the first parts of an original's path its copy's may lack, at most
 
 
-@functools.lru_cache(2**14)  # the same few parts come in every block of a model
+@functools.lru_cache(2**14)  # cached, as the same few parts come in every block
 def _in(pattern: str, part: str) -> bool:
     return re.search(pattern, part) is not None
 
@@ -141,17 +141,17 @@ Neighbours = Callable[[Path, File], bool]
 
 
 def _has_no_bias(path: Path, file: File) -> bool:
-    """A table has none: a module with one is a layer, though it is called an embedding."""
+    """Whether no bias stands beside it: a module with one is a layer, though it is called an embedding."""
     return "bias" not in file.beside(path)
 
 
 def _beside(pattern: str) -> Neighbours:
-    """Whether a leaf of the same module fits."""
+    """A test of whether a leaf of the same module fits the whole pattern."""
     return lambda path, file: any(re.fullmatch(pattern, leaf) for leaf in file.beside(path))
 
 
 def _has_a_scale(path: Path, file: File) -> bool:
-    """Whether what it was divided by stands beside it, or below its own name."""
+    """Whether the scale that it was divided by stands beside it, or below its own name."""
     beside, below = file.beside(path), file.leaves.get(path.parts, set())
     ends = ("_scale_inv", "_scale", "_scales")
     by_name = {f"scale_{path.leaf}", *(path.leaf + end for end in ends)}
@@ -166,7 +166,7 @@ def _scaled_to_8_bits(path: Path, file: File) -> bool:
 
 
 def _copied(path: Path) -> int:
-    """Where the part lies behind which the path is an averaged copy's: 1 for the first; 0 for none."""
+    """How many parts stand before the name that an averaged copy has of its original; 0 for what is none."""
     places = (k for k in range(len(path.parts) - 1, 0, -1) if _in(_EMA, path.parts[k - 1]))
     return next(places, 0)
 
@@ -255,57 +255,58 @@ class Sign(NamedTuple):
 
 
 def _is_mask(path: Path) -> bool:
-    """(1, 1, T, T)"""
+    """Whether its shape is (1, 1, T, T), as that of GPT-2's causal mask."""
     return len(path.shape) == 4 and path.shape[:2] == (1, 1) and path.shape[2] == path.shape[3] > 1
 
 
 def _is_no_parameter(path: Path) -> bool:
-    """In no module."""
+    """Whether it lies in no module."""
     return len(path.parts) == 1 or not path.parts[0]
 
 
 def _is_depthwise(path: Path) -> bool:
-    """(C, 1, *kernel): one filter a channel."""
+    """Whether its shape is (C, 1, *kernel): one filter a channel."""
     return len(path.shape) > 2 and path.shape[1] == 1
 
 
 def _is_fourier(path: Path) -> bool:
-    """(n/2 + 1, 1, n), or (n + 2, 1, n): sines, cosines or both of all frequencies, of a window of n."""
+    """Whether it is (n/2 + 1, 1, n) or (n + 2, 1, n): sines, cosines or both, of a window of n."""
     return _is_depthwise(path) and path.shape[0] in (path.shape[2] // 2 + 1, path.shape[2] + 2)
 
 
 def _is_of_coordinates(path: Path) -> bool:
-    """B, between 4 coordinates at most and many features."""
+    """Whether it is a matrix B between at most 4 coordinates and many features."""
     return path.leaf == "B" and len(path.shape) == 2 and min(path.shape) <= 4
 
 
 def _is_table(path: Path) -> bool:
-    """No kernel: a patch embedding is a convolution."""
+    """Whether it is no convolution's kernel, as that of a patch embedding is."""
     return len(path.shape) < 4
 
 
 def _is_vocabulary(path: Path) -> bool:
-    """shared.weight, more words than dimensions: T5's and BART's table."""
+    """Whether it is shared.weight with more words than dimensions: T5's and BART's table."""
     return path.parts[-2:] == ("shared", "weight") and len(path.shape) == 2 and path.shape[0] > path.shape[1]
 
 
 def _is_vector(path: Path) -> bool:
-    """At most one axis is longer than 1."""
+    """Whether at most one of its axes is longer than 1."""
     return math.prod(path.shape) == max(path.shape, default=1)
 
 
 def _is_numbered(path: Path) -> bool:
-    """One of Keras' variables without a name, of the layer itself, not of one inside it."""
+    """Whether it is one of Keras' variables without a name, of the layer itself, not of one inside it."""
     return path.parts[-2:-1] == ("vars",)
 
 
 def _is_of_state(path: Path) -> bool:
-    """state.3.prev, and no layer's weight or bias."""
+    """Whether it is called as state.3.prev, and is no layer's weight or bias."""
     of_layer = CALLED_WEIGHT.search(path.leaf) or "bias" in path.leaf
     return len(path.parts) > 2 and path.parts[-3] == "state" and path.parts[-2].isdigit() and not of_layer
 
 
 def _has_one_axis(path: Path) -> bool:
+    """Whether it has one axis alone."""
     return len(path.shape) == 1
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..fans import fans
 from .checkpoints import Source
 from .identify import hidden_sizes
-from .layout import laid_out
+from .layout import Layout, laid_out
 from .report import Finding, Tensor
 from .roles import CALLED_WEIGHT, JUDGED, OF_GRAPH, signs
 from .scan import Scan
@@ -116,7 +116,7 @@ class Row:
     equal: bool = False  # whether the units that are found to be alike are equal, or experts
 
 
-def survey(sources: Sequence[Source], layout: str = "auto") -> list[Surveyed]:
+def survey(sources: Sequence[Source], layout: Layout = "auto") -> list[Surveyed]:
     """One row a tensor, in the file's order. ``layout``: one of ``layout.LAYOUTS``.
 
     A tensor whose role is not known is judged as a layer's weight only if it is a matrix or a kernel with

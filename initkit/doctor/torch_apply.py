@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import activations, initializers, sampling
+from ..arguments import RNGLike
 from ..fans import fans
 from ..signals import KEPT
-from ..words import text
+from ..words import Language, text
 from .audit import wrong_by_itself
 from .bias_evidence import trained_by_bias
 from .identify import Identification, of_scan
@@ -23,17 +25,10 @@ from .scan import scan_array
 from .torch_examine import examined
 from .torch_rules import axes_of, call_of, orthogonal_in_place_of, rule_of
 from .torch_scale import first_and_last, on_a_copy, probe, rescale, scale_of, watched
+
+# isort: off
 from .torch_watch import (
-    EMBEDDINGS,
-    LINEAR,
-    RECURRENT,
-    as_it_was,
-    checked,
-    each_parameter,
-    following,
-    nn,
-    numpy_of,
-    torch,
+    EMBEDDINGS, LINEAR, RECURRENT, as_it_was, checked, each_parameter, following, nn, numpy_of, torch,
     unwrapped,
 )  # fmt: skip
 
@@ -70,9 +65,9 @@ class Applied:
     done: dict[str, str]
     left: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
-    lang: str = "en"
+    lang: Language = "en"
     kept: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    verdict: str = "drawn"
+    verdict: Literal["drawn", "well", "worse"] = "drawn"
     losses: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     def __str__(self):
@@ -95,14 +90,14 @@ class Applied:
 
 def apply(
     module: nn.Module,
-    batch: torch.Tensor | tuple | None = None,
+    batch: torch.Tensor | tuple | Mapping | str | None = None,
     scheme: str = "auto",
-    rng: int | np.random.SeedSequence | np.random.Generator | None = None,
+    rng: RNGLike = None,
     *,
     loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
     only: str | Iterable[str] | None = None,
     skip: str | Iterable[str] | None = None,
-    lang: str = "en",
+    lang: Language = "en",
 ) -> Applied:
     """Initialize ``module`` in place, each weight by what follows it, and never for the worse.
 
@@ -133,7 +128,7 @@ def apply(
     Parameters
     ----------
     module : torch.nn.Module
-    batch : torch.Tensor or tuple, optional
+    batch : torch.Tensor, tuple, mapping or str, optional
         The module's input, or inputs, as in ``diagnose``. A name in its place is the scheme.
     scheme : str
         "auto", or a name of the registry, for every weight with two axes or more instead; then nothing is
@@ -217,9 +212,9 @@ def applied(
 
 
 def _redrawn(module, inputs, scheme, rng, wanted, exact):
-    """Draw what is ``wanted`` anew, by what one pass shows; the module is a copy.
+    """Draw the parameters named ``wanted`` anew, by what one pass shows. The module is a copy.
 
-    As ``_drawn``; and the last layer of the pass, if one was seen.
+    Returns what ``_drawn`` does, and the last layer of the pass, if one ran.
     """
     layers, heads = watched(module, inputs)
     follows = following(module)
@@ -238,12 +233,12 @@ def _redrawn(module, inputs, scheme, rng, wanted, exact):
 
 
 def _is_well(report: Report) -> bool:
-    """Whether nothing is found, and no layer's output is so large as at the end of a stream that explodes."""
+    """Whether nothing is found, and no layer's output is as large as at the end of a stream that explodes."""
     return not report.findings and (report.signals is None or bool(np.nanmax(report.signals.q) < TOO_LARGE))
 
 
 def _of_layers(report: Report, names: set[str]) -> set[str]:
-    """Those of the names that belong to layers with findings; none where one is of more than its layer."""
+    """Those of the names that belong to layers with findings; none if a finding is on more than a layer."""
     sick: list[str] = []
     for f in report.findings:
         places = f.tensor.split(" … ")
@@ -258,8 +253,8 @@ def _of_layers(report: Report, names: set[str]) -> set[str]:
 def _worse(before: tuple[float, float], after: tuple[float, float], sure: bool) -> bool:
     """Whether the loss at first, or after the trial's steps, is above what it was.
 
-    ``sure``: on the module's own batch, by a loss that starts near ln C. Noise, and images that are to become
-    noise, say little: then it takes half as much again.
+    ``sure``: it was measured on the module's own batch, by a loss that starts near ln C. Else, on noise or
+    with noise as the target, it says little, and must be half as much again.
     """
     factor, slack = (1.05, 0.1) if sure else (1.5, 0.5)
     return any(new > factor * old + slack for old, new in zip(before, after, strict=True))
@@ -300,7 +295,7 @@ def _weight_norms(module: nn.Module) -> dict[int, tuple[nn.Module, nn.Parameter]
 
 
 def _identified(module: nn.Module) -> dict[str, Identification]:
-    """What the layers' weights are samples of; without those that are sick by themselves."""
+    """By name: what the layers' weights are samples of, but for those in which something is wrong."""
     normed, found = _weight_norms(module), {}
     lengths = {id(g) for _, g in normed.values()}
     for name, m, key, p in each_parameter(module):
@@ -323,9 +318,9 @@ def _kept(
 ) -> dict[str, tuple[str, ...]]:
     """Names of the chosen parameters that are to stay, by reason.
 
-    Trained is every layer from the first to the last one whose weight, or bias, is no fresh draw: between
-    them may be some that have moved too little to be told. One alone may be a false alarm, and is left all
-    the same.
+    Every layer counts as trained from the first to the last whose weight, or bias, is no fresh draw: some
+    between them may have moved too little to be told. One alone may be a false alarm, and is left as it is
+    all the same.
     """
     order = list(each_parameter(module))
     frozen = tuple(n for n, _, _, p in order if n in chosen and not p.requires_grad)
@@ -360,6 +355,7 @@ def _by_choice(found: dict[str, Identification]) -> bool:
 
 
 def _write(module: nn.Module, new: dict[str, torch.Tensor]) -> None:
+    """Write these values, by name, into the module's parameters."""
     with torch.no_grad():
         for name, _, _, p in each_parameter(module):
             if name in new:
@@ -367,7 +363,11 @@ def _write(module: nn.Module, new: dict[str, torch.Tensor]) -> None:
 
 
 def _drawn(module, scheme, rng, follows, free: set[str], measured: bool = False):
-    """Call by name; names of unknown ones, and of weights that nothing is seen after; values by name."""
+    """Draw the parameters named ``free``, without writing them.
+
+    Returns the calls by name; the names of parameters of which nothing is known; those of weights after which
+    no activation is seen; and the new values by name.
+    """
     done, left, unseen, new = {}, [], [], {}
     normed = _weight_norms(module)
     lengths = {id(g) for _, g in normed.values()}

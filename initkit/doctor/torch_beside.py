@@ -1,4 +1,4 @@
-"""What a PyTorch module shows beside its chains: streams, inputs, first loss, what does not learn."""
+"""Findings on a PyTorch module that take no chain of layers: streams, inputs, first loss, no gradient."""
 
 from __future__ import annotations
 
@@ -14,39 +14,24 @@ from .identify import EXACT, Identification, of_scan
 from .report import Coverage, Finding, Tensor, identical_layers, span
 from .scan import scan_array
 from .torch_rules import applied_to
+
+# isort: off
 from .torch_watch import (
-    NORMS,
-    PRODUCTS,
-    RECURRENT,
-    Back,
-    Layer,
-    Sum,
-    Watch,
-    Weight,
-    conv,
-    each_parameter,
-    is_linear,
-    is_matrix,
-    is_rescaled,
-    is_transposed,
-    nn,
-    numbers,
-    numpy_of,
-    torch,
-    worth_a_look,
+    NORMS, PRODUCTS, RECURRENT, Back, Layer, Sum, Watch, Weight, conv, each_parameter, is_linear, is_matrix,
+    is_rescaled, is_transposed, nn, numbers, numpy_of, torch, worth_a_look,
 )  # fmt: skip
 
 LARGE, SMALL = 10.0, 1e-3  # root mean squares between which a network's input should lie
-# Nats above ln(classes). Logits of variance s² cost about s²/2: those of He's start, up to 2; sure of wrong
-# answers by a factor of e³, a network has q = 6 and more there.
+# How many nats the first loss may lie above ln(classes). Logits of variance s² add about s²/2: up to 2 under
+# He's start. A network that is 3 nats above is sure of wrong answers, and its logits have a q of 6 and more.
 SURE = 3.0
 ALONE = 100.0  # a layer's root mean square gain, or its reciprocal, beyond which no scheme starts a layer
 # Gains between which schemes start a layer, by fan_in or by fan_out. He's has √2 by one of them; N(0, 0.02²),
-# which looks at no fan, has 0.08 at a width of 16: hence a standard deviation, too, below which one is small.
+# which looks at no fan, has 0.08 at a width of 16. So small ones also have a standard deviation below FINE.
 LARGEST, SMALLEST, FINE = 2.5, 0.08, 0.005
 # Findings that tell what a weight's scale does to the signal.
 TOLD = {"layer_gain", *(f"{what}_{how}" for what in ("signal", "stream") for how in ("vanishes", "explodes"))}
-FORGETS = 0.5, 0.25  # the mean forget bias: of a layer that was set, at least; of one that was not, at most
+FORGETS = 0.5, 0.25  # the mean forget bias: above the one it was set, below the other it was not
 
 
 def weight_of(layer: Layer) -> str:
@@ -137,10 +122,10 @@ def _designs(
 def _of_streams(sums: list[Sum]) -> list[Finding]:
     """One finding: the residual stream that grows, or shrinks, most from its first addition to its last.
 
-    Behind a norm a branch adds the same amount in every block, and q grows by a constant: healthy streams do
-    not leave 100 times max(1, what they start at), and from their middle on grow twofold. Without a norm the
-    branch grows with the stream, and q by a factor a block. The same must hold without what is no block's
-    doing: pooling between stages, the step to another stream, a copy of the stream that is added to it.
+    A branch that begins with a norm adds the same amount in every block, so q grows by a constant: a healthy
+    stream stays below 100·max(1, its first q), and doubles from its middle to its end. A branch without a
+    norm grows with the stream, so q grows by a factor a block. A finding must also hold without what no block
+    does: pooling between stages, the step to another stream, a copy of the stream that is added to it.
     """
     worst, found = 0.0, []
     for end in set(sums) - {one.before for one in sums}:
@@ -206,7 +191,7 @@ def _of_first_loss(layers: list[Layer], back: Back | None) -> list[Finding]:
 
 
 def brought_to_size(layers: list[Layer]) -> dict[Layer, bool]:
-    """By layer that a norm stands right behind: whether that norm brings its output to size.
+    """By each layer right in front of a norm: whether that norm brings its output to size.
 
     It does not where the output's variance is well below the norm's ε.
     """
@@ -220,10 +205,10 @@ def brought_to_size(layers: list[Layer]) -> dict[Layer, bool]:
 
 
 def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
-    """Layers that alone multiply the signal by more than any scheme does, where no chain shows it.
+    """Layers that multiply the signal by more, or less, than any scheme does, where no chain shows it.
 
-    Behind some a norm undoes it: see ``_of_scales``. Of others the output is their bias, which multiplies
-    nothing.
+    Left out are layers whose output a norm brings to size, of which ``_of_scales`` tells, and those whose
+    output is mostly their bias, which multiplies nothing.
     """
     found, brought = [], brought_to_size(layers)
     for layer in layers:
@@ -255,7 +240,7 @@ def scale_of_none(row: Tensor, m: nn.Module) -> str | None:
 
 
 def _drawn_at_once(m: nn.Module, p: nn.Parameter, row: Tensor) -> list[Tensor]:
-    """The rows of a weight's thirds, where it may be attention's Q, K and V in one; else its own."""
+    """A weight's row; of one that may be attention's Q, K and V together, a row for each third."""
     w, flipped = numpy_of(p), is_transposed(m)
     if w.ndim != 2 or row.fan_out != 3 * row.fan_in:
         return [row]
@@ -270,7 +255,7 @@ def _drawn_at_once(m: nn.Module, p: nn.Parameter, row: Tensor) -> list[Tensor]:
 
 
 def _of_scales(module: nn.Module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> list[Finding]:
-    """Weights that nobody draws so large, or so small, where no signal shows it: one finding for each.
+    """Weights larger, or smaller, than anybody draws them, where no signal shows it: at most a finding each.
 
     A norm, or a saturated softmax, hides a weight's scale s from the signal. But where the loss does not hang
     on s, the gradient goes as 1/s, and one step of SGD changes the weight by 1/s² of its size, one of Adam by
@@ -345,8 +330,8 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
         else:
             continue
         reasons[why].append(f"{name}.{own[0][0]}" if name else own[0][0])
-    told = 0  # units that only see zeros are not called dead: what makes the zeros is to be told
-    for layer in watch.layers:
+    told = 0  # the bits of what gets no gradient for a reason that has a finding
+    for layer in watch.layers:  # units that only see zeros (q = 0) are not dead: what makes the zeros is told
         if weight_of(layer) in zero or (layer.dead == 1 and layer.q):
             told |= layer.past
     for name, _, _, p in each_parameter(module):
@@ -357,7 +342,7 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
             told |= one.within
     for layer in watch.layers:
         weight = getattr(layer.module, "weight", None) if is_linear(layer.module) else None
-        seen = layer.x is not None and bool(layer.x.any())  # of zeros, no weight learns
+        seen = layer.x is not None and bool(layer.x.any())  # from zeros no weight learns
         if isinstance(weight, torch.Tensor) and id(weight) in back.zero and seen and not layer.bit & told:
             reasons["zero"].append(weight_of(layer))
     return [
@@ -392,11 +377,11 @@ def _identical(module, back: Back | None, tensors: tuple[Tensor, ...]) -> list[F
 
 
 def _forgetful(module, layers: list[Layer]) -> list[Finding]:
-    """LSTM layers whose forget gate starts open, beside others of the same stack that were left out.
+    """One finding a stack of LSTM layers in which forget gates were set open and some were forgotten.
 
-    A stack is one module's layers, or those of modules of which each is fed by the one before alone.
+    A stack is the layers of one module, or of modules of which each is fed by the one before alone.
     """
-    first = {}  # by id of a module: that of the first in its stack
+    first = {}  # by id of a module: the id of the first module in its stack
     for layer in layers:
         before = next(iter(layer.origins), None) if len(layer.origins) == 1 else None
         if before is not None and all(isinstance(m, nn.LSTM) for m in (layer.module, before.module)):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from numpy.typing import ArrayLike
 
+from ..words import Language
 from .report import KINDS, Finding, Report
 from .torch_apply import applied
 from .torch_examine import examined
@@ -16,8 +17,8 @@ from .torch_rules import WHOLE
 from .torch_scale import on_a_copy
 from .torch_watch import nn, torch
 
-# Lines that are tried for one report: such as cost a few passes each; and those that mend the finding if they
-# write, and are run with the trial of ``apply``, of some 50 passes.
+# How many lines are tried for one report: first without ``apply``'s trial, which takes a few passes each;
+# then, of those that mend their finding so, with the trial, which takes some 50.
 MOST = 24, 3
 
 
@@ -26,7 +27,7 @@ def diagnose(
     batch: torch.Tensor | tuple | Mapping,
     loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
     *,
-    lang: str = "en",
+    lang: Language = "en",
 ) -> Report:
     """Run one ``batch`` through ``module`` and back: what the signal does, and what would mend it.
 
@@ -85,7 +86,7 @@ def assert_healthy(
     loss: ArrayLike | Callable[..., torch.Tensor] | None = None,
     *,
     allow: Collection[str] = (),
-    lang: str = "en",
+    lang: Language = "en",
 ) -> None:
     """Raise AssertionError, with the whole report as its text, where ``diagnose`` finds something.
 
@@ -123,8 +124,8 @@ def assert_healthy(
 def _tried(report: Report, module: nn.Module, inputs: tuple | dict, loss) -> tuple[Finding, ...]:
     """The findings, each with the first of its lines after which it is gone and no other has come, or None.
 
-    Each line is run, the module examined again, and all put back as it was. A line's ``batch`` is the one
-    that the module was examined with.
+    For each line, it is run, the module is examined again, and all is put back as it was. A line's ``batch``
+    is the one that the module was examined with.
     """
     before = {(f.kind, f.tensor) for f in report.findings}
     seen: tuple[dict[str, set | None], ...] = ({}, {})
@@ -149,18 +150,18 @@ def _tried(report: Report, module: nn.Module, inputs: tuple | dict, loss) -> tup
 
 
 def _in_turn(own: tuple[str, ...], every: dict[str, None]) -> tuple[str, ...]:
-    """A finding's narrow lines, those of the others, as one cause may show twice, then its wide ones."""
+    """The lines to try: its narrow ones, the other findings', as a cause may show twice, its wide ones."""
     narrow = [line for line in own if line not in WHOLE]
     return (*narrow, *(every if own else ()), *(line for line in own if line in WHOLE))
 
 
 def _lines_of(finding: Finding) -> tuple[str, ...]:
-    """The lines to try, but for the loss. Until then, ``code`` holds them in their order."""
+    """The lines to try, without the loss: ``code`` holds them until one has been chosen."""
     return (finding.code,) if isinstance(finding.code, str) else finding.code or ()
 
 
 def _with_loss(line: str | None, loss) -> str | None:
-    """A line of ``apply`` with the batch takes the loss that was given, too."""
+    """The line; where it calls ``apply`` with the batch, with the loss that was given."""
     return line if loss is None or line is None else line.replace("(model, batch", "(model, batch, loss=loss")
 
 

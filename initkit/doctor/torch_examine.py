@@ -16,7 +16,7 @@ from ..fans import fans
 from ..network import MLP
 from ..signals import KEPT, Signals, fate, passage
 from ..theory import predict, predict_for
-from ..words import text
+from ..words import Language, text
 from .audit import wrong_by_itself
 from .identify import Identification, of_scan
 from .report import Finding, Report, Tensor, as_told, span
@@ -24,42 +24,20 @@ from .scan import scan_array
 from .torch_beside import beside_chains, looked_at, scale_of_none, weight_of
 from .torch_plain import facts
 from .torch_rules import HE, applied_to, call_of, scheme_for
+
+# isort: off
 from .torch_watch import (
-    LAYERS,
-    LINEAR,
-    RECURRENT,
-    Back,
-    Layer,
-    Watch,
-    Weight,
-    as_it_was,
-    base_name,
-    checked,
-    conv,
-    each_parameter,
-    floats_in,
-    gradients,
-    is_linear,
-    is_matrix,
-    is_rescaled,
-    is_transposed,
-    nn,
-    numbers,
-    numpy_of,
-    output_of,
-    reached_from,
-    tensors_in,
-    torch,
-    unwrapped,
-    worth_a_look,
+    LAYERS, LINEAR, RECURRENT, Back, Layer, Watch, Weight, as_it_was, base_name, checked, conv,
+    each_parameter, floats_in, gradients, is_linear, is_matrix, is_rescaled, is_transposed, nn, numbers,
+    numpy_of, output_of, reached_from, tensors_in, torch, unwrapped, worth_a_look,
 )  # fmt: skip
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
 OFF = 1.2  # the factor by which a gain may be off
-TINY = 1e-60  # the square of what float32 can hardly hold
-GATED = KEPT**3  # what the mean square may change by in stacked recurrent layers
+TINY = 1e-60  # the mean square of numbers that float32 can hardly hold
+GATED = KEPT**3  # the factor by which the mean square may change in stacked recurrent layers
 STEADY = 1.25  # the factor by which a mean square may change a layer, whatever the gain
-DEEP = 4  # the number of layers with a wrong gain below which it does no harm
+DEEP = 4  # fewer layers than these with a wrong gain do no harm
 
 
 def _theory(layers: list[Layer], grad_var) -> Signals | None:
@@ -86,7 +64,7 @@ def _theory(layers: list[Layer], grad_var) -> Signals | None:
 
 
 def examined(
-    module: nn.Module, batch, loss=None, lang: str = "en", named: bool = True
+    module: nn.Module, batch, loss=None, lang: Language = "en", named: bool = True
 ) -> tuple[tuple | dict, Report]:
     """The module's inputs, and the report of ``diagnose`` with remedies that are still to be tried.
 
@@ -115,9 +93,10 @@ def examined(
 
 
 def _used_elsewhere(module, inputs, watch: Watch, back: Back | None) -> set[int]:
-    """Ids of modules that did not run and run, or have their parameters used, in the other mode.
+    """Ids of the modules that did not run, but run, or have their parameters used, in the other mode.
 
-    LayerDrop leaves layers out by chance, and only in training; auxiliary heads are used there alone.
+    The modes are train and eval. LayerDrop leaves layers out by chance, and only in training; auxiliary heads
+    are used only there.
     """
     here = set() if back is None else back.reached
     idle = [
@@ -136,11 +115,12 @@ def _used_elsewhere(module, inputs, watch: Watch, back: Back | None) -> set[int]
 
 
 def _outside(value):
-    """A tensor of inference mode as one that takes part in a backward pass."""
+    """The value; a tensor of inference mode as a copy that can take part in a backward pass."""
     return value.clone() if isinstance(value, torch.Tensor) and value.is_inference() else value
 
 
-def _report(module, watch: Watch, back, lang: str, named: bool) -> Report:
+def _report(module, watch: Watch, back, lang: Language, named: bool) -> Report:
+    """The report of a pass; ``code`` of its findings holds the lines that are still to be tried."""
     layers = watch.layers
     tensors, findings = _table(module, watch, named)
     findings += _of_signals(module, layers, tensors)
@@ -190,7 +170,7 @@ def _table(module, watch: Watch, named: bool) -> tuple[tuple[Tensor, ...], list[
         flipped = is_transposed(m) and w.ndim > 1  # (in, out)
         s = scan_array(w)
         n_in = n_out = None
-        of_layer = ()  # the fan_in that PyTorch drew it by, where its own shape does not say so
+        of_layer = ()  # the fan_in that PyTorch draws it by, where its own shape does not tell
         axes = {"in_axis": 0, "out_axis": 1} if flipped else {"in_axis": 1, "out_axis": 0}
         if w.ndim > 1:
             # As PyTorch counts, also for a ConvTranspose, whose first axis is the input.
@@ -200,7 +180,7 @@ def _table(module, watch: Watch, named: bool) -> tuple[tuple[Tensor, ...], list[
         if isinstance(m, RECURRENT):
             of_layer = (m.hidden_size,)
         row = Tensor.of(name, w.shape, (n_in, n_out), s, Identification("too_few"))
-        # Of weights of no scheme's scale, too, it is asked whether they are trained.
+        # Weights of no scheme's scale are identified in any case: trained ones may have any scale.
         if named or (is_matrix(m, p) and not is_rescaled(m) and scale_of_none(row, m)):
             row = replace(row, found=of_scan(s, w.shape, axes, of_layer, flipped))
         rows.append(row)
@@ -241,7 +221,7 @@ def _wrong(name: str, m, w: np.ndarray, s, bare: Weight | None = None) -> Iterat
 
 
 def _moved(fields: dict, by: int) -> dict:
-    """A finding's fields with the units counted from further on."""
+    """A finding's fields, in which units of one group are counted as those of the whole weight."""
     return {key: value if key == "count" else value + by for key, value in fields.items()}
 
 
@@ -261,9 +241,10 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
     crowds: dict[tuple, list] = {}  # by what is wrong: the layers that share one finding
     for layer in layers:
         if layer.activation is None or not np.isfinite(layer.q) or layer.q == 0:
-            continue  # zeros come out of a layer that sees zeros, behind a branch that starts at zero say
-        # One input alone leaves half of the units off, ± 0.5/√units: three standard deviations more are dead.
-        # Of few units all may be off by luck; but smooth functions are flat well below 0 alone, beyond it.
+            continue  # a layer that sees zeros returns zeros, behind a branch that starts at zero say
+        # On one input half of the units are off, ± 0.5/√units: from three standard deviations more on, units
+        # are dead. Of few units all may be off by chance under ReLU, but not under a smooth function, which
+        # is flat well below 0 alone.
         if base_name(layer.activation) in HE - {"leaky_relu"}:  # flat on one side
             most = HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis])
             if layer.dead > most or (layer.dead == 1 and base_name(layer.activation) != "relu"):
@@ -273,7 +254,7 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
     for (kind, function), those in crowds.items():
         most, crowd = max(share for share, _ in those), [layer for _, layer in those]
         code = []
-        if kind == "dead_units":  # the others may get nothing, as the ones before let nothing through
+        if kind == "dead_units":  # a layer may be dead only because the one before lets nothing through
             to_zero = [one.name for one in crowd if (b := one.module.bias) is not None and b.detach().any()]
             if to_zero:
                 code.append("; ".join(f"torch.nn.init.zeros_({_path(n, 'bias')})" for n in to_zero[:3]))
@@ -287,8 +268,8 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
 def _runs(layers, size):
     """Chains of Linear and Conv layers, or of recurrent ones, each fed by the one before alone.
 
-    ``size``: what must stay the same along a chain. Norms are in none, and neither are output layers and
-    those that end a branch: they start small, or at zero, by design. A residual stream, the sum of several
+    ``size``: what must stay the same along a chain. Norms are in no chain, and neither are output layers and
+    those that end a branch, which start small, or at zero, by design. A residual stream, the sum of several
     layers' outputs, follows other laws: see ``torch_beside``.
     """
     run = []
@@ -320,12 +301,12 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
     way = np.array(values if what == "signal" else values[::-1])
     if len(run) < 2 or not np.isfinite(way).all() or not way[0]:
         return []
-    if any(layer.dead == 1 and layer.q for layer in run):  # dead units tell why
+    if any(layer.dead == 1 and layer.q for layer in run):  # the finding on dead units tells why
         return []
     if what == "gradient" and not way.all() and way[int(np.argmin(way > 0)) - 1] > TINY:
-        return []  # cut off at once, and not lost by and by: what does not learn is told as such
+        return []  # it is cut off in one layer, not lost by and by: ``not_learning`` tells of that
     verdict = passage(way[0], way[-1], len(way) - 1).verdict
-    # Half-open gates damp what passes them; two or three stacked layers learn all the same.
+    # Half-open gates damp what passes through them; two or three stacked layers learn all the same.
     gated = run[0].key is not None and GATED**-1 <= way[-1] / way[0] <= GATED
     if verdict == "kept" or gated:
         return []
@@ -362,7 +343,7 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
 
 
 def _of_gains(run, table, module) -> list[Finding]:
-    """One finding an activation: DEEP or more layers of a run have the wrong gain for it."""
+    """One finding for each activation for which DEEP or more layers of a run have the wrong gain."""
     if _steady(run):
         return []
     off: dict[str, list] = {}
@@ -391,14 +372,14 @@ def _steady(run: list[Layer]) -> bool:
 
 
 def _gains_off(run, table) -> Iterator[tuple]:
-    """(activation before it, layer, gain, the nearest one that is right) of those with a wrong gain."""
+    """(activation before it, layer, gain, the nearest right gain) of each layer with a wrong gain."""
     for before, layer in itertools.pairwise(run):  # the first sees data, not an activation
         function, tensor = before.activation, table.get(weight_of(layer))
         if (
             function is None
             or tensor is None
             or not tensor.gain
-            or not tensor.std  # equal entries pass on the sum of the inputs, not one of squares
+            or not tensor.std  # equal entries sum up the inputs, not their squares
             or isinstance(layer.module, conv._ConvTransposeNd)
             or is_rescaled(layer.module)
         ):
@@ -411,7 +392,7 @@ def _gains_off(run, table) -> Iterator[tuple]:
 
 
 def _wanted(function) -> tuple[float, float]:
-    """The gains that are right for a function: from the one that keeps q = 1 to that for small q, 1/f'(0).
+    """The least and the largest right gain for a function: one keeps q = 1, the other, 1/f'(0), a small q.
 
     (0, 0) where f(0) is not 0, so that no gain keeps a small signal.
     """
@@ -425,7 +406,7 @@ def _wanted(function) -> tuple[float, float]:
 
 
 def _better(function: activations.Activation | None, depth: int) -> str:
-    """What to draw by, in words: for the function where that keeps the signal, else with another function."""
+    """What to draw by, as a call: before this function if that keeps the signal, else before another one."""
     if function is None:
         return "std = 1/√(fan_in·E[f(z)²])"
     if _keeps(function, depth):
@@ -440,7 +421,7 @@ def _keeps(function: activations.Activation, depth: int) -> bool:
 
 
 def _remedies(module, run: list[Layer], *sick: list[Layer]) -> tuple[str, ...]:
-    """Lines for each group of ``sick`` layers of a run; none where theory promises nothing."""
+    """Lines to try for each group of ``sick`` layers of a run; none where theory says they would not help."""
     functions = [layer.activation for layer in run]
     if None in functions or not all(_keeps(f, len(run)) for f in set(functions)):
         return ()

@@ -20,7 +20,7 @@ from .torch_watch import LINEAR, Layer, Watch, as_it_was, conv, is_rescaled, nn,
 
 HIDDEN, DEEP = 4, 10  # hidden layers from which on a phase is told, and the singular values
 NARROW = 0.5  # Σ1/n above which the widths are told
-ALIKE = 1.25, 0.05  # the factor by which σ_w² may differ in layers of one scale, and σ_b² may differ by
+ALIKE = 1.25, 0.05  # by which factor σ_w², and by how much σ_b², may differ between layers of one scale
 PROBES = 16, 64  # random directions, at least and at most
 POOLS = {"dropout", "feature_dropout", *(f"{how}_pool{k}d" for how in ("max", "avg") for k in (1, 2, 3))}
 POOLS |= {f"adaptive_{pool}" for pool in POOLS if "pool" in pool}
@@ -33,7 +33,7 @@ BETWEEN = POOLS | {
 
 
 def facts(module: nn.Module, inputs: tuple | dict, layers: list[Layer], tensors: tuple[Tensor, ...]):
-    """What is told of a plain net; nothing of any other module."""
+    """The facts that are told of a plain net; none of any other module."""
     rows = {row.name: row for row in tensors}
     hidden = _plain(layers, rows)
     if len(hidden) < HIDDEN:
@@ -62,7 +62,7 @@ def _plain(layers: list[Layer], rows: dict[str, Tensor]) -> list[Layer]:
 def _is_link(layer: Layer, last: bool) -> bool:
     """Whether its output goes into its activation and from there, pooled at most, into the next layer.
 
-    ``last``: the next one is the output layer, before which all is allowed.
+    ``last``: the next layer is the output's; before that anything may stand.
     """
     live = all(0 < size < math.inf for size in (layer.grad_var, layer.slopes[0], layer.q))
     batched = layer.z.ndim - len(getattr(layer.module, "kernel_size", ())) > 1
@@ -72,6 +72,7 @@ def _is_link(layer: Layer, last: bool) -> bool:
 
 
 def _as_drawn(layer: Layer, row: Tensor | None) -> bool:
+    """Whether the layer's weight is a random draw, and its bias may have mean 0."""
     if row is None or not row.gain or row.found.verdict == "not_fresh":
         return False
     b = None if layer.module.bias is None else numbers(layer.module.bias)
@@ -80,16 +81,16 @@ def _as_drawn(layer: Layer, row: Tensor | None) -> bool:
 
 
 def _phase(hidden: list[Layer], rows: dict[str, Tensor]) -> Finding:
-    """The phase that (σ_w, σ_b) has, where all layers have one, and what was measured through all of them.
+    """The phase of (σ_w, σ_b), where all layers share these, beside what was measured through all layers.
 
-    Of a chain χ₁ is a matter of the layers from the second on. Measured is the sum of the squares of a
-    gradient in the first layer over that in the last: theory's χ₁^(depth − 1), at q*.
+    χ₁ belongs to the layers from the second on, whose inputs are activations. Measured is the sum of the
+    squares of a gradient in the first layer over that in the last: theory's χ₁^(depth − 1), at q*.
     """
     links = hidden[1:]
     tensors = [rows[weight_of(layer)] for layer in links]
     w2 = np.array([row.gain**2 for row in tensors])
     b2 = np.array([0.0 if (b := one.module.bias) is None else np.square(numbers(b)).mean() for one in links])
-    # Standard error of log ⟨w²⟩, if normal.
+    # The standard error of log ⟨w²⟩ of normal weights.
     scatter = np.array([math.sqrt(2 / math.prod(row.shape)) for row in tensors])
     first, last = (one.grad_var * one.z[0].numel() for one in (hidden[0], hidden[-1]))
     change = first / last
@@ -108,7 +109,7 @@ def _phase(hidden: list[Layer], rows: dict[str, Tensor]) -> Finding:
         # GELU's χ₁ jumps past 1 where its q* does from 0 to infinity; then no σ_w nearby is critical.
         critical = low.chi_1 <= 1 <= high.chi_1 <= low.chi_1 * math.exp(4 * error + 1e-6)
         expected = 0.0 if critical else len(links) * math.log(at.chi_1)
-        # Functions such as GELU leave the q that keeps them, but slowly: q* may be far from what they have.
+        # Under functions such as GELU q moves towards q* slowly: the layers' q may be far from it.
         far = not (critical or f.lines or 0 < at.q_star < math.inf)
         far = far and abs(np.log(chi).mean() - math.log(at.chi_1)) > abs(math.log(at.chi_1)) / 2
         if not far and abs(math.log(change) - expected) < max(math.log(KEPT), abs(expected) / 2):
@@ -128,7 +129,7 @@ def _singular_values(module: nn.Module, inputs: tuple | dict, hidden: list[Layer
     ratio is the number of singular values, were they all alike. One pass forward and back with that example
     repeated, dropout off.
     """
-    whole = all(a.z[0].numel() == b.x[0].numel() for a, b in itertools.pairwise(hidden))  # nothing pooled
+    whole = all(a.z[0].numel() == b.x[0].numel() for a, b in itertools.pairwise(hidden))  # nothing is pooled
     x = next(iter(inputs.values() if isinstance(inputs, dict) else inputs))
     if len(hidden) < DEEP or len(inputs) > 1 or not whole or {len(one.z) for one in hidden} != {len(x)}:
         return None

@@ -1,4 +1,4 @@
-"""What a parameter of a PyTorch module is drawn by, as a call and as a reader writes it."""
+"""What each parameter of a PyTorch module is drawn by, and how that is written as a call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from .torch_watch import EMBEDDINGS, LINEAR, NORMS, RECURRENT, base_name, conv, 
 
 # Activations without an upper bound, which want He's gain.
 HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}
+# The lines that draw the whole model anew.
 WHOLE = "initkit.doctor.apply(model)", "initkit.doctor.apply(model, batch)"
 
 
 def rule_of(m, key: str, p, follows, module) -> tuple[str, dict, int] | None:
-    """(scheme, its arguments, into how many blocks of rows the parameter is cut); None for unknown ones."""
+    """(scheme, its arguments, into how many blocks of rows the parameter is cut); None if it is not known."""
     if isinstance(m, NORMS):
         return {"weight": ("ones", {}, 1), "bias": ("zeros", {}, 1)}.get(key)
     if isinstance(m, EMBEDDINGS):
@@ -25,7 +26,7 @@ def rule_of(m, key: str, p, follows, module) -> tuple[str, dict, int] | None:
             return "zeros", {}, 1
         return ("xavier_normal", {}, 3 if key == "in_proj_weight" else 1) if "proj_weight" in key else None
     if isinstance(m, (*LINEAR, *RECURRENT)) and key.startswith("bias"):
-        known = isinstance(m, RECURRENT) or scale_of(m) is not None  # else its weight is left, and it too
+        known = isinstance(m, RECURRENT) or scale_of(m) is not None  # else its weight stays
         return ("zeros", {}, 1) if known else None
     if isinstance(m, RECURRENT):
         if key.startswith("weight_hr"):  # an LSTM's projection
@@ -41,21 +42,21 @@ def rule_of(m, key: str, p, follows, module) -> tuple[str, dict, int] | None:
 
 
 def _is_brought_to_size(p, table: nn.Module, module: nn.Module) -> bool:
-    """Whether a norm comes after an embedding, or it is the output's weight as well."""
+    """Whether a norm is registered after ``table``, or another layer has its parameter ``p`` as weight."""
     after = list(module.modules())
     after = after[next(k for k, m in enumerate(after) if m is table) :]
     return any(isinstance(m, NORMS) or (m is not table and m._parameters.get("weight") is p) for m in after)
 
 
 def scheme_for(function: activations.Activation) -> tuple[str, dict]:
-    """(name, arguments): He's, with the function's own gain, if it has no upper bound; else Xavier's."""
+    """(name, arguments) for layers before ``function``: He's, with its gain, where it has no upper bound."""
     if base_name(function) not in HE:
         return "xavier_normal", {}
     return "he_normal", {} if function.name == "relu" else {"activation": function}
 
 
 def orthogonal_in_place_of(rule, m: nn.Module):
-    """Orthogonal in place of He's and Xavier's draws, where it is defined: their scale is measured anyway."""
+    """The rule with orthogonal weights, whose scale is then measured; that of a grouped layer stays."""
     _, arguments, blocks = rule
     if getattr(m, "groups", 1) > 1:
         return rule
@@ -63,7 +64,7 @@ def orthogonal_in_place_of(rule, m: nn.Module):
 
 
 def axes_of(scheme: str, arguments: dict) -> dict:
-    """The arguments that say where the fans lie, those that the scheme takes."""
+    """Those of a rule's arguments that say where the fans lie and that the scheme takes."""
     takes = inspect.signature(initializers.get(scheme)).parameters
     return {k: v for k, v in arguments.items() if k in ("in_axis", "out_axis", "groups") and k in takes}
 
@@ -79,7 +80,7 @@ def call_of(name: str, arguments: dict) -> str:
 def applied_to(module: nn.Module, sick: Sequence[str]) -> tuple[str, ...]:
     """Calls of ``apply`` for the layers with these names, the narrowest first."""
     every = {name for name, m in module.named_modules() if isinstance(m, LINEAR)}
-    if "" in sick or len(every - set(sick)) < min(3, len(every)):  # all but the first and the last
+    if "" in sick or len(every - set(sick)) < min(3, len(every)):  # but two layers at most
         return WHOLE
     first = sick[0].split(".")
     for k in range(1, len(first)):

@@ -1,6 +1,6 @@
 """Weights scaled by what is measured: a pass that brings every layer to its mean square, and a trial.
 
-What is here writes into the module that it is given: call it inside ``on_a_copy``.
+These functions write into the module that they are given: call them inside ``on_a_copy``.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from .torch_watch import (
     torch,
 )
 
-# Root mean square r of the first outputs: softmax cross-entropy starts at ln C + r²/2, give or take r/√n with
-# the n labels; a small batch has a smaller r, so that their luck is at most LUCK.
+# HEAD: the root mean square r that outputs start with. Softmax cross-entropy then starts at ln C + r²/2, and
+# which n labels the batch has moves that by about r/√n. For a small batch r is smaller, so that this is
+# at most LUCK.
 HEAD, LUCK = 0.3, 0.075
 SMALL = 0.1  # mean square at which a saturating function is nearly linear: tanh keeps the gradient there
-WIDE = 4.0  # before a smoothed ReLU: at 1 and below the mean square that returns is not a stable one
+WIDE = 4.0  # mean square before a smoothed ReLU: one of 1 or less does not stay from layer to layer
 SMOOTH, KINKED = ("gelu", "silu", "mish"), ("relu", "leaky_relu")
-CENTRED = 5  # over how many layers, at most, the outputs' means are taken out in full
-STEPS, SLOW, LARGE = 20, 5, 2**24  # of a trial; and for a module with more than so many parameters
-NEAR = math.sqrt(10)  # by which a root mean square may be off on noise
-SIDES = (32, 28, 64, 224, 8)  # of the images that are tried on a module of which no batch is known
+CENTRED = 5  # layers up to which the outputs' means are taken out in full; else the share CENTRED/layers
+STEPS, SLOW, LARGE = 20, 5, 2**24  # steps of a trial; steps for a module with more than LARGE parameters
+NEAR = math.sqrt(10)  # the factor by which a root mean square that is measured on noise may be off
+SIDES = (32, 28, 64, 224, 8)  # of the images that are tried on a module whose batch is not known
 
 
 @contextlib.contextmanager
@@ -59,7 +60,7 @@ def on_a_copy(module: nn.Module) -> Iterator[None]:
 
 
 def probe(module: nn.Module) -> tuple | None:
-    """A batch of noise that ``module`` makes numbers of, by its first layer's number of inputs; else None."""
+    """A batch of noise, shaped for its first layer, for which ``module`` returns numbers; else None."""
     try:
         wanted = [
             p
@@ -100,7 +101,7 @@ def _noise(module) -> Iterator[torch.Tensor]:
         yield normal(64, first.in_features)
         yield normal(8, 16, first.in_features)
     else:
-        decoder = isinstance(first, conv._ConvTransposeNd)  # makes it large
+        decoder = isinstance(first, conv._ConvTransposeNd)  # it makes its input larger
         for side in (4,) if decoder else SIDES:
             yield normal(
                 2 if decoder or side >= 64 else 4, first.in_channels, *[side] * len(first.kernel_size)
@@ -108,7 +109,7 @@ def _noise(module) -> Iterator[torch.Tensor]:
 
 
 def watched(module: nn.Module, inputs: tuple | dict) -> tuple[list[Layer], set[int]]:
-    """The layers of one pass, and the ids of the modules whose output is the module's own.
+    """The layers of one pass, and the ids of the Linear or Conv layers whose output is the module's output.
 
     Dropout's masks are the same at every call, as in ``first_and_last``.
     """
@@ -175,7 +176,7 @@ def rescale(
         By id of the scaled parameter: the factor.
     """
     runs = {id(layer.module): layer for layer in layers if isinstance(layer.module, LINEAR)}
-    for layer in layers:  # a norm divides by the scale of what comes in
+    for layer in layers:  # the scale in front of a norm does not matter: the norm divides by it
         if isinstance(layer.module, NORMS) and layer.source is not None:
             runs.pop(id(layer.source.module), None)
     tables = {id(p) for m in module.modules() if isinstance(m, EMBEDDINGS) for p in m.parameters()}
@@ -228,10 +229,12 @@ def rescale(
 
 
 def _along(values: torch.Tensor, axis: int, ndim: int) -> torch.Tensor:
+    """A vector, shaped to lie along one axis of ``ndim``."""
     return values.reshape([-1 if k == axis else 1 for k in range(ndim)])
 
 
 def _target(layer: Layer) -> float:
+    """The mean square that a layer's output is brought to, by the function that follows."""
     f = layer.activation
     if f is None:
         return 1.0
@@ -271,13 +274,14 @@ def first_and_last(module: nn.Module, inputs: tuple | dict, loss, exact: bool) -
 
 
 def _adam(p, g, m, v, t: int) -> None:
-    """One step of Adam (Kingma & Ba 2015), as torch.optim first imports torch's compiler, for seconds."""
+    """One step of Adam (Kingma & Ba 2015): torch.optim would import torch's compiler, which takes seconds."""
     m.lerp_(g, 0.1)
     v.mul_(0.999).addcmul_(g, g, value=0.001)
     p.addcdiv_(m, (v / (1 - 0.999**t)).sqrt_().add_(1e-8), value=-1e-3 / (1 - 0.9**t))
 
 
 def _loss(output, loss) -> torch.Tensor:
+    """The loss of an output, by the rules of ``first_and_last``."""
     if callable(loss):
         return loss(output)
     if loss is None and (own := own_loss(output)) is not None:

@@ -33,9 +33,9 @@ LAYERS = (*LINEAR, *NORMS, *EMBEDDINGS, nn.MultiheadAttention)
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 ADDITIONS = {"add", "iadd", "radd"}  # torch's names of a + b, a += b, torch.add(a, b)
 PRODUCTS = {"mul", "imul", "rmul"}
-# And of those that multiply their first tensor by a weight, the second.
+# Functions that multiply their first tensor by their second, which may be a weight.
 BY_A_WEIGHT = {"linear", "matmul", "mm", "bmm", "einsum", "conv1d", "conv2d", "conv3d"}
-_DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0}  # parameters of functions that are called without one
+_DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0}  # what a function takes that is called without its parameter
 
 
 # Which function follows ----------------------------------------------------------------------------
@@ -73,7 +73,10 @@ def base_name(function: activations.Activation) -> str:
 
 
 def _of_module(m: nn.Module) -> activations.Activation | None:
-    """The activation that a module computes; ``identity`` for unknown ones, such as Softmax."""
+    """The activation that a module computes; ``identity`` for one that the library has not, such as Softmax.
+
+    None where the module is none of torch.nn's activations.
+    """
     if type(m).__module__ != nn.ReLU.__module__ or isinstance(m, nn.MultiheadAttention):
         return None
     given = [getattr(m, key) for key in ("negative_slope", "alpha", "beta", "weight") if hasattr(m, key)]
@@ -113,7 +116,7 @@ def leaves(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def following(module: nn.Module) -> dict[int, activations.Activation | None]:
-    """By id of a Linear or Conv: the activation registered next, with at most norms and the like between."""
+    """By id of a Linear or Conv: the activation registered next, with norms, dropout or pooling between."""
     found, after = {}, None
     for m in reversed(list(leaves(module))):
         if isinstance(m, LINEAR):
@@ -213,9 +216,9 @@ class Layer:
     x: torch.Tensor | None  # its input
     z: torch.Tensor  # its output
     out: torch.Tensor  # a copy of it, which the network went on with
-    source: Layer | None  # the layer whose output, or activation, is the input
+    source: Layer | None  # the layer whose output, or activation of it, is the input
     origins: frozenset  # all layers whose output had a part in the input; None stands for the batch
-    q: float  # these six as in Signals: of its output, and of its activation once that is known
+    q: float  # this and the next five are as in Signals: of the output, and of its activation once known
     activation_mean: float
     activation_var: float
     correlation: float
@@ -224,15 +227,15 @@ class Layer:
     activation: activations.Activation | None = None  # what its output goes into, where that is known
     uses: int = 0  # how many calls its output went into
     into: set[str] = field(default_factory=set)  # the names of these functions
-    through: set[str] = field(default_factory=set)  # of all between it and the layers after it
+    through: set[str] = field(default_factory=set)  # the names of those up to the layers after it
     slopes: tuple[float, float] = (1.0, 1.0)  # ⟨f'(z)²⟩ and ⟨f'(z)⁴⟩ of its activation
     added: bool = False  # whether it is the last layer of a branch that is added to a stream
     grad_var: float = math.nan
-    reached: bool = True  # whether the way back comes through it
-    bit: int = 0
-    past: int = 0  # the bits of all layers and sums that had a part in the output; its own too
+    reached: bool = True  # whether the backward pass reaches it
+    bit: int = 0  # its own, as in ``past``
+    past: int = 0  # the bits of all layers, sums and weights that had a part in the output; its own too
     key: str | None = None  # of a recurrent layer: its parameter that a finding points to
-    joins: bool = False  # whether its output, scaled or normalized at most, ends a branch or is a gate
+    joins: bool = False  # whether its output, at most scaled or normalized, ends a branch or is a gate
     forks: bool = False  # whether a branch starts at its output, past which the stream goes on
     last: bool = False  # whether no layer follows
 
@@ -260,10 +263,10 @@ class Sum:
     """An addition that joins a branch to the stream which it left: h + f(h), or g(h) + f(h)."""
 
     before: Sum | None  # the addition that the stream comes from
-    loose: bool  # whether weights lie between the two, as where a stage begins with a projection
+    loose: bool  # whether weights lie between the two additions, as where a stage begins with a projection
     stream: float  # mean square of the stream before; where both are branches, of the smaller
-    branch: float  # and of what is added to it
-    q: float  # and of the sum
+    branch: float  # mean square of what is added to it
+    q: float  # mean square of the sum
     ends: frozenset  # the layers that the branch ends in
     bit: int
     within: int  # the bits of what lies within the branch
@@ -272,7 +275,7 @@ class Sum:
 
     @property
     def change(self) -> float:
-        """The factor from the sum before to this one, but for a resize between them and a copy added."""
+        """The factor from the sum before to this one, without a resize between them and an added copy."""
         before = self.stream if self.before is None or self.before.size != self.size else self.before.q
         return (self.stream if self.twice else self.q) / max(before, 1e-300)
 
@@ -284,7 +287,7 @@ class Weight:
     bit: int
     units_last: bool | None  # of a matrix: whether its columns count the units; None where nothing tells
     past: int = 0  # the bits of all that had a part in its products; its own too
-    joins: bool = False  # whether a product, but for what has no weight, is added to something or is a gate
+    joins: bool = False  # whether a product, at most through functions without weights, is added or is a gate
     last: bool = True  # whether no layer and no other weight follows
 
 
@@ -294,12 +297,13 @@ def numbers(t: torch.Tensor) -> np.ndarray:
 
 
 def numpy_of(p: torch.Tensor) -> np.ndarray:
-    """A parameter's values; of a dtype that NumPy has not, in float32."""
+    """A parameter's values; those of a dtype that NumPy lacks in float32."""
     w = p.detach().cpu()
     return (w if w.dtype in (torch.float16, torch.float32, torch.float64) else w.float()).numpy()
 
 
 def _mean_square(t: torch.Tensor) -> float:
+    """⟨t²⟩ in float64."""
     with np.errstate(all="ignore"):
         return float(np.square(numbers(t)).mean())
 
@@ -316,7 +320,8 @@ def tensors_in(values: Iterable) -> Iterator[torch.Tensor]:
 def floats_in(output, within: tuple = ()) -> list[torch.Tensor]:
     """The tensors of floating-point numbers in what a module returns.
 
-    They are looked for in objects' attributes, too, as of a dataclass or a distribution; not in modules'.
+    They are looked for in the attributes of objects, too, of a dataclass or a distribution say, but not of
+    modules.
     """
     if isinstance(output, torch.Tensor):
         return [output] if output.is_floating_point() else []
@@ -332,6 +337,15 @@ def floats_in(output, within: tuple = ()) -> list[torch.Tensor]:
     return [t for part in parts for t in floats_in(part, (*within, output))]
 
 
+@contextlib.contextmanager
+def _labels_that_fit() -> Iterator[None]:
+    """What PyTorch raises about labels becomes a ValueError about ``loss``."""
+    try:
+        yield
+    except (TypeError, RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(f"loss: these labels do not fit the output: {error}") from None
+
+
 def labels_for(y: torch.Tensor | None, loss) -> torch.Tensor:
     """``loss`` as labels for softmax cross-entropy of the output ``y``.
 
@@ -341,25 +355,27 @@ def labels_for(y: torch.Tensor | None, loss) -> torch.Tensor:
     other = "for another loss, pass a function of the output"
     if y is None:
         raise ValueError(f"loss: labels need an output of floating-point numbers, and there is none; {other}")
-    labels = torch.as_tensor(loss, device=y.device)
+    with _labels_that_fit():
+        labels = torch.as_tensor(loss, device=y.device)
     axis = min(1, y.ndim - 1)
     if axis < 0 or y.shape[axis] < 2:
         raise ValueError(
             f"loss: labels are for softmax cross-entropy, which needs an output (examples, classes) of two "
             f"classes or more, not shape {tuple(y.shape)}; {other}"
         )
-    if labels.is_floating_point() and labels.shape == y.shape:
-        sums = labels.sum(axis, dtype=torch.float64)
-        if labels.numel() and not (labels.min() >= 0 and (sums - 1).abs().max() < 0.01):
+    if labels.is_floating_point() and labels.shape == y.shape and labels.numel():
+        with _labels_that_fit():
+            least, sums = labels.min(), labels.sum(axis, dtype=torch.float64)
+        if not (least >= 0 and (sums - 1).abs().max() < 0.01):
             raise ValueError(
                 "loss: floating-point labels are each class's probability, at least 0 and of sum 1 a row, "
-                f"not from {labels.min():.3g} and with sums up to {sums.max():.3g}; {other}"
+                f"not from {least:.3g} and with sums up to {sums.max():.3g}; {other}"
             )
     return labels
 
 
 def _is_held(t: torch.Tensor) -> bool:
-    """Whether its entries lie in memory of its own; not those of a sparse one, or inside of torch.func."""
+    """Whether a tensor has memory of its own, as a sparse tensor and one inside of torch.func have not."""
     try:
         t.untyped_storage()
     except NotImplementedError:
@@ -368,7 +384,7 @@ def _is_held(t: torch.Tensor) -> bool:
 
 
 def own_loss(output) -> torch.Tensor | None:
-    """The loss that a model returns that was given labels, as Hugging Face's do."""
+    """The loss that a model returns by itself, as Hugging Face's do when they are given labels."""
     own = output.get("loss") if isinstance(output, Mapping) else None
     return own if isinstance(own, torch.Tensor) and own.numel() == 1 else None
 
@@ -394,20 +410,20 @@ class Watch(TorchFunctionMode):
         self.alive = []  # the results: while they live, no other object takes their ids
         self.sums: list[Sum] = []
         self.ends: set[Layer] = set()  # the layers in which branches end
-        self.forks: set[Layer] = set()  # those from which they start, and the stream goes on past them
-        self.bits = 1  # how many are given; the first is the batch's
+        self.forks: set[Layer] = set()  # the layers at whose output a branch starts, while the stream goes on
+        self.bits = 1  # how many bits are given out; the first is the batch's
         self.past = dict.fromkeys(self.origins, 1)  # by id of a result: the bits of what had a part in it
         self.parameters = {id(p) for p in module.parameters()}
         self.weights: dict[int, Weight] = {}  # by id of the parameter
         self.made: dict[int, set[Weight]] = {}  # by id of a result: the weights whose products it is made of
-        self.streams: dict[int, frozenset[Sum]] = {}  # by id of a result: the sums that it is, but for norms
+        self.streams: dict[int, frozenset[Sum]] = {}  # by id of a result: the sums in it, at most normalized
         self.called: set[int] = set()  # ids of the modules that ran
-        self.elsewhere: set[int] = set()  # ids of those that run in the other of train and eval alone
-        self.entered: dict[int, tuple] = {}  # by id of a module that runs: the layer whose output it got
+        self.elsewhere: set[int] = set()  # ids of the modules that run in the other mode alone, train or eval
+        self.entered: dict[int, tuple] = {}  # by id of a running module: the layer whose output it got
         self.stack = contextlib.ExitStack()
         for m in module.modules():
             if getattr(m, "_compiled_call_impl", None) is not None:
-                m._compiled_call_impl = None  # module.compile() calls past every hook
+                m._compiled_call_impl = None  # after module.compile(), calls pass by every hook
             self._hook(m, lambda m, inputs: self.called.add(id(m)), "register_forward_pre_hook")
             if not (m._modules or m._parameters or type(m).__module__ == nn.ReLU.__module__):
                 self._hook(m, self._starts, "register_forward_pre_hook")
@@ -422,8 +438,8 @@ class Watch(TorchFunctionMode):
         self.stack.callback(getattr(m, register)(hook, **options).remove)
 
     def __enter__(self):
-        # What torch.compile has made of functions and of modules inside runs as it is written. Where nothing
-        # was compiled, its import would take seconds.
+        # Functions and inner modules that torch.compile has compiled run as they are written, so that they
+        # are seen. Nothing was compiled where torch._dynamo is not loaded; to load it takes seconds.
         if "torch._dynamo" in sys.modules:
             self.stack.enter_context(torch.compiler.set_stance("force_eager"))
         return super().__enter__()
@@ -439,7 +455,7 @@ class Watch(TorchFunctionMode):
             self.entered[id(m)] = layer, layer.uses, set(layer.into), set(layer.through)
 
     def _ends(self, m, inputs, output):
-        """The hook after it: what it made of a layer's output, in any number of calls, is told by values."""
+        """The hook after such a module: its values tell which activation it is, whatever it has called."""
         layer, uses, into, through = self.entered.pop(id(m), (None, 0, set(), set()))
         if layer is None or not isinstance(output, torch.Tensor) or output.shape != layer.z.shape:
             return
@@ -461,10 +477,10 @@ class Watch(TorchFunctionMode):
         return (out, *output[1:]) if isinstance(output, tuple) else out
 
     def _layer_by_layer(self, name, m, inputs, kwargs, output):
-        """The hook after a recurrent module's forward: its layers once more, one at a time."""
+        """The hook after a recurrent module's forward, which runs its layers once more, one at a time."""
         x, given = (*inputs, kwargs.get("hx"), None)[:2] if inputs else (None, None)
         if not isinstance(x, torch.Tensor) or x.ndim != 3 or not x.numel():
-            return None  # packed sequences, a single one
+            return None  # packed sequences, or a single sequence
         ways = 1 + m.bidirectional
         states = given if isinstance(given, tuple) else None if given is None else (given,)
         if states is None:
@@ -486,10 +502,11 @@ class Watch(TorchFunctionMode):
         return x, state if m.mode == "LSTM" else state[0]
 
     def _past_of(self, tensors) -> int:
-        """The bits of all that had a part in any of them."""
+        """The bits of all that had a part in any of these tensors."""
         return functools.reduce(operator.or_, (self.past.get(id(t), 0) for t in tensors_in(tensors)), 0)
 
     def _bit(self) -> int:
+        """A bit that is not given out yet."""
         self.bits += 1
         return 1 << (self.bits - 1)
 
@@ -576,11 +593,12 @@ class Watch(TorchFunctionMode):
     def _weighted(self, name: str, given: list[torch.Tensor], past: int) -> tuple[set[Weight], int]:
         """The weights whose products the results of a call are made of, and the bit of a new one.
 
-        A branch may be a product without a layer: a weight's part in one of two summands, or factors, alone.
+        A branch may be a product without a layer. Then its weight has a part in one of two summands, or
+        factors, alone, and ``joins`` notes that.
         """
         made = set().union(*(self.made.get(id(t), ()) for t in given))
         if name in BY_A_WEIGHT and len(given) > 1:
-            alone = not any(id(t) in self.origins for t in given)  # as LoRA's B·A
+            alone = not any(id(t) in self.origins for t in given)  # no factor is the input's: LoRA's B·A
             bases = [t if t._base is None else t._base for t in given[0 if alone else 1 : 2]]
             new = {id(base): base for base in bases if id(base) in self.parameters}
             for one in made if new else ():
@@ -603,7 +621,7 @@ class Watch(TorchFunctionMode):
     def _joined(self, name: str, a, b) -> Sum | None:
         """The addition of ``a`` and ``b``, if one, or both, is a branch from what the other comes from.
 
-        Of a product, x·g(x), only the layers that end such a branch are noted: there it is a gate.
+        A product, x·g(x), is no addition. The layers that end its branch, which is a gate, are noted.
         """
         if not all(isinstance(t, torch.Tensor) and id(t) in self.origins for t in (a, b)):
             return None
@@ -621,7 +639,7 @@ class Watch(TorchFunctionMode):
             ends |= self.origins[id(b)]
             within |= self.past[id(b)] & ~common
         ends = frozenset(end for end in ends if end is not None and end.bit & within)
-        if not ends:  # a sum of what is not two layers' work, as in rotary positions
+        if not ends:  # no layer lies in a branch, as in rotary positions
             return None
         self.ends |= ends
         self.forks |= {end for end in self.origins[id(b)] if end is not None and end.bit & common}
@@ -641,7 +659,10 @@ class Watch(TorchFunctionMode):
         return Sum(before, not carried, stream, branch, math.nan, ends, self._bit(), within, a.shape, twice)
 
     def ran(self) -> list[Layer]:
-        """The layers in order, without the activation of those whose output went into several calls."""
+        """The layers in order, with what shows only after the pass.
+
+        A layer whose output went into several calls has no activation.
+        """
         ends, followed = set(self.ends), 0
         while ends:
             end = ends.pop()
@@ -652,7 +673,7 @@ class Watch(TorchFunctionMode):
         continued = {one.before for one in self.sums if not one.loose}
         for one in self.sums:
             if one.loose and one.before in continued:
-                one.before = None  # the stream goes on beside it: it lies in a branch, where its path begins
+                one.before = None  # the stream goes on past it: this sum lies in a branch and begins a path
             max(one.ends, key=self.layers.index).added = True
         for layer in self.layers:
             followed |= layer.past & ~layer.bit
@@ -666,7 +687,8 @@ class Watch(TorchFunctionMode):
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    if a.dtype.itemsize == 1 and a.is_floating_point():  # float8 knows neither
+    """Whether two tensors have equal entries; NaN equals NaN."""
+    if a.dtype.itemsize == 1 and a.is_floating_point():  # for which torch has no comparison
         return torch.equal(a.view(torch.uint8), b.view(torch.uint8))
     return torch.equal(a, b) or torch.allclose(a, b, 0, 0, equal_nan=True)
 
@@ -736,7 +758,22 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
 
     It is 0 where none arrives, and NaN in layers of another output than the loss is computed from.
 
-    ``loss`` as in ``diagnose``; ``n``: the number of examples. None where nothing leads back.
+    Parameters
+    ----------
+    loss
+        As in ``diagnose``.
+    n : int
+        The number of examples.
+
+    Returns
+    -------
+    Back or None
+        None where the output, or the loss, has no gradient.
+
+    Raises
+    ------
+    ValueError
+        The labels do not fit the output, or the loss is no number.
     """
     layers, returned = watch.layers, floats_in(output)
     outputs, y = returned, next(iter(returned), None)
@@ -754,13 +791,9 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
             raise ValueError(f"loss must return a tensor with one number, not {shape}")
         outputs = [y]
     elif loss is not None:
-        try:
-            labels = labels_for(y, loss)
+        labels = labels_for(y, loss)
+        with _labels_that_fit():
             y = nn.functional.cross_entropy(y, labels, reduction="sum")
-        except (TypeError, RuntimeError, ValueError, IndexError) as error:
-            told = str(error)
-            told = told if told.startswith("loss: ") else f"loss: these labels do not fit the output: {told}"
-            raise ValueError(told) from None
         outputs, mean = [y], y / max(labels.numel() if labels.dtype == torch.int64 else n, 1)
     elif y is not None:
         start = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
@@ -776,7 +809,7 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     wanted = [*(layer.z for layer in layers), *parameters]
     try:
         found = torch.autograd.grad(y, wanted, start, allow_unused=True, retain_graph=True)
-    except RuntimeError:  # the forward pass wrote to a parameter: then only to the outputs
+    except RuntimeError:  # the forward pass wrote to a parameter: only the layers' outputs have gradients
         parameters = []
         found = torch.autograd.grad(y, wanted[: len(layers)], start, allow_unused=True)
     for layer, g in zip(layers, found[: len(layers)], strict=True):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import ipywidgets as widgets
 import traitlets
 
-from ..words import text
+from ..words import Language, text
 
 __all__ = ["bars", "choice", "function", "labels", "log_slider", "slider", "steps"]
 
@@ -37,7 +37,7 @@ class Steps(widgets.SelectionSlider):
     index = traitlets.Int(None, allow_none=True).tag(sync=True, echo_update=False)
 
 
-def _labelled(kind, key: str, lang: str, width: str = WIDTH, **traits):
+def _labelled(kind, key: str, lang: Language, width: str = WIDTH, **traits):
     return kind(
         description=text(key, lang),
         style={"description_width": "initial"},
@@ -46,13 +46,13 @@ def _labelled(kind, key: str, lang: str, width: str = WIDTH, **traits):
     )
 
 
-def slider(key: str, lang: str, low, high, step, value) -> Slider | IntSlider:
+def slider(key: str, lang: Language, low, high, step, value) -> Slider | IntSlider:
     """From ``low`` to ``high``: over whole numbers where ``step`` is an int, else over floats."""
     kind = IntSlider if isinstance(step, int) else Slider
     return _labelled(kind, key, lang, min=low, max=high, step=step, value=value)
 
 
-def log_slider(key: str, lang: str, low: float, high: float, step: float, value: float) -> LogSlider:
+def log_slider(key: str, lang: Language, low: float, high: float, step: float, value: float) -> LogSlider:
     """From 10^low to 10^high; ``step`` is that of the exponent."""
     ends = {"min": low, "max": high, "step": step, "value": value}
     return _labelled(LogSlider, key, lang, readout_format=".3g", **ends)
@@ -113,27 +113,27 @@ class Bars(widgets.VBox):
         self._moving = False
 
 
-def bars(key: str, every: str, lang: str, count: int, low: int, high: int, value: int) -> Bars:
+def bars(key: str, every: str, lang: Language, count: int, low: int, high: int, value: int) -> Bars:
     """``count`` whole numbers, each an upright slider; ``every`` names the one that moves them all."""
     return Bars(text(key, lang), slider(every, lang, low, high, 1, value), count)
 
 
-def steps(key: str, lang: str, options: dict[str, float], value: float) -> Steps:
+def steps(key: str, lang: Language, options: dict[str, float], value: float) -> Steps:
     """A slider over values that are not evenly spaced. ``options``: what the reader sees → the value."""
     return _labelled(Steps, key, lang, options=list(options.items()), value=value)
 
 
-def choice(key: str, lang: str, names: Iterable[str], value: str) -> widgets.Dropdown:
+def choice(key: str, lang: Language, names: Iterable[str], value: str) -> widgets.Dropdown:
     """A menu. ``names``: what the program calls the choices; ``labels`` of ``key``'s section are shown."""
     shown = [(label, name) for name, label in labels(key.partition(".")[0], lang, names).items()]
     return _labelled(widgets.Dropdown, key, lang, width="360px", options=shown, value=value)
 
 
-def labels(section: str, lang: str, names: Iterable[str]) -> dict[str, str]:
+def labels(section: str, lang: Language, names: Iterable[str]) -> dict[str, str]:
     """What the words of a section call these names."""
     return {name: text(f"{section}.{name}", lang) for name in names}
 
 
-def function(lang: str, names: Iterable[str], value: str) -> widgets.Dropdown:
+def function(lang: Language, names: Iterable[str], value: str) -> widgets.Dropdown:
     """A menu of activation functions, by their names in ``activations``."""
     return choice("function.choice", lang, names, value)

@@ -8,11 +8,12 @@ import inspect
 import itertools
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import ipywidgets as widgets
 
 from ..plots import Figure, Picture
-from ..words import text
+from ..words import Language, text
 from .render import CRISP, DRAFT, Quality, Renderer, at_work
 from .sheet import Sheet
 
@@ -33,21 +34,36 @@ def responses(respond: Callable, values: dict) -> Iterator:
 
 
 class LiveFigure(widgets.VBox):
-    """``picture``, redrawn in an Image whenever one of ``controls`` changes.
+    """A picture that is redrawn whenever one of its controls changes.
 
-    ``respond(**values)`` gets the controls' values by name and calls ``picture.update``; nothing else changes
-    the picture. Where ``respond`` returns a generator, every ``yield`` shows the picture as it then stands,
-    and the kernel looks at its messages before the work goes on: long work shows its progress, and a newer
-    value ends it. A value that comes while an older one waits replaces it.
+    It is shown as a quick draft at once, and sharp when the hand rests. Its shape is fixed, so that nothing
+    on the page jumps. On a narrow page it becomes smaller as long as its text can be read, and then is
+    scrolled sideways. Where the picture has ``cells``, they can be clicked.
 
-    A picture is shown as a quick draft at once, and sharp when the hand rests. An exception in ``respond`` is
-    shown in red below the picture and kept in ``error``. ``frames`` counts the pictures that were shown.
-    The Image's shape is fixed, so that nothing on the page jumps. On a narrow page it becomes smaller as long
-    as its text can be read, and then is scrolled sideways. ``picture.cells`` can be clicked.
+    Parameters
+    ----------
+    picture : plots.Picture
+        What is shown.
+    controls : dict
+        The widgets by name.
+    respond : callable
+        ``respond(**values)`` gets the controls' values by name and calls ``picture.update``; nothing else
+        changes the picture. Where it returns a generator, every ``yield`` shows the picture as it then
+        stands, and the kernel looks at its messages before the work goes on: long work shows its progress,
+        and a newer value ends it. A value that comes while an older one waits replaces it.
+    lang : {"en", "zh"}
+        The language.
+
+    Attributes
+    ----------
+    error : Exception or None
+        What ``respond`` raised last; it is shown in red below the picture.
+    frames : int
+        How many pictures were shown.
     """
 
     def __init__(
-        self, picture: Picture, controls: dict[str, widgets.Widget], respond: Callable, *, lang: str
+        self, picture: Picture, controls: dict[str, widgets.Widget], respond: Callable, *, lang: Language
     ):
         self.picture, self.controls, self.respond, self.lang = picture, controls, respond, lang
         self.error: Exception | None = None
@@ -166,21 +182,52 @@ class LiveFigure(widgets.VBox):
         self.message.layout.display = None
 
 
-def playable(make: Callable) -> Callable[..., LiveFigure]:
-    """From ``make(lang=…, seed=…)``, which returns picture, controls and ``respond``: the live figure.
+class Playable(Protocol):
+    """What ``live`` offers by a figure's name: a function, with one more as its ``still``."""
 
-    The result has a ``still``, the same picture as a Figure.
-    """
+    def __call__(self, *, lang: Language, seed: int = 0) -> LiveFigure:
+        """The live figure.
 
-    def live(*, lang: str, seed: int = 0) -> LiveFigure:
+        Parameters
+        ----------
+        lang : {"en", "zh"}
+            The language.
+        seed : int
+            Of what the figure draws at random, if anything.
+
+        Returns
+        -------
+        LiveFigure
+        """
+
+    def still(self, *, lang: Language, seed: int = 0, **values: Any) -> Figure:
+        """Its whole picture, for a page that nobody can touch.
+
+        Parameters
+        ----------
+        lang, seed
+            As those of the live figure.
+        **values
+            Where controls stand, by their names; the others stand as they begin.
+
+        Returns
+        -------
+        plots.Figure
+
+        Raises
+        ------
+        TypeError
+            There is no such control.
+        """
+
+
+def playable(make: Callable) -> Playable:
+    """From ``make(lang=…, seed=…)``, which returns picture, controls and ``respond``: what ``live`` has."""
+
+    def live(*, lang: Language, seed: int = 0) -> LiveFigure:
         return LiveFigure(*make(lang=lang, seed=seed), lang=lang)
 
-    def still(*, lang: str, seed: int = 0, **values) -> Figure:
-        """The whole picture as a Figure, for a page that nobody can touch.
-
-        The controls that ``values`` names stand there, the others as they begin. Raises TypeError for a
-        control that is not there.
-        """
+    def still(*, lang: Language, seed: int = 0, **values) -> Figure:
         picture, controls, respond = make(lang=lang, seed=seed)
         if unknown := set(values) - set(controls):
             raise TypeError(
@@ -191,8 +238,8 @@ def playable(make: Callable) -> Callable[..., LiveFigure]:
                 pass
         return picture.figure
 
-    for function in (live, still):
-        function.__module__, function.__doc__ = make.__module__, function.__doc__ or make.__doc__
+    live.__module__ = still.__module__ = make.__module__
+    live.__doc__, still.__doc__ = make.__doc__, Playable.still.__doc__
     live.__name__ = live.__qualname__ = make.__name__
     still.__qualname__ = f"{make.__name__}.still"
     live.still = still

@@ -14,8 +14,14 @@ import tomllib
 from collections.abc import Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Literal, TypeAlias, get_args
 
-LANGUAGES = ("zh", "en")
+Language: TypeAlias = Literal["zh", "en"]
+"""A language of the course."""
+
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+"""The languages of the course."""
+
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -46,12 +52,31 @@ def table() -> dict[str, dict[str, str]]:
     }
 
 
-def text(key: str, lang: str, **fields) -> str:
-    """The text of that name in that language, its {braces} filled with ``fields``.
+def text(key: str, lang: Language, **fields) -> str:
+    """The text of that name in that language.
 
-    Raises ValueError for a language that the course does not speak and for {braces} that nothing fills,
-    KeyError for an unknown name.
+    Parameters
+    ----------
+    key : str
+        Its section and name in a ``words.toml``.
+    lang : {"en", "zh"}
+        The language.
+    **fields
+        What fills the text's {braces}.
 
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        The course does not speak the language, or nothing fills some {braces}.
+    KeyError
+        No text has this name; the message gives the close ones.
+
+    Examples
+    --------
     >>> text("layers.title", "en", layer=3)
     'Layer 3'
     """
@@ -81,7 +106,7 @@ def two_digits(value: float) -> str:
     return f"{digits}·10{str(int(power)).translate(RAISED)}" if power else digits
 
 
-def system_language() -> str:
+def system_language() -> Language:
     """ "zh" or "en", as POSIX's variables say; where none is set, as on Windows, as the locale does."""
     said = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), None)
     if said is None:

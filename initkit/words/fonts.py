@@ -6,6 +6,8 @@ import functools
 import logging
 from importlib import resources
 
+from . import Language
+
 FILE = "font/NotoSansSC-subset.otf"
 FAMILY = "initkit Noto Sans SC"
 # On a new machine, and in a browser every time, matplotlib announces in red that it lists the fonts.
@@ -13,7 +15,7 @@ logging.getLogger("matplotlib.font_manager").addFilter(lambda record: "font cach
 
 
 @functools.cache
-def style(lang: str) -> dict:
+def style(lang: Language) -> dict:
     """Matplotlib settings that draw this language's texts, on a machine with or without its fonts.
 
     A glyph that the first family lacks (Greek, arrows, subscripts) comes from the second.

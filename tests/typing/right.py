@@ -2,6 +2,7 @@
 
 import concurrent.futures
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,10 @@ import numpy.typing as npt
 import initkit as ik
 from initkit import training
 from initkit.arguments import DTypeLike, RNGLike, ShapeLike
+from initkit.doctor.layout import Layout
+from initkit.doctor.recipes import RecipeName
 from initkit.initializers import Distribution, Initializer, Mode
+from initkit.words import Language
 
 
 def mine(shape: ShapeLike, *, rng: RNGLike = None, dtype: DTypeLike = np.float32) -> npt.NDArray[np.float32]:
@@ -97,3 +101,23 @@ with concurrent.futures.ThreadPoolExecutor() as pool:
     rows = ik.sweep(max, {"a": [1, 2], "b": range(3)}, pool, path="rows.jsonl")
 ik.sweep(lambda a: a, [{"a": 1}], progress=False)[0]["value"].bit_length()
 ik.plots.signals_by_layer(seen, predicted, lang="en").savefig("signals.png")
+
+# The doctor and the course
+module: Any = None  # of PyTorch, which may be missing
+ik.doctor.apply(module, "he_normal", rng=np.random.default_rng(0), only=["head"]).verdict.upper()
+ik.doctor.assert_healthy(module, {"x": x}, y, allow=["input_scale"], lang="zh")
+ik.doctor.diagnose(module, (x,)).findings[0].remedy("zh")
+lang: Language = "zh"
+layout: Layout = "keras"
+recipe: RecipeName = "gpt2"
+report = ik.doctor.audit("net.npz", activation=("leaky_relu", 0.2), lang=lang, layout=layout, recipe=recipe)
+if report.tensors[0].found.verdict == "too_few":
+    report.findings[0].message("en").upper()
+ik.doctor.identify(w).message(lang).upper()
+ik.live.he(lang=lang, seed=1).controls.keys()
+ik.live.he.still(lang="en", activation="relu").savefig("he.png")
+for language in ik.course.LANGUAGES:
+    ik.course.quiz("02.1", lang=language)
+ik.course.check("02.1", w, lang="en", student="Li Lei").message.upper()
+ik.course.patient("A", rng=0).depth.bit_length()
+ik.course.specimen("B", lang="zh").savefig("b.png")

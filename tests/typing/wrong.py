@@ -77,3 +77,27 @@ ik.train(net, data.x_train, lr=0.1, epochs=1)  # wrong
 ik.train(net, data, 0.1, 1)  # wrong
 ik.sweep(3, {})  # wrong
 ik.sweep(max, {"a": 1})  # wrong
+
+# Languages, layouts, recipes
+ik.plots.heat_map([], lang="fr")  # wrong
+ik.plots.Figure("fr")  # wrong
+ik.doctor.audit("net.npz", lang="de")  # wrong
+ik.doctor.audit("net.npz", layout="tensorflow")  # wrong
+ik.doctor.audit("net.npz", recipe="gpt-2")  # wrong
+ik.doctor.audit("net.npz", activation=3)  # wrong
+ik.doctor.identify(ik.zeros(shape)).message("English")  # wrong
+ik.doctor.diagnose(None, None, lang="fr")  # wrong
+ik.doctor.assert_healthy(None, None, lang="fr")  # wrong
+ik.doctor.apply(None, lang="fr")  # wrong
+ik.doctor.aply(None)  # wrong
+if ik.doctor.identify(ik.zeros(shape)).verdict == "stale":  # wrong
+    pass
+ik.live.he(lang="fr")  # wrong
+ik.live.he()  # wrong
+ik.live.he.still(lang="fr", gain=2.0)  # wrong
+ik.course.quiz("02.1", lang="fr")  # wrong
+ik.course.check("02.1", 1, lang="fr")  # wrong
+ik.course.glossary(lang="fr")  # wrong
+ik.course.text("layers.title", "fr")  # wrong
+ik.course.patient("F")  # wrong
+ik.course.specimen("D", lang="en")  # wrong

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import initkit as ik
 from initkit.command import main
 from initkit.doctor import audit
-from initkit.doctor.recipes import RECIPES
+from initkit.doctor.recipes import RECIPES, RecipeName
 from initkit.words import LANGUAGES
 
 ROOT2 = math.sqrt(2)
@@ -101,7 +102,7 @@ def audited(folder, tensors, recipe):
 
 
 def test_every_recipe_is_tried():
-    assert set(CASES) == set(RECIPES)
+    assert set(CASES) == set(RECIPES) == set(get_args(RecipeName))
 
 
 @pytest.mark.parametrize("recipe", CASES)

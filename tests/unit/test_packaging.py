@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import inspect
 import json
 import math
 import os
@@ -346,6 +347,48 @@ FLOORS = [
     {"live", "command"},
     {"__main__"},
 ]
+
+
+DESIGN = read("docs/design.md")
+
+
+def test_the_design_draws_these_floors():
+    """In its picture, from the top: between two strokes one floor, each package at the head of a line."""
+    picture = DESIGN.split("```")[1]
+    drawn = [set(re.findall(r"(?m)^ {0,3}(\w+) {2,}", part)) for part in re.split(r"(?m)^ +│$", picture)]
+    assert [names for names in drawn if names] == FLOORS[-2::-1]  # __main__ is the command's
+
+
+def test_the_design_and_the_readme_name_every_folder_of_tests():
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name[0] not in "_."}
+    for text in (DESIGN, read("README.md")):
+        (line,) = re.findall(r"(?m)^ *tests/ +(.*)$", text)
+        assert set(re.findall(r"\w+", line)) == folders
+
+
+def test_the_designs_public_names_are_there_with_these_arguments():
+    """And the initializers', up to the first net, with these defaults."""
+    (code,) = re.findall(r"```python\n(.*?)```", DESIGN, re.DOTALL)
+    code = re.sub(r"#.*", "", code)
+    defaults, starts = code.index("net "), [match.start() for match in re.finditer(r"\bik\.[\w.]+\(", code)]
+    for start in starts:
+        call = next(filter(None, (parsed(code[start:end]) for end in range(start, len(code) + 1))))
+        signature = inspect.signature(eval(ast.unparse(call.func), {"ik": initkit}))
+        given = {word.arg: word.value for word in call.keywords}
+        signature.bind(*call.args, **given)
+        for name, value in given.items() if start < defaults else ():
+            default = signature.parameters[name].default
+            assert default in (inspect.Parameter.empty, ast.literal_eval(value)), (call.func.attr, name)
+    assert len(starts) > 30
+
+
+def parsed(code: str) -> ast.Call | None:
+    """The call; None where the code ends before the call does."""
+    try:
+        found = ast.parse(code, mode="eval").body
+    except SyntaxError:
+        return None
+    return found if isinstance(found, ast.Call) else None
 
 
 def floor(module: str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import initkit as ik
-from initkit.sweep import cells
+from initkit.sweep import _cells
 
 GRID = {"a": [1, 2, 3], "b": [10, 20]}
 calls = []
@@ -110,7 +110,7 @@ def test_an_interruption_loses_one_cell_at_most(tmp_path):
 def test_a_list_of_cells_and_one_value():
     rows = ik.sweep(lambda a, b=0: a + b, [{"a": 1}, {"a": 2, "b": 3}])
     assert rows == [{"a": 1, "value": 1, "error": None}, {"a": 2, "b": 3, "value": 5, "error": None}]
-    assert cells({"a": []}) == []
+    assert _cells({"a": []}) == []
     assert ik.sweep(work, []) == []
 
 

@@ -1,5 +1,6 @@
 """Types: every public function has annotations. What they refuse, tests/typing asks."""
 
+import ast
 import inspect
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import initkit as ik
+
+PACKAGE = Path(ik.__file__).parent
 
 CORE = (
     "activations", "arguments", "datasets", "fans", "initializers", "network", "sampling", "signals", "sweep",
@@ -40,5 +43,29 @@ def test_every_public_function_is_annotated(module):
     assert bare == []
 
 
+# What a parameter or field of this name has as its type, wherever it stands.
+ALIASES = {"lang": "Language", "layout": "Layout"}
+
+
+def annotations(tree):
+    """Name and annotation of every parameter and annotated field of a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            yield node.arg, node.annotation
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id, node.annotation
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_a_name_of_a_closed_set_has_the_type_of_that_set(name):
+    """Where it is annotated; a bare ``str`` would take any."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        for given, annotation in annotations(ast.parse(path.read_text(encoding="utf-8"))):
+            if given == name and annotation is not None:
+                found.setdefault(ast.unparse(annotation), []).append(path.name)
+    assert found.keys() == {ALIASES[name]}, found
+
+
 def test_the_wheel_says_that_it_has_types():
-    assert (Path(ik.__file__).parent / "py.typed").exists()
+    assert (PACKAGE / "py.typed").exists()

@@ -12,7 +12,7 @@ from ...signals import fate, measure
 from ...theory import seen_and_predicted
 from ...training import iterate
 from ...widgets import controls
-from ...words import two_digits
+from ...words import Language, two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -53,7 +53,7 @@ class VerdictCard(plots.TrainingAndSignals):
 
 
 @live_figure
-def choosing(*, lang: str, seed: int = 0):
+def choosing(*, lang: Language, seed: int = 0):
     """Layers of 64 units on the digits; Adam, lr 0.001, batches of 64, 6 epochs.
 
     Starts that were seen with the same activation and depth stay in the picture as grey curves.

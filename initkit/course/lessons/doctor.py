@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from ... import datasets, initializers, plots
+from ...arguments import RNGLike
 from ...doctor.audit import audit, wrong_by_itself
 from ...doctor.identify import identify
 from ...doctor.scan import scan_array
@@ -16,7 +18,7 @@ from ...network import MLP, lsuv
 from ...signals import Signals, fate, measure
 from ...theory import seen_and_predicted
 from ...widgets import controls
-from ...words import text
+from ...words import Language, text
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -33,11 +35,28 @@ PATIENTS = {  # activation, and the initializer of all weights; ``patient`` then
 DTYPES = {"C": np.float64}
 
 
-def patient(name: str, *, rng=None) -> MLP:
-    """Patient "A", "B", "C" or "D" of lesson 07, or "E" of its exercise. What they have is for you to find.
+def patient(name: Literal["A", "B", "C", "D", "E"], *, rng: RNGLike = None) -> MLP:
+    """A net of lesson 07 that has some fault; which, is for you to find.
 
-    All are float32 but C, which is float64.
+    Parameters
+    ----------
+    name : {"A", "B", "C", "D", "E"}
+        The patient; E is that of the exercise.
+    rng : int, SeedSequence, Generator or None
+        Draws the weights, as in ``MLP``.
 
+    Returns
+    -------
+    MLP
+        In float32, but C in float64.
+
+    Raises
+    ------
+    KeyError
+        There is no such patient.
+
+    Examples
+    --------
     >>> patient("A", rng=0).depth
     20
     """
@@ -62,7 +81,7 @@ class PatientCard(plots.SignalsByLayer):
 
     HEIGHT = 4.6
 
-    def __init__(self, depth: int, lang: str):
+    def __init__(self, depth: int, lang: Language):
         super().__init__(depth, 18, [text("signal.measured", lang)], lang)
 
     def build(self):
@@ -79,7 +98,7 @@ class PatientCard(plots.SignalsByLayer):
 
 
 @live_figure
-def doctor(*, lang: str, seed: int = 0):
+def doctor(*, lang: Language, seed: int = 0):
     """Four nets of twenty layers on 200 digits, as they come or with all their weights drawn anew."""
     data = datasets.digits()
     x, y = data.x_train[:200], data.y_train[:200]

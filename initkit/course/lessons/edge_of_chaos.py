@@ -18,7 +18,7 @@ from ...signals import cosines, mean_cosine, mean_square
 from ...theory import PhaseMap, correlation_map, critical_sigma_w, length_map, phase
 from ...training import iterate, train
 from ...widgets import controls
-from ...words import text
+from ...words import Language, text
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -265,7 +265,7 @@ def _cobwebs(activation: str, sigma_w: float, sigma_b: float, q_star: float, z: 
     return (lengths, (path, (c, after), (alike[:-1], alike[1:]))), path[0, ::2]
 
 
-def _background(kind: str, activation: str, lang: str) -> dict:
+def _background(kind: str, activation: str, lang: Language) -> dict:
     """As ``Map.shade`` takes it."""
     theory = theory_of(activation)
     half = 0.025
@@ -292,7 +292,7 @@ def _nearest(activation: str, sigma_w: float, sigma_b: float) -> float:
 
 
 @live_figure
-def edge_of_chaos(*, lang: str, seed: int = 0):
+def edge_of_chaos(*, lang: Language, seed: int = 0):
     """A net of 30 layers at (σ_w, σ_b): click the map, or move the sliders."""
     picture = Map(lang)
     x = _digits()

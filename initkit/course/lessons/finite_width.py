@@ -9,6 +9,7 @@ import numpy as np
 from ... import plots, sampling, theory
 from ...arguments import Array
 from ...widgets import controls
+from ...words import Language
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -80,7 +81,7 @@ def stacked(logs: Array, spread: float) -> Array:
 
 
 @live_figure
-def finite_width(*, lang: str, seed: int = 0):
+def finite_width(*, lang: Language, seed: int = 0):
     """Ten ReLU layers from He, once, twice or four times; the width of each is a bar. M of 500 such nets.
 
     Given what enters a layer, the entries of z are independent normals whatever its direction, so that a

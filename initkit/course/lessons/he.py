@@ -10,7 +10,7 @@ from ... import activations, datasets, initializers, plots
 from ...network import MLP, scaled
 from ...theory import seen_and_predicted
 from ...widgets import controls
-from ...words import text
+from ...words import Language, text
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -19,7 +19,7 @@ MODES = ("fan_in", "fan_out")
 
 
 @live_figure
-def he(*, lang: str, seed: int = 0):
+def he(*, lang: Language, seed: int = 0):
     """Leaky ReLU layers that widen from 60 to 180 units, fed 40 digits: He's variance beside Xavier's."""
     data = datasets.digits()
     x, y = data.x_train[:40], data.y_train[:40]

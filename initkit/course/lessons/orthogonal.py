@@ -9,7 +9,7 @@ import numpy as np
 from ... import activations, initializers, plots, spectra, theory
 from ...plots import DIM, MEASURED, QUIET, THEORY
 from ...widgets import controls
-from ...words import two_digits
+from ...words import Language, two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -174,7 +174,7 @@ def short(value: float) -> str:
 
 
 @live_figure
-def orthogonal(*, lang: str, seed: int = 0):
+def orthogonal(*, lang: Language, seed: int = 0):
     """A hundred singular values of a net of 100 units a layer, by depth, and a circle of its inputs.
 
     n·Var[W] = σ_w², biases zero; one random input of q = 1, around which the net is taken to be linear.
@@ -267,7 +267,7 @@ class OneAfterAnother(plots.Picture):
 
 
 @live_figure
-def modes(*, lang: str, seed: int = 0):
+def modes(*, lang: Language, seed: int = 0):
     """A linear net of two layers learns five modes, of strengths 4, 3, 2, 1 and ½, by gradient descent."""
     picture = OneAfterAnother(lang)
     run = functools.lru_cache(maxsize=32)(functools.partial(course_of_modes, seed=seed))

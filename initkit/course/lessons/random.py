@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Literal
 
 import numpy as np
 from matplotlib.colors import PowerNorm
@@ -12,7 +13,7 @@ from ...network import MLP, scaled
 from ...signals import fate
 from ...theory import predict, seen_and_predicted
 from ...widgets import controls
-from ...words import two_digits
+from ...words import Language, two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -27,7 +28,7 @@ class ForwardAndBackward(plots.Picture):
 
     TOP = 0.25  # share at which the darkest blue is reached; the shade is its root, as most shares are small
 
-    def __init__(self, most: int, edges, lang: str):
+    def __init__(self, most: int, edges, lang: Language):
         self.most, self.edges = most, np.asarray(edges)
         super().__init__(lang)
 
@@ -70,7 +71,7 @@ class ForwardAndBackward(plots.Picture):
 
 
 @live_figure
-def random(*, lang: str, seed: int = 0):
+def random(*, lang: Language, seed: int = 0):
     """Weights of standard deviation σ in nets of 100 units a layer, fed 100 digits, before training.
 
     Points are measured; the line is what theory predicts for an infinitely wide net.
@@ -137,9 +138,27 @@ def uniform_bound(answer, n):
 SPECIMENS = {"A": ("sigmoid", 0.2), "B": ("tanh", 0.6), "C": ("tanh", 0.05)}
 
 
-def specimen(name: str, *, lang: str):
-    """The picture of lesson 03 for net "A", "B" or "C" of its third exercise: what ails it is for you to see.
+def specimen(name: Literal["A", "B", "C"], *, lang: Language) -> plots.Figure:
+    """The picture of lesson 03 for a net of its third exercise: what ails the net is for you to see.
 
+    Parameters
+    ----------
+    name : {"A", "B", "C"}
+        The net.
+    lang : {"en", "zh"}
+        The language.
+
+    Returns
+    -------
+    plots.Figure
+
+    Raises
+    ------
+    KeyError
+        There is no such net.
+
+    Examples
+    --------
     >>> specimen("A", lang="en").axes[1].get_title("left")
     'Signal q, mean sq.'
     """

@@ -11,7 +11,7 @@ from ...network import MLP
 from ...signals import measure, softmax_cross_entropy
 from ...training import iterate
 from ...widgets import controls
-from ...words import text
+from ...words import Language, text
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -41,7 +41,7 @@ class Workbench(plots.TrainingAndSignals):
 
 
 @live_figure
-def rescue(*, lang: str, seed: int = 0):
+def rescue(*, lang: Language, seed: int = 0):
     """The lesson's net, twenty tanh layers, cured; each control brings one of its faults back."""
     data = datasets.digits()
     dark, span = data.x_train.min(), np.ptp(data.x_train)

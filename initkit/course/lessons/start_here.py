@@ -9,6 +9,7 @@ from ...network import MLP
 from ...plots import MEASURED
 from ...signals import measure
 from ...widgets import controls
+from ...words import Language
 from ..registry import live_figure
 
 LAYERS = (1, 2, 4, 6, 8, 10)
@@ -21,7 +22,7 @@ class LayerHistograms(plots.Picture):
 
     TOP = 0.5  # share at which a bar leaves the picture
 
-    def __init__(self, layers, edges, lang: str):
+    def __init__(self, layers, edges, lang: Language):
         self.layers, self.edges = tuple(layers), np.asarray(edges)
         super().__init__(lang)
 
@@ -59,7 +60,7 @@ class LayerHistograms(plots.Picture):
 
 
 @live_figure
-def taste(*, lang: str, seed: int = 0):
+def taste(*, lang: Language, seed: int = 0):
     """How tanh activations spread, layer by layer, as the weights' scale σ_w changes.
 
     Var[W] = σ_w²/fan_in in a net of ten hidden layers of 200 units, fed 50 real digits.

@@ -9,7 +9,7 @@ from ...network import MLP
 from ...signals import measure
 from ...training import iterate
 from ...widgets import controls
-from ...words import two_digits
+from ...words import Language, two_digits
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -25,7 +25,7 @@ EPOCHS, LR = 12, 0.03
 
 
 @live_figure
-def why_initialization(*, lang: str, seed: int = 0):
+def why_initialization(*, lang: Language, seed: int = 0):
     """Five starts of one ReLU network on the digits: its loss curve, and its signals before training.
 
     Ten hidden layers of 100 units, plain SGD, lr 0.03, batches of 64, 12 epochs. Starts that were seen

@@ -11,7 +11,7 @@ from ...activations import gain
 from ...network import MLP
 from ...theory import seen_and_predicted
 from ...widgets import controls
-from ...words import text
+from ...words import Language, text
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -21,7 +21,7 @@ ACTIVATIONS = ("tanh", "identity", "sigmoid", "relu")
 
 
 @live_figure
-def xavier(*, lang: str, seed: int = 0):
+def xavier(*, lang: Language, seed: int = 0):
     """Twenty hidden layers of n, m, n, m, … units, fed 50 digits, before training.
 
     Var[W] = 1/fan_in, 1/fan_out, or Xavier's 2/(fan_in + fan_out), normal; biases zero.

@@ -12,7 +12,7 @@ from ...network import MLP
 from ...plots import DIM, MEASURED, QUIET
 from ...training import iterate
 from ...widgets import controls
-from ...words import RAISED
+from ...words import RAISED, Language
 from .. import answers
 from ..registry import exercise, live_figure
 
@@ -66,7 +66,7 @@ class UnitsInTraining(plots.Picture):
     TOP = 2.6  # of the loss axis
     SMALLEST = 0.01  # of the largest singular value: what counts as a direction
 
-    def __init__(self, units: int, steps: int, lang: str):
+    def __init__(self, units: int, steps: int, lang: Language):
         self.units, self.steps = units, steps
         super().__init__(lang)
 
@@ -117,7 +117,7 @@ class UnitsInTraining(plots.Picture):
 
 
 @live_figure
-def zero_and_symmetry(*, lang: str, seed: int = 0):
+def zero_and_symmetry(*, lang: Language, seed: int = 0):
     """Eight tanh units that all start at c + ε·noise, trained on 400 digits: their weights, loss and rank.
 
     The plane of the left panel is that of the images' first two principal components.

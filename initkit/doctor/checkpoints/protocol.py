@@ -31,9 +31,20 @@ import numpy as np
 from ...packages import how_to_install
 from ..scan import Scan, matrix_shape, scan
 
-TENSORS = 2**17  # in a file
-HEADER = 2**24  # bytes of names and shapes in a file
-OTHERS = ("integer", "dtype")  # why tensors are not read that are not of floating-point numbers
+__all__ = [
+    "HEADER", "OTHERS", "TENSORS", "Block", "Bytes", "Reader", "Source", "Unreadable", "format_names",
+    "needed", "register",
+]  # fmt: skip
+
+TENSORS = 2**17
+"""How many tensors a file may have."""
+
+HEADER = 2**24
+"""How many bytes of names and shapes a file may have."""
+
+OTHERS = ("integer", "dtype")
+"""Why tensors of other than floating-point numbers are not read."""
+
 CUT = "cut short: it ends before its tensors do"
 
 
@@ -55,9 +66,14 @@ def printable(name: object) -> str:
 
 
 class Bytes:
-    """``size`` bytes of a file, from ``start`` on. ``forward_only``: whether reading backwards is slow.
+    """``size`` bytes of a file, from ``start`` on.
 
-    ``more``: bytes of the files beside it that hold its tensors, for a reader to add to.
+    Attributes
+    ----------
+    forward_only : bool
+        Whether reading backwards is slow.
+    more : int
+        Bytes of the files beside it that hold its tensors, for a reader to add to.
     """
 
     forward_only, more = False, 0
@@ -88,14 +104,22 @@ class Bytes:
 
 
 class Block(NamedTuple):
-    """A part of a tensor's matrix, and where its upper left entry lies."""
+    """A part of a tensor's matrix, and where its upper left entry lies.
+
+    Attributes
+    ----------
+    entries : ndarray
+        Two-dimensional.
+    row, column : int
+        In the matrix.
+    """
 
     entries: np.ndarray
     row: int
     column: int
 
 
-Blocks = Callable[[tuple[int, int]], Iterable[Block]]
+_Blocks = Callable[[tuple[int, int]], Iterable[Block]]
 
 
 @dataclass(frozen=True)
@@ -133,7 +157,7 @@ class Source:
     shape: tuple[int, ...]
     units_last: bool
     nbytes: int
-    _blocks: Blocks | None = field(repr=False)  # the entries, for a matrix of this shape; None: not read
+    _blocks: _Blocks | None = field(repr=False)  # the entries, for a matrix of this shape; None: not read
     epsilon: float = 0.0
     unread: str | None = None
     of_torch: bool = False
@@ -193,9 +217,30 @@ class Source:
 
 
 class Reader(Protocol):
-    """The function that makes a format, as the module's docstring describes it."""
+    """The function that makes a format: from an open file to its tensors."""
 
-    def __call__(self, path: Path, data: Bytes, stack: ExitStack) -> list[Source]: ...
+    def __call__(self, path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
+        """The tensors of one file.
+
+        Parameters
+        ----------
+        path : Path
+            How messages name the file.
+        data : Bytes
+            What it holds.
+        stack : ExitStack
+            Closes whatever is pushed onto it, once all tensors have been looked at.
+
+        Returns
+        -------
+        list of Source
+            With names, shapes and places; entries are read later, by ``Source.scan``.
+
+        Raises
+        ------
+        Unreadable
+            With what is wrong. Whatever else is raised becomes one.
+        """
 
 
 READERS: dict[str, Reader] = {}  # by suffix, in small letters
@@ -207,7 +252,7 @@ NAMES: list[str] = []
 def register(
     *suffixes: str, name: str | None = None, begins: bytes | None = None, holds: str | None = None
 ) -> Callable[[Reader], Reader]:
-    """Decorator: files that begin so, or else have one of these suffixes, are read by the function.
+    """A decorator: files that begin so, or else have one of these suffixes, are read by the function.
 
     Parameters
     ----------
@@ -219,6 +264,11 @@ def register(
         A regular expression for a file's first 16 bytes: such a file is read so whatever it is called.
     holds : str, optional
         One for the name of a member, where the file is a ZIP archive.
+
+    Returns
+    -------
+    callable
+        The decorator, from a ``Reader`` to itself.
 
     Raises
     ------
@@ -241,7 +291,13 @@ def register(
 
 
 def format_names() -> list[str]:
-    """The formats that the doctor reads, as every list of them says: [".npy", ".npz", …]."""
+    """The formats that the doctor reads, as every list of them says: [".npy", ".npz", …].
+
+    Returns
+    -------
+    list of str
+        In order.
+    """
     return sorted(NAMES)
 
 
@@ -258,7 +314,22 @@ def one_line(what: str) -> Iterator[None]:
 
 
 def needed(package: str) -> ModuleType:
-    """The imported ``package``; Unreadable, with what to install, where it is missing or does not load."""
+    """The package of this name, imported.
+
+    Parameters
+    ----------
+    package : str
+        As it is imported, and installed.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    Unreadable
+        With what to install, where it is missing or does not load.
+    """
     try:
         return __import__(package)
     except ModuleNotFoundError as e:
