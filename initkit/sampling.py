@@ -53,8 +53,8 @@ BLOCK = 1 << 19
 
 _THREADS = sys.platform != "emscripten"  # WebAssembly cannot start one
 _CPUS = os.cpu_count() or 1
-# Elements that the logarithm takes at a time, so that its scratch space stays in the nearest cache.
-_CHUNK = 1 << 14
+# Pairs of normals that are made at a time, so that they and their scratch space stay in a core's cache.
+_CHUNK = 1 << 15
 
 Draw: TypeAlias = "Callable[[np.random.Generator, Array], None]"
 """A law: fills a one-dimensional, contiguous float32 or float64 array with draws."""
@@ -297,34 +297,32 @@ _LOG_SLOPE, _LOG_SHIFT, _LOG_LEAST = 0.41565464703925553, 0.8016383464040323, 1.
 _ROOT_HALF = 0x3F3504F3  # √½ as the bits of a float32
 
 
-def _times_log(u: Array, factor: float) -> None:
+def _times_log(u: Array, factor: float, s: Array, w: Array) -> None:
     """factor·ln u in place, for float32 u in (0, 1], by operations that every machine rounds alike.
+
+    ``s`` and ``w`` are scratch space.
 
     u = 2ᵉ·m with m in [√½, √2), so ln u = e·ln 2 + s·P(s²), s = (m − 1)/(m + 1). Relative error below 1e-6.
     """
     slope, least = np.float32(factor * _LOG_SLOPE), np.float32(factor * _LOG_LEAST)
     a_power = np.float32(factor * math.log(2) / 2**23)
-    scratch = np.empty((2, min(u.size, _CHUNK)), np.float32)
-    for start in range(0, u.size, _CHUNK):
-        result = u[start : start + _CHUNK]
-        s, w = scratch[:, : result.size]
-        exponent, mantissa = result.view(np.int32), s.view(np.int32)
-        exponent -= _ROOT_HALF
-        np.bitwise_and(exponent, 2**23 - 1, out=mantissa)
-        exponent -= mantissa  # e·2²³
-        mantissa += _ROOT_HALF  # as a float32: m
-        np.add(s, 1, out=w)
-        s -= 1
-        s /= w
-        np.square(s, out=w)
-        w += np.float32(_LOG_SHIFT)
-        w *= w
-        w *= slope
-        w += least
-        s *= w
-        np.copyto(w, exponent, casting="same_kind")
-        np.multiply(w, a_power, out=result)
-        result += s
+    exponent, mantissa = u.view(np.int32), s.view(np.int32)
+    exponent -= _ROOT_HALF
+    np.bitwise_and(exponent, 2**23 - 1, out=mantissa)
+    exponent -= mantissa  # e·2²³
+    mantissa += _ROOT_HALF  # as a float32: m
+    np.add(s, 1, out=w)
+    s -= 1
+    s /= w
+    np.square(s, out=w)
+    w += np.float32(_LOG_SHIFT)
+    w *= w
+    w *= slope
+    w += least
+    s *= w
+    np.copyto(w, exponent, casting="same_kind")
+    np.multiply(w, a_power, out=u)
+    u += s
 
 
 # √2·sin(πv/4) ≈ v·(c₀v⁴ + c₁v² + c₂) for |v| ≤ 1, with the smallest maximal error in the angle, 1.6e-6.
@@ -335,40 +333,44 @@ def _box_muller(generator: np.random.Generator, block: Array, std: float) -> Non
     """N(0, std²) in float32, two from 64 random bits: √(−2 ln |u|)·(cos θ, sin θ), in place.
 
     |u| ≥ 2⁻³¹, so no |z| exceeds √(62 ln 2) = 6.56; a true normal does once in 2·10¹⁰ draws. The first half
-    of the block becomes the cosines, the second the sines. The random bits are the only array beside the
-    block and serve as scratch space: the system would map every further one anew, page by page.
+    of the block becomes the cosines, the second the sines.
     """
     if block.size % 2:
         even = np.empty(block.size + 1, np.float32)
         _box_muller(generator, even, std)
         block[:] = even[:-1]
         return
-    bits = _bits(generator, block.size, block.dtype)
     half = block.size // 2
-    sign, (radius, v) = bits[:half], block.reshape(2, half)
-    cosine, t = bits.view(np.float32).reshape(2, half)
-    sign |= 1  # so that u is never 0
-    np.multiply(bits, np.float32(2.0**-31), out=block, dtype=np.float32, casting="unsafe")
-    np.abs(radius, out=radius)
-    _times_log(radius, -2 * std * std)
-    np.sqrt(radius, out=radius)
-    sign &= -(2**31)
-    signed = radius.view(np.int32)
-    signed |= sign  # the sign of u mirrors the point to the left half-plane
-    # θ = πv/2 lies in the right one. With w = √2·sin(θ/2): cos θ = 1 − w², sin θ = w·√(2 − w²).
-    np.square(v, out=t)
-    np.multiply(t, _SINE[0], out=cosine)
-    cosine += _SINE[1]
-    cosine *= t
-    cosine += _SINE[2]
-    v *= cosine
-    np.square(v, out=t)
-    np.subtract(1, t, out=cosine)
-    np.subtract(2, t, out=t)
-    np.sqrt(t, out=t)
-    v *= t
-    v *= radius
-    radius *= cosine
+    both, bits = block.reshape(2, half), _bits(generator, block.size, block.dtype).reshape(2, half)
+    scratch = np.empty((2, min(half, _CHUNK)), np.float32)
+    for start in range(0, half, _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        sign, (radius, v) = bits[0, chunk], both[:, chunk]
+        cosine, t = scratch[:, : radius.size]
+        sign |= 1  # so that u is never 0
+        np.multiply(
+            bits[:, chunk], np.float32(2.0**-31), out=both[:, chunk], dtype=np.float32, casting="unsafe"
+        )
+        np.abs(radius, out=radius)
+        _times_log(radius, -2 * std * std, cosine, t)
+        np.sqrt(radius, out=radius)
+        sign &= -(2**31)
+        signed = radius.view(np.int32)
+        signed |= sign  # the sign of u mirrors the point to the left half-plane
+        # θ = πv/2 lies in the right one. With w = √2·sin(θ/2): cos θ = 1 − w², sin θ = w·√(2 − w²).
+        np.square(v, out=t)
+        np.multiply(t, _SINE[0], out=cosine)
+        cosine += _SINE[1]
+        cosine *= t
+        cosine += _SINE[2]
+        v *= cosine
+        np.square(v, out=t)
+        np.subtract(1, t, out=cosine)
+        np.subtract(2, t, out=t)
+        np.sqrt(t, out=t)
+        v *= t
+        v *= radius
+        radius *= cosine
 
 
 def normal(mean: float, std: float) -> Draw:
