@@ -65,7 +65,7 @@ def use_every_control(reader, figure, name, finger=False, options=None):
         assert after != before
         drag_to_the_end(page, sliders.nth(s), figure.locator(".noUi-target").nth(s), steps=40)
         dragged = reader.settle(image)
-        assert dragged not in (before, after)
+        assert dragged != after  # it may be as before the key: lesson 10's bars are all at the end already
         shoot(page, f"{name}-slider{s}")
         before = dragged
         if finger:
