@@ -313,7 +313,11 @@ def main() -> int:
     parser.add_argument("--jolts", type=int, default=6)
     parser.add_argument("--only", "--lesson", nargs="+", default=[""], metavar="NAME")
     arguments = parser.parse_args()
-    chosen = [re.compile(rf"(?<![a-z0-9]){re.escape(name)}", re.IGNORECASE) for name in arguments.only]
+    # A number is a lesson's: the papers' files end in years.
+    begins = [
+        f"/{name}" if name[:1].isdigit() else rf"(?<![a-z0-9]){re.escape(name)}" for name in arguments.only
+    ]
+    chosen = [re.compile(begin, re.IGNORECASE) for begin in begins]
     parts = [part for part in every_part if any(name.search(part) for name in chosen)]
     if not parts:
         parser.error("--only: there are\n  " + "\n  ".join(every_part))

@@ -24,7 +24,9 @@ def choices(name: str) -> dict[str, bool]:
         if section == f"quiz.{name}" and verdict in ("right", "wrong"):
             found[letter] = verdict == "right"
     if not found:
-        raise KeyError(f"no question is called {name!r}")
+        raise KeyError(
+            f"no question is called {name!r}, or none of its choices is a letter and _right or _wrong"
+        )
     place = {letter: hashlib.sha256(f"{letter} {name}".encode()).digest() for letter in found}
     return {letter: found[letter] for letter in sorted(found, key=place.get)}
 

@@ -207,7 +207,10 @@ def _truncated(cut: float) -> Law:
 def _unit(distribution: tuple) -> Any:
     """The distribution of ``scipy.stats``, by its name and shape parameters, with mean 0 and variance 1."""
     name, *parameters = distribution
-    of = functools.partial(getattr(scipy.stats, name), *parameters)
+    law = getattr(scipy.stats, name, None)
+    if not isinstance(law, scipy.stats.rv_continuous):
+        raise ValueError(f"a law of Drawn must be a continuous distribution of scipy.stats, not {name!r}")
+    of = functools.partial(law, *parameters)
     mean, std = of().mean(), of().std()
     return of(loc=-mean / std, scale=1 / std)
 

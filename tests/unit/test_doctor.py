@@ -90,6 +90,14 @@ def test_a_law_of_scipys_is_named(distribution, draw, dtype, monkeypatch):
         assert "mine" not in found
 
 
+@pytest.mark.parametrize("name", ["bernoulli", "no_law", "describe"])
+def test_a_law_is_continuous_and_scipys(name, monkeypatch):
+    module = importlib.import_module("initkit.doctor.identify")
+    monkeypatch.setattr(module, "_SCALED", [("mine", initializers.Drawn((name, 0.5), 2.0, "fan_in"))])
+    with pytest.raises(ValueError, match=f"continuous distribution of scipy.stats, not '{name}'"):
+        identify(ik.he_normal((200, 240), rng=0))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_the_initializer_that_contributing_shows_is_named(dtype, monkeypatch):
     """Seed 0: a false alarm in at most one of 1,000 cases."""
