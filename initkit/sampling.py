@@ -342,15 +342,14 @@ def _box_muller(generator: np.random.Generator, block: Array, std: float) -> Non
         return
     half = block.size // 2
     both, bits = block.reshape(2, half), _bits(generator, block.size, block.dtype).reshape(2, half)
-    scratch = np.empty(min(half, _CHUNK), np.float32)
+    scratch, unit = np.empty(min(half, _CHUNK), np.float32), np.float32(2.0**-31)
     for start in range(0, half, _CHUNK):
         chunk = slice(start, start + _CHUNK)
         sign, (radius, v) = bits[0, chunk], both[:, chunk]
         cosine = scratch[: radius.size]
         t = bits.view(np.float32)[1, chunk]  # scratch space, too, once v is made of these bits
         sign |= 1  # so that u is never 0
-        as_float32 = {"dtype": np.float32, "casting": "unsafe"}
-        np.multiply(bits[:, chunk], np.float32(2.0**-31), out=both[:, chunk], **as_float32)
+        np.multiply(bits[:, chunk], unit, out=both[:, chunk], dtype=np.float32, casting="unsafe")
         np.abs(radius, out=radius)
         _times_log(radius, -2 * std * std, cosine, t)
         np.sqrt(radius, out=radius)
