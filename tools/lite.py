@@ -156,13 +156,12 @@ def build(out: Path, offline: Path | None) -> None:
             folder.mkdir()
         wheels = fetch_wheels(work / "wheels")
         added = {**ADDED, "initkit": list(INITKIT)}
-        kernel = {"disablePyPIFallback": True, "loadPyodideOptions": {"packages": list(STARTS)}}
+        kernel, older = {"disablePyPIFallback": True, "loadPyodideOptions": {}}, {}
         if offline:
             lock = json.loads((offline / "pyodide-lock.json").read_text(encoding="utf-8"))
             older = {name: path for name, path in wheels_in(offline).items() if name in KERNEL_WHEELS}
             wheels |= older
             added |= {name: KERNEL_WHEELS[name] for name in older}
-            kernel["loadPyodideOptions"]["packages"] += older
             kernel["pyodideUrl"] = "./static/pyodide/pyodide.mjs"
         else:
             lock = official_lock(work)
@@ -173,6 +172,8 @@ def build(out: Path, offline: Path | None) -> None:
         for name, depends in added.items():
             packages[name] = entry(name, wheels[name], depends)
             shutil.copy(wheels[name], static)
+        # Pyodide would not start with a package that its list has not.
+        kernel["loadPyodideOptions"]["packages"] = [name for name in (*STARTS, *older) if name in packages]
         if offline:
             # An offline site has these packages alone; from the CDN, readers can import all of Pyodide's.
             packages = needed(packages, [*STARTS, *added])

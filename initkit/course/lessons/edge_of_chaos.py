@@ -117,6 +117,7 @@ class Shades(AxesImage):
     kept: dict[float, tuple]  # resolution → what matplotlib made of it
 
     def show(self, values, extent, cmap, low, high):
+        """Show other ``values`` (σ_b, σ_w) over ``extent``, in 16 shades from ``low`` to ``high``."""
         self.kept = {}
         self.set_data(low + np.round(16 * (values - low) / (high - low)) / 16 * (high - low))
         self.set_extent(extent)
@@ -167,7 +168,7 @@ class Map(plots.Picture):
         )  # fmt: skip
         axes.xaxis.labelpad = axes.yaxis.labelpad = 0
         self.shades = self.moves(axes.add_image(Shades(axes, origin="lower", interpolation="nearest")))
-        self.shown = None
+        self.shown = None  # what ``shades`` shows: they are asked for at every move, and change at few
         self.edge = self.curve(axes, color=THEORY, lw=2)
         self.here = self.curve(axes, "o", ms=11, mfc="white", mec="black", mew=2.5, clip_on=False)
         self.legend = self.words(0.055, 0.838, "black", 10)
