@@ -456,7 +456,7 @@ class TrainingAndSignals(Picture):
         self,
         name: str,
         signals: Signals,
-        history: History,
+        history: History | None,
         others: Mapping[str, History],
         predicted: Signals | None = None,
     ) -> None:
@@ -468,8 +468,8 @@ class TrainingAndSignals(Picture):
             The start.
         signals : Signals
             Measured before training.
-        history : History
-            Of its training so far.
+        history : History or None
+            Of its training so far, if it has begun.
         others : dict
             The histories of the starts that were seen before, by name.
         predicted : Signals, optional
@@ -477,7 +477,7 @@ class TrainingAndSignals(Picture):
         """
         self.forward.update(signals.q, () if predicted is None else predicted.q)
         self.backward.update(signals.grad_var, () if predicted is None else predicted.grad_var)
-        losses = history.train_loss
+        losses = np.empty(0) if history is None else history.train_loss
         epochs = np.arange(len(losses))
         inside = losses < self.TOP
         self.now.set_data(epochs[inside], losses[inside])
@@ -487,9 +487,11 @@ class TrainingAndSignals(Picture):
             line.set_data(np.arange(len(seen)), seen)
             self.labels[other].set_visible(False)  # Matplotlib takes as long over a text without letters
         self._label({n: h.train_loss[-1] for n, h in others.items() if n != name})
-        accuracy = f"{100 * history.test_accuracy[-1]:.1f} %"
-        verdict = self.text(f"training.{history.status}", epoch=epochs[-1], accuracy=accuracy)
-        self.verdict.set_text(f"{self.names[name]} · {verdict}")
+        verdict = self.names[name]
+        if history is not None:
+            accuracy = f"{100 * history.test_accuracy[-1]:.1f} %"
+            verdict += " · " + self.text(f"training.{history.status}", epoch=epochs[-1], accuracy=accuracy)
+        self.verdict.set_text(verdict)
 
     def _label(self, ends: dict[str, float]) -> None:
         """Name the earlier curves at their right end, top to bottom, none over another."""

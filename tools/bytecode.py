@@ -37,6 +37,15 @@ def add_bytecode(archive: Path, folder: str, imported: set[str]) -> None:
                 packed.writestr(bytecode_name(name, folder), bytecode)
 
 
+def replace(archive: Path, name: str, data: bytes) -> None:
+    """Put ``data`` in the place of a file of ``archive``."""
+    with zipfile.ZipFile(archive) as packed:
+        files = {entry: packed.read(entry) for entry in packed.namelist()}
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
+        for entry, content in (files | {name: data}).items():
+            packed.writestr(entry, content)
+
+
 for name in [*filter(find_spec, KERNEL), *LESSON]:
     import_module(name)
 packages = str(Path(sys.modules["initkit"].__file__).parents[1])
@@ -44,3 +53,9 @@ imported = {getattr(module, "__file__", None) for module in sys.modules.values()
 add_bytecode(Path("/site/python_stdlib.zip"), STDLIB, imported)
 for wheel in Path("/site").glob("*.whl"):
     add_bytecode(wheel, packages, imported)
+# The list of fonts in matplotlib's wheel may be another version's. It was made anew at the import above, as
+# a browser would make it at each visit, in half a second.
+fonts = Path(packages, "matplotlib", "fontlist.json")
+if fonts.exists():
+    (wheel,) = Path("/site").glob("matplotlib-[0-9]*.whl")
+    replace(wheel, "matplotlib/fontlist.json", fonts.read_bytes())

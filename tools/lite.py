@@ -64,6 +64,12 @@ try {
 }
 """
 APPS = ["notebooks", "lab", "tree"]  # one notebook; notebooks beside a list of files; the list alone
+# One notebook opens half a second later with a menu of recent ones: a page waits for the list to be saved.
+RECENT = [
+    "@jupyterlab/docmanager-extension:recents",
+    "@jupyterlab/docmanager-extension:reopen-recently-closed",
+    "@jupyterlab/mainmenu-extension:recents",
+]
 OVERRIDES = {
     # A long output, such as the glossary, is shown whole, not scrolled in a box.
     "@jupyter-notebook/notebook-extension:scroll-output": {"autoScrollOutputs": False},
@@ -193,8 +199,10 @@ def build(out: Path, offline: Path | None) -> None:
             "disabledExtensions": ["@jupyterlab/application-extension:faviconbusy"],
             "litePluginSettings": {f"{KERNEL}:kernel": kernel},
         }
-        lite = {"jupyter-lite-schema-version": 0, "jupyter-config-data": config}
-        (work / "lite" / "jupyter-lite.json").write_text(json.dumps(lite), encoding="utf-8")
+        (work / "lite" / "notebooks").mkdir()
+        for place, settings in (".", config), ("notebooks", {"disabledExtensions": RECENT}):
+            lite = {"jupyter-lite-schema-version": 0, "jupyter-config-data": settings}
+            (work / "lite" / place / "jupyter-lite.json").write_text(json.dumps(lite), encoding="utf-8")
         (work / "lite" / "overrides.json").write_text(json.dumps(OVERRIDES), encoding="utf-8")
         lists = {"contents": [ROOT / "notebooks"], "apps": APPS, "piplite-wheels": [wheels["comm"]]}
         options = [f"--{name}={value}" for name, values in lists.items() for value in values]

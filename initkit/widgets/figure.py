@@ -18,7 +18,7 @@ from .render import CRISP, DRAFT, Quality, Renderer, at_work
 from .sheet import Sheet
 
 ERROR_CLASS = "initkit-error"
-REST = 0.15  # seconds without a newer value before the crisp picture is drawn
+REST = 0.15  # seconds without a newer value after which the hand rests
 LEAST = 700  # CSS pixels: a picture of 860, whose smallest text is of 12.5, keeps 10 of them
 STILLS = f"<style>.jp-RenderedImage img[width='860'] {{min-width: {LEAST}px}}</style>"  # these, too
 PAUSE = 0.005  # seconds in which a newer value gets through: that takes several turns of the event loop
@@ -49,8 +49,9 @@ class LiveFigure(widgets.VBox):
     respond : callable
         ``respond(**values)`` gets the controls' values by name and calls ``picture.update``; nothing else
         changes the picture. Where it returns a generator, every ``yield`` shows the picture as it then
-        stands, and the kernel looks at its messages before the work goes on: long work shows its progress,
-        and a newer value ends it. A value that comes while an older one waits replaces it.
+        stands, and the kernel looks at its messages before the work goes on, after the first frame until the
+        hand rests: long work shows its progress, and a newer value ends it. A value that comes while an older
+        one waits replaces it.
     lang : {"en", "zh"}
         The language.
 
@@ -124,12 +125,16 @@ class LiveFigure(widgets.VBox):
             pass
         self._sharpen(ticket)
 
-    def _show_next(self, frames: Iterator[int], ticket: int, loop) -> None:
-        """Show the next frame now, and leave those after it to the kernel's event loop."""
+    def _show_next(self, frames: Iterator[int], ticket: int, loop, pause: float = REST) -> None:
+        """Show the next frame now, and leave those after it to the kernel's event loop.
+
+        Work after the first frame begins when the hand rests: in a browser a step of it may take a second, in
+        which no newer value gets through.
+        """
         if next(frames, None) is None:
-            loop.call_later(REST, self._sharpen, ticket)
+            self._sharpen(ticket)
         else:
-            loop.call_later(PAUSE, self._show_next, frames, ticket, loop)
+            loop.call_later(pause, self._show_next, frames, ticket, loop, PAUSE)
 
     def _frames_of(self, ticket: int, drafts: bool = True) -> Iterator[int]:
         """Show ``respond``'s frames one by one, until a newer ticket is given out or an exception comes."""

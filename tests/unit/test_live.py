@@ -183,6 +183,29 @@ def test_an_exception_in_the_middle_of_long_work_is_shown():
     assert "half way" in str(figure.error)
 
 
+def test_work_after_the_first_frame_begins_when_the_hand_rests():
+    picture, seen = Dot("en"), []
+
+    def respond(x):
+        for step in range(2):
+            seen.append((x, step))
+            picture.update(x)
+            yield
+
+    async def reader():
+        figure = dot(respond, picture)
+        seen.clear()
+        for x in (2, 3, 4):
+            figure.controls["x"].value = x
+            await asyncio.sleep(schedule.PAUSE)
+        assert seen == [(2, 0), (3, 0), (4, 0)]
+        await asyncio.sleep(5 * schedule.REST)
+        assert seen[3:] == [(4, 1)]
+        assert figure.image.format == CRISP.format
+
+    asyncio.run(reader())
+
+
 def test_long_work_shows_every_step_and_a_newer_value_ends_it():
     picture = Dot("en")
     seen = []

@@ -74,6 +74,8 @@ def choosing(*, lang: Language, seed: int = 0):
             return
         net = MLP([64, *[WIDTH] * (depth - 1), 10], activation, SCHEMES[scheme](activation), rng=seed)
         before, predicted = starts[activation, depth, scheme] = seen_and_predicted(net, x, y)
+        picture.update(scheme, before, None, seen, predicted)
+        yield
         for history in iterate(net, data, lr=LR, epochs=EPOCHS, optimizer="adam", rng=seed):
             picture.update(scheme, before, history, seen, predicted)
             yield

@@ -328,20 +328,19 @@ def edge_of_chaos(*, lang: Language, seed: int = 0):
         mean = np.arccos(np.clip(correlations[shown], -1, 1))
         said = text("edge_of_chaos.said", lang, **fields)
 
-        def show(output, history=None):
+        def show(output, epoch=0, accuracy="…"):
             answers = np.bincount(output.argmax(axis=1), minlength=10) / len(x)
             told = text("edge_of_chaos.forecast", lang, **forecast)
-            if history is not None:
-                epoch, accuracy = len(history.test_accuracy) - 1, f"{history.test_accuracy[-1]:.0%}"
+            if net == "trained":
                 told += text("edge_of_chaos.trained_to", lang, epoch=epoch, accuracy=accuracy)
             picture.update((sigma_w, sigma_b), cobwebs, angles, mean, answers, said, told)
 
-        if net == "untrained":
-            show(trace.pre[-1])
-            yield
-        else:
-            for history in iterate(start, datasets.digits(), lr=LR, epochs=EPOCHS, rng=seed):
-                show(start.output(x), history)
+        show(trace.pre[-1])
+        yield
+        if net == "trained":
+            steps = iterate(start, datasets.digits(), lr=LR, epochs=EPOCHS, rng=seed)
+            for epoch, history in enumerate(steps):
+                show(start.output(x), epoch, f"{history.test_accuracy[-1]:.0%}")
                 yield
 
     moved = {

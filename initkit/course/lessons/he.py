@@ -20,28 +20,40 @@ MODES = ("fan_in", "fan_out")
 
 @live_figure
 def he(*, lang: Language, seed: int = 0):
-    """Leaky ReLU layers that widen from 60 to 180 units, fed 40 digits: He's variance beside Xavier's."""
+    """Leaky ReLU layers that widen from 60 to 180 units, fed 20 digits: He's variance beside Xavier's."""
     data = datasets.digits()
-    x, y = data.x_train[:40], data.y_train[:40]
+    x, y = data.x_train[:20], data.y_train[:20]
     names = [text("he.he", lang), text("he.xavier", lang)]
     picture = plots.SignalsByLayer(MOST, 12, names, lang)
 
-    @functools.lru_cache(maxsize=8)
-    def drawn(depth, init):
-        widths = [64, *np.geomspace(NARROW, WIDE, depth - 1).round().astype(int), 10]
-        return MLP(widths, "identity", init, rng=seed)
+    def widths(depth):
+        return np.array([64, *np.geomspace(NARROW, WIDE, depth - 1).round().astype(int), 10])
 
-    he_of_gain_1 = {m: functools.partial(initializers.he_normal, gain=1.0, mode=m) for m in MODES}
+    # One draw for all nets, which each scheme scales: the picture moves with the hand alone.
+    normals = initializers.normal((widths(MOST)[1:] @ widths(MOST)[:-1],), std=1.0, rng=seed)
+
+    @functools.lru_cache(maxsize=8)
+    def drawn(depth):
+        net = MLP(widths(depth), "identity", "zeros")
+        ends = np.cumsum([weight.size for weight in net.weights])
+        for weight, end in zip(net.weights, ends, strict=True):
+            weight[:] = normals[end - weight.size : end].reshape(weight.shape)
+        return net
+
+    def of_std(std, depth, activation):
+        net = scaled(drawn(depth), 1.0, activation)
+        for weight, one in zip(net.weights, std, strict=True):
+            weight *= one
+        return net
 
     def respond(slope, depth, mode):
         activation = activations.leaky_relu(slope)
-        shown = []
-        # One draw: the gain scales it, so that the picture moves with the hand alone.
-        of_he = he_of_gain_1[mode], activations.gain(activation)
-        for init, gain in (of_he, (initializers.xavier_normal, 1.0)):
-            net = scaled(drawn(depth, init), gain, activation)
-            shown.append(seen_and_predicted(net, x, y))
-        picture.update(*shown)
+        n_in, n_out = widths(depth)[:-1], widths(depth)[1:]
+        of_he = activations.gain(activation) / np.sqrt(n_in if mode == "fan_in" else n_out)
+        of_xavier = np.sqrt(2 / (n_in + n_out))
+        picture.update(
+            *(seen_and_predicted(of_std(std, depth, activation), x, y) for std in (of_he, of_xavier))
+        )
 
     moved = {
         "slope": controls.slider("he.slope", lang, 0.0, 1.0, 0.05, 0.0),

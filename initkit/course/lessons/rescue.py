@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import datasets, initializers, plots
 from ...network import MLP
-from ...signals import measure, softmax_cross_entropy
+from ...signals import measure
 from ...training import iterate
 from ...widgets import controls
 from ...words import Language, text
@@ -29,10 +29,13 @@ class Workbench(plots.TrainingAndSignals):
         super().build()
         self.found = self.words(0.04, 0.035)
 
-    def update(self, signals, history, loss, lr):
+    def update(self, signals, history, lr):
         super().update("net", signals, history, {})
-        seen = {"lr": f"{lr:g}", "loss": f"{loss:.2f}", "saturated": f"{100 * signals.saturated[9]:.0f} %"}
-        ratios = history.log_update_ratio[:1].ravel()  # none before the first step
+        seen = {"lr": f"{lr:g}", "loss": "…", "saturated": f"{100 * signals.saturated[9]:.0f} %"}
+        ratios = np.empty(0)  # none before the first step
+        if history is not None:
+            seen["loss"] = f"{history.train_loss[0]:.2f}"
+            ratios = history.log_update_ratio[:1].ravel()
         if ratios.size:
             low, high = (f"{ratio:.1f}".replace("-", "−") for ratio in (ratios.min(), ratios.max()))
             self.found.set_text(self.text("rescue.found", **seen, low=low, high=high))
@@ -54,9 +57,10 @@ def rescue(*, lang: Language, seed: int = 0):
         net.weights[-1][:] = MLP(WIDTHS, "tanh", DRAWS[last], rng=seed).weights[-1]
         data = inputs[data]
         signals = measure(net, data.x_train[:200], data.y_train[:200])
-        loss = softmax_cross_entropy(net.output(data.x_train), data.y_train)[0].mean()
+        picture.update(signals, None, lr)
+        yield
         for history in iterate(net, data, lr=lr, epochs=EPOCHS, rng=seed):
-            picture.update(signals, history, loss, lr)
+            picture.update(signals, history, lr)
             yield
 
     moved = {

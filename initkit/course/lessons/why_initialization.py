@@ -43,6 +43,8 @@ def why_initialization(*, lang: Language, seed: int = 0):
             return
         net = MLP(WIDTHS, "relu", STARTS[start], rng=seed)
         before[start] = measure(net, data.x_train[:200], data.y_train[:200])
+        picture.update(start, before[start], None, done)
+        yield
         for history in iterate(net, data, lr=LR, epochs=EPOCHS, rng=seed):
             picture.update(start, before[start], history, done)
             yield

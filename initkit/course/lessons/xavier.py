@@ -22,12 +22,12 @@ ACTIVATIONS = ("tanh", "identity", "sigmoid", "relu")
 
 @live_figure
 def xavier(*, lang: Language, seed: int = 0):
-    """Twenty hidden layers of n, m, n, m, … units, fed 50 digits, before training.
+    """Twenty hidden layers of n, m, n, m, … units, fed 20 digits, before training.
 
     Var[W] = 1/fan_in, 1/fan_out, or Xavier's 2/(fan_in + fan_out), normal; biases zero.
     """
     data = datasets.digits()
-    x, y = data.x_train[:50], data.y_train[:50]
+    x, y = data.x_train[:20], data.y_train[:20]
     picture = plots.SignalsByLayer(DEPTH, 6, [text("signal.measured", lang)], lang)
 
     def respond(n, m, mode, activation):
