@@ -2,6 +2,7 @@
 
     python tools/notebooks.py strip     keep only the outputs that are compared; tidy the metadata
     python tools/notebooks.py record    run every notebook and store the outputs that are compared
+        --jolts 2                       … if they stand so many jolts (tools/jolt.py)
     python tools/notebooks.py sync      copy code from English to Chinese; mark what is out of step; mend the
                                         links between lessons
         --accept CELL…                  … but take these pairs (lesson:cell-id, or all) as in step
@@ -328,6 +329,7 @@ def main() -> int:
     parser.add_argument("command", choices=("strip", "record", "sync"))
     parser.add_argument("--accept", nargs="*", default=[], metavar="CELL")
     parser.add_argument("--lesson", default="", metavar="NN")
+    parser.add_argument("--jolts", type=int, default=0, metavar="N")
     arguments = parser.parse_args()
     names = [name for name in lessons() if name.startswith(arguments.lesson)]
     if not names:
@@ -341,9 +343,19 @@ def main() -> int:
             failed |= _synced(Path(name).stem, books[name], set(arguments.accept))
         elif arguments.command == "record":
             for lang, book in books[name].items():
-                record(book, ROOT / lang)
+                try:
+                    record(book, ROOT / lang)
+                except Exception as error:
+                    error.add_note(f"in notebooks/{lang}/{name}")
+                    raise
     if failed:
         print("translate or accept what is listed, then make sync again")
+    if arguments.jolts:  # of notebooks that run
+        import jolt
+
+        chosen = ["--jolts", str(arguments.jolts), "--only", arguments.lesson or "notebooks"]
+        if jolt.main(chosen):
+            return 1
     if arguments.command == "sync" and names == lessons() and not failed:
         README.write_text(mend_links(books, README.read_text(encoding="utf-8")), encoding="utf-8")
     for name in names:

@@ -5,6 +5,7 @@ import copy
 import re
 from pathlib import Path
 
+import jolt
 import nbformat
 import papermill
 import pytest
@@ -311,6 +312,27 @@ def test_links_follow_the_titles(course, monkeypatch):
     assert "[Another](notebooks/en/01_second.ipynb) | [第二](notebooks/zh/01_second.ipynb)" in readme
     assert tool.read(en / tool.FIRST).cells[-1].source == "End.\n\nNext: [01 · Another](01_second.ipynb)"
     assert tool.differences(*(tool.read(folder / tool.FIRST) for folder in (en, zh))) == []
+
+
+def test_record_runs_all_before_it_jolts_and_stores_nothing_that_does_not_stand(course, monkeypatch):
+    def record(notebook, folder):
+        done.append(folder.name)
+        notebook.cells[0].source = "another"
+
+    def broken(notebook, folder):
+        raise ValueError("an error of the notebook")
+
+    done, before = [], {path: path.read_text(encoding="utf-8") for path in course.glob("*/*.ipynb")}
+    monkeypatch.setattr(jolt, "main", lambda arguments: done.append(arguments) or 1)
+    monkeypatch.setattr("sys.argv", ["notebooks.py", "record", "--jolts", "2"])
+    monkeypatch.setattr(tool, "record", record)
+    assert tool.main() == 1
+    assert done == ["en", "zh", "en", ["--jolts", "2", "--only", "notebooks"]]
+    monkeypatch.setattr(tool, "record", broken)
+    with pytest.raises(ValueError, match=r"of the notebook\nin notebooks/en/00_start_here"):
+        tool.main()
+    assert len(done) == 4
+    assert before == {path: path.read_text(encoding="utf-8") for path in course.glob("*/*.ipynb")}
 
 
 @pytest.mark.slow  # three kernels
