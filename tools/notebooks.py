@@ -115,16 +115,23 @@ def _kept(outputs, count: int, kind: str) -> list:
     return [nbformat.from_dict(output) for output in kept]
 
 
-def record(notebook, folder: Path) -> None:
-    """Run it. A static picture that looks as the stored one does stays as it was stored."""
+def record(notebook, folder: Path) -> list[str]:
+    """Run it. A static picture that looks as the stored one does stays as it was stored.
+
+    Returns the cells where it stays though pixels differ: by another CPU's training, or by a word.
+    """
     from nbclient import NotebookClient
 
     before = {cell.id: copy.deepcopy(cell.outputs) for cell in notebook.cells if is_static(cell)}
     os.environ["TQDM_DISABLE"] = "1"  # as in conftest.py: no bar in what is compared
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    kept = []
     for cell in notebook.cells:
         if is_static(cell) and before[cell.id] and look_alike(before[cell.id], cell.outputs):
+            if not np.array_equal(pixels(before[cell.id]), pixels(cell.outputs)):
+                kept.append(cell.id)
             cell.outputs = before[cell.id]
+    return kept
 
 
 def look_alike(outputs, others) -> bool:
@@ -344,10 +351,12 @@ def main() -> int:
         elif arguments.command == "record":
             for lang, book in books[name].items():
                 try:
-                    record(book, ROOT / lang)
+                    kept = record(book, ROOT / lang)
                 except Exception as error:
                     error.add_note(f"in notebooks/{lang}/{name}")
                     raise
+                for cell in kept:
+                    print(f"{lang}/{name}:{cell}: looks as stored, and stays, unless you delete it")
     if failed:
         print("translate or accept what is listed, then make sync again")
     if arguments.jolts:  # of notebooks that run
