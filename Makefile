@@ -142,8 +142,7 @@ strip: $(VENV)/installed ## drop every stored output that is not compared
 	$(BIN)/python tools/notebooks.py strip
 
 record: $(VENV)/installed ## run notebooks, store what is compared, if it stands two jolts (LESSON=05: only this)
-	$(BIN)/python tools/jolt.py --jolts 2 --only $(or $(LESSON),notebooks)
-	$(BIN)/python tools/notebooks.py record --lesson "$(LESSON)"
+	$(BIN)/python tools/notebooks.py record --lesson "$(LESSON)" --jolts 2
 
 lesson: $(VENV)/installed ## make a lesson's skeleton (NAME=09_orthogonal EN="Orthogonal start" ZH="正交初始化")
 	$(BIN)/python tools/lesson.py "$(NAME)" --en "$(EN)" --zh "$(ZH)"

@@ -8,6 +8,9 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from pages import DOCS, WORDS, anchored, other, readable, run_url
 from sphinx.search.zh import SearchChinese
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 HAN = "㐀-䶿一-鿿"
 
@@ -43,15 +46,32 @@ def on_page(app, docname: str, template: str, context: dict, doctree) -> None:
 
 
 def mathml(formula: str, block: bool) -> str:
-    """A formula in TeX as MathML. Raises ValueError for what the converter does not know."""
+    """A formula in TeX as MathML. Raises ValueError, with the formula, for what the converter lacks."""
     # The converter wants braces around each digit of \tfrac12, and sets wider than TeX what follows.
-    formula = re.sub(r"\\([td]?frac) *(\d)(\d)", r"\\\1{\2}{\3}", formula)
+    tex = re.sub(r"\\([td]?frac) *(\d)(\d)", r"\\\1{\2}{\3}", formula)
     # It knows neither \big nor \dots. The brackets stay as high as a line.
-    formula = re.sub(r"\\big[lr]?(?![A-Za-z])", "", re.sub(r"\\dots(?![a-z])", r"\\ldots", formula))
-    made = tex2mathml(re.sub(r"\\sqrt *(\d)", r"\\sqrt{\1}", formula), as_block=block)
+    tex = re.sub(r"\\big[lr]?(?![A-Za-z])", "", re.sub(r"\\dots(?![a-z])", r"\\ldots", tex))
+    try:
+        made = tex2mathml(re.sub(r"\\sqrt *(\d)", r"\\sqrt{\1}", tex), as_block=block)
+    except ValueError as error:
+        raise ValueError(f"{error} The formula: {formula}") from error
     made = re.sub(r"<mo>([⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', made)
     made = re.sub(r"(<mi>(?:ln|log)</mi>)(?=\s*<mn>)", r'\1<mspace width="0.17em"></mspace>', made)
     return made.replace('<mo stretchy="false">/</mo>', '<mo lspace="0" rspace="0">/</mo>')
+
+
+def on_doctree_read(app, doctree) -> None:
+    """Warn, which stops the build, of each formula that cannot be set, with its place, and leave it out."""
+    lesson, cell = app.env.docname.startswith("lessons/"), "title"
+    for node in list(doctree.findall()):
+        if isinstance(node, nodes.raw) and (mark := re.search('id="cell-([^"]+)"', node.astext())):
+            cell = mark[1]  # as ``anchored`` has marked it
+        elif isinstance(node, nodes.math | nodes.math_block):
+            try:
+                mathml(node.astext(), block=False)
+            except ValueError as error:
+                logger.warning("%s%s", f"In the cell {cell}: " if lesson else "", error, location=node)
+                node.parent.remove(node)
 
 
 def inline(translator, node) -> None:
@@ -90,6 +110,7 @@ function splitQuery(query) {{
 def setup(app):
     app.connect("config-inited", on_config, priority=1)
     app.connect("source-read", on_source_read)
+    app.connect("doctree-read", on_doctree_read, priority=1)  # before headings are copied into contents
     app.connect("html-page-context", on_page, priority=400)  # the theme reads the templates after that
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     app.add_search_language(Pairs)

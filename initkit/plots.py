@@ -128,6 +128,8 @@ class Words(matplotlib.artist.Artist):
         Whether the line ends at x.
     """
 
+    zorder = 3  # as matplotlib's Text: over axes and lines, in a still picture as in a live one
+
     def __init__(self, x: float, y: float, color: str, size: float = 10, right: bool = False) -> None:
         super().__init__()
         self.position, self.color, self.size, self.right, self.text = (x, y), color, size, right, ""

@@ -303,7 +303,7 @@ def judge(parts: list[str], seeds) -> list[str]:
     return findings(seen, under)
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     # The Chinese edition has the same code.
     lessons = [f"notebooks/en/{name}" for name in notebooks.lessons()]
     papers = [f"tests/papers/{path.name}" for path in sorted((ROOT / "tests/papers").glob("test_*.py"))]
@@ -312,7 +312,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jolts", type=int, default=6)
     parser.add_argument("--only", "--lesson", nargs="+", default=[""], metavar="NAME")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     # A number is a lesson's: the papers' files end in years.
     begins = [
         f"/{name}" if name[:1].isdigit() else rf"(?<![a-z0-9]){re.escape(name)}" for name in arguments.only

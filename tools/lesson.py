@@ -112,7 +112,7 @@ def factor_of_a_layer(answer):
 WORDS = """\
 # Lesson NN: what its figure says, its questions, and what its exercises may get to hear.
 # {braces} are filled in by the code; those of a formula are written twice, $2^{{20}}$. No Chinese inside $…$:
-# mathtext has no glyphs for it.
+# mathtext has no glyphs for it. Questions, checks and hints are shown as they are: 2²⁰, 1/√n.
 
 [ROOM]
 title = { zh = "待写：图的标题（信号的均方 q）", en = "WRITE: the title (the signal's mean square q)" }

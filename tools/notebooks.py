@@ -2,6 +2,7 @@
 
     python tools/notebooks.py strip     keep only the outputs that are compared; tidy the metadata
     python tools/notebooks.py record    run every notebook and store the outputs that are compared
+        --jolts 2                       … if they stand so many jolts (tools/jolt.py)
     python tools/notebooks.py sync      copy code from English to Chinese; mark what is out of step; mend the
                                         links between lessons
         --accept CELL…                  … but take these pairs (lesson:cell-id, or all) as in step
@@ -114,16 +115,23 @@ def _kept(outputs, count: int, kind: str) -> list:
     return [nbformat.from_dict(output) for output in kept]
 
 
-def record(notebook, folder: Path) -> None:
-    """Run it. A static picture that looks as the stored one does stays as it was stored."""
+def record(notebook, folder: Path) -> list[str]:
+    """Run it. A static picture that looks as the stored one does stays as it was stored.
+
+    Returns the cells where it stays though pixels differ: by another CPU's training, or by a word.
+    """
     from nbclient import NotebookClient
 
     before = {cell.id: copy.deepcopy(cell.outputs) for cell in notebook.cells if is_static(cell)}
     os.environ["TQDM_DISABLE"] = "1"  # as in conftest.py: no bar in what is compared
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    kept = []
     for cell in notebook.cells:
         if is_static(cell) and before[cell.id] and look_alike(before[cell.id], cell.outputs):
+            if not np.array_equal(pixels(before[cell.id]), pixels(cell.outputs)):
+                kept.append(cell.id)
             cell.outputs = before[cell.id]
+    return kept
 
 
 def look_alike(outputs, others) -> bool:
@@ -328,6 +336,7 @@ def main() -> int:
     parser.add_argument("command", choices=("strip", "record", "sync"))
     parser.add_argument("--accept", nargs="*", default=[], metavar="CELL")
     parser.add_argument("--lesson", default="", metavar="NN")
+    parser.add_argument("--jolts", type=int, default=0, metavar="N")
     arguments = parser.parse_args()
     names = [name for name in lessons() if name.startswith(arguments.lesson)]
     if not names:
@@ -341,9 +350,21 @@ def main() -> int:
             failed |= _synced(Path(name).stem, books[name], set(arguments.accept))
         elif arguments.command == "record":
             for lang, book in books[name].items():
-                record(book, ROOT / lang)
+                try:
+                    kept = record(book, ROOT / lang)
+                except Exception as error:
+                    error.add_note(f"in notebooks/{lang}/{name}")
+                    raise
+                for cell in kept:
+                    print(f"{lang}/{name}:{cell}: looks as stored, and stays, unless you delete it")
     if failed:
         print("translate or accept what is listed, then make sync again")
+    if arguments.jolts:  # of notebooks that run
+        import jolt
+
+        chosen = ["--jolts", str(arguments.jolts), "--only", arguments.lesson or "notebooks"]
+        if jolt.main(chosen):
+            return 1
     if arguments.command == "sync" and names == lessons() and not failed:
         README.write_text(mend_links(books, README.read_text(encoding="utf-8")), encoding="utf-8")
     for name in names:

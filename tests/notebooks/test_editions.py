@@ -5,6 +5,7 @@ import copy
 import re
 from pathlib import Path
 
+import jolt
 import nbformat
 import papermill
 import pytest
@@ -313,19 +314,42 @@ def test_links_follow_the_titles(course, monkeypatch):
     assert tool.differences(*(tool.read(folder / tool.FIRST) for folder in (en, zh))) == []
 
 
+def test_record_runs_all_before_it_jolts_and_stores_nothing_that_does_not_stand(course, monkeypatch, capsys):
+    def record(notebook, folder):
+        done.append(folder.name)
+        notebook.cells[0].source = "another"
+        return ["still"]
+
+    def broken(notebook, folder):
+        raise ValueError("an error of the notebook")
+
+    done, before = [], {path: path.read_text(encoding="utf-8") for path in course.glob("*/*.ipynb")}
+    monkeypatch.setattr(jolt, "main", lambda arguments: done.append(arguments) or 1)
+    monkeypatch.setattr("sys.argv", ["notebooks.py", "record", "--jolts", "2"])
+    monkeypatch.setattr(tool, "record", record)
+    assert tool.main() == 1
+    assert "zh/00_start_here.ipynb:still: looks as stored" in capsys.readouterr().out
+    assert done == ["en", "zh", "en", ["--jolts", "2", "--only", "notebooks"]]
+    monkeypatch.setattr(tool, "record", broken)
+    with pytest.raises(ValueError, match=r"of the notebook\nin notebooks/en/00_start_here"):
+        tool.main()
+    assert len(done) == 4
+    assert before == {path: path.read_text(encoding="utf-8") for path in course.glob("*/*.ipynb")}
+
+
 @pytest.mark.slow  # three kernels
 def test_a_picture_that_looks_the_same_is_not_recorded_anew():
     def book(color):
         code = f"from PIL import Image\nImage.new('RGB', (40, 30), ({color}, 0, 0))"
-        cell = nbformat.v4.new_code_cell(code, metadata={"tags": ["static"]})
+        cell = nbformat.v4.new_code_cell(code, id="still", metadata={"tags": ["static"]})
         return nbformat.v4.new_notebook(cells=[cell], metadata=tool.METADATA)
 
     recorded = [book(color) for color in (10, 11, 100)]
-    tool.record(recorded[0], tool.ROOT)
+    assert tool.record(recorded[0], tool.ROOT) == []
     kept = copy.deepcopy(recorded[0].cells[0].outputs)
     for other, same in zip(recorded[1:], (True, False), strict=True):
         other.cells[0].outputs = copy.deepcopy(kept)
-        tool.record(other, tool.ROOT)
+        assert tool.record(other, tool.ROOT) == ["still"] * same
         assert (other.cells[0].outputs == kept) is same
 
 

@@ -300,6 +300,25 @@ def test_a_page_is_for_everyone(tab, path, width):
     assert tab.outside == []
 
 
+def test_a_formula_that_cannot_be_set_is_told_with_its_place(tmp_path):
+    """The notebook, the cell and the formula, of each one; a docstring's object."""
+    new, formula = nbformat.v4, r"$\Big({}\Big)$"
+    texts = {"title": "# A lesson " + formula.format("a"), "idea": "Once.\n\n" + formula.format("b")}
+    cells = [new.new_markdown_cell(text, id=name) for name, text in texts.items()]
+    (tmp_path / "lessons").mkdir()
+    nbformat.write(new.new_notebook(cells=cells), tmp_path / "lessons" / "toy.ipynb")
+    (tmp_path / "toy.py").write_text('def f():\n    r""":math:`\\Big c`"""\n', encoding="utf-8")
+    index = "Index\n=====\n\n.. toctree::\n\n   lessons/toy\n\n.. autofunction:: toy.f\n"
+    (tmp_path / "index.rst").write_text(index, encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", ROOT / "docs", tmp_path]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    run = subprocess.run([*command, tmp_path / "html"], env=environment, capture_output=True, text=True)
+    assert run.returncode
+    for place, name in {"title": "a", "idea": "b"}.items():
+        assert re.search(rf"toy.ipynb:.*In the cell {place}: .*\\Big\({name}\\Big\)", run.stderr)
+    assert re.search(r"docstring of toy.f:.* The formula: \\Big c", run.stderr)
+
+
 def test_a_formula_is_set_by_the_browser(tab):
     tab.goto("/en/lessons/05_he.html")
     box = tab.locator("article .formula math").first.bounding_box()

@@ -63,6 +63,20 @@ def test_words_look_as_matplotlibs_own_text_does(text, dpi):
     assert abs(centres[2] - centres[3]) < 1
 
 
+def test_words_stand_over_the_axes_in_a_still_picture_too():
+    class Said(plots.Picture):
+        def build(self):
+            self.figure.add_axes((0, 0, 1, 1))
+            self.said = self.words(0.3, 0.3, "#ff0000")
+
+        def update(self, text):
+            self.said.set_text(text)
+
+    figure = Said("en").still("words")
+    figure.canvas.draw()
+    assert (np.asarray(figure.canvas.buffer_rgba())[..., :2] == (255, 0)).all(-1).any()
+
+
 def test_what_vanished_or_overflowed_is_marked_at_the_edge():
     picture = plots.TrainingAndSignals(NAMES, 3, 2, "en")
     picture.still("a", signals([0.0, 1.0, np.inf], [np.nan, 1e-30, 1e30]), history([1, 0.5, 0.1]), {})

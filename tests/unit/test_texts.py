@@ -55,6 +55,14 @@ def test_no_chinese_between_dollars():
             assert not HAN.search(formula), key
 
 
+def test_what_is_shown_as_text_has_no_formula():
+    """Choices, verdicts and hints, which a kernel and the reading pages show as they are: 1/√n."""
+    shown = {key: both for key, both in TABLE.items() if key.startswith(("quiz.", "check.", "hint."))}
+    assert shown
+    for key, by_language in shown.items():
+        assert "$" not in "".join(by_language.values()), key
+
+
 def font_covers(character: str) -> bool:
     with resources.as_file(resources.files(fonts.__package__).joinpath(fonts.FILE)) as path:
         return ord(character) in ft2font.FT2Font(str(path)).get_charmap()
