@@ -312,7 +312,9 @@ def test_a_formula_that_cannot_be_set_is_told_with_its_place(tmp_path):
     (tmp_path / "index.rst").write_text(index, encoding="utf-8")
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", ROOT / "docs", tmp_path]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    run = subprocess.run([*command, tmp_path / "html"], env=environment, capture_output=True, encoding="utf-8")
+    run = subprocess.run(
+        [*command, tmp_path / "html"], env=environment, capture_output=True, encoding="utf-8"
+    )
     assert run.returncode
     for place, name in {"title": "a", "idea": "b"}.items():
         assert re.search(rf"toy.ipynb:.*In the cell {place}: .*\\Big\({name}\\Big\)", run.stderr)
