@@ -260,10 +260,8 @@ def zeros(
 
     Parameters
     ----------
-    shape : int or sequence of int
-        The sizes.
-    rng, dtype, out
-        As for every initializer; see the module.
+    shape, rng, dtype, out
+        As in ``constant``.
 
     Returns
     -------
@@ -288,10 +286,8 @@ def ones(
 
     Parameters
     ----------
-    shape : int or sequence of int
-        The sizes.
-    rng, dtype, out
-        As for every initializer; see the module.
+    shape, rng, dtype, out
+        As in ``zeros``.
 
     Returns
     -------
@@ -330,6 +326,7 @@ def uniform(
     Returns
     -------
     ndarray
+        Entries in [low, high).
 
     Raises
     ------
@@ -376,6 +373,7 @@ def normal(
     Returns
     -------
     ndarray
+        Entries are independent of each other.
 
     Raises
     ------
@@ -427,6 +425,7 @@ def truncated_normal(
     Returns
     -------
     ndarray
+        Entries from mean + low·std to mean + high·std.
 
     Raises
     ------
@@ -574,9 +573,8 @@ def xavier_uniform(
 ) -> Array:  # fmt: skip
     """Xavier's (Glorot's) scheme, uniform: ``Var[W] = gain²·2/(fan_in + fan_out)``.
 
-    ``variance_scaling(scale=gain², mode="fan_avg", distribution="uniform")``, on
-    ±gain·√(6/(fan_in + fan_out)). For tanh and sigmoid; with ReLU the signal halves a layer. Taught in lesson
-    04.
+    ``variance_scaling(scale=gain², mode="fan_avg", distribution="uniform")``. For tanh and sigmoid; with ReLU
+    the signal halves a layer. Taught in lesson 04.
 
     Parameters
     ----------
@@ -590,11 +588,12 @@ def xavier_uniform(
     Returns
     -------
     ndarray
+        Entries in ±gain·√(6/(fan_in + fan_out)).
 
     Raises
     ------
     ValueError, TypeError
-        As in ``variance_scaling``.
+        ``gain`` is no number ≥ 0, and as in ``variance_scaling``.
 
     References
     ----------
@@ -631,11 +630,12 @@ def xavier_normal(
     Returns
     -------
     ndarray
+        Entries from N(0, gain²·2/(fan_in + fan_out)).
 
     Raises
     ------
     ValueError, TypeError
-        As in ``variance_scaling``.
+        As in ``xavier_uniform``.
 
     References
     ----------
@@ -668,7 +668,7 @@ def he_uniform(
 ) -> Array:  # fmt: skip
     """He's (Kaiming's) scheme, uniform: ``Var[W] = gain²/fan``; for ReLU ±√(6/fan_in).
 
-    ``variance_scaling(scale=gain(activation)², mode, "uniform")``, on ±gain·√(3/fan). Taught in lesson 05.
+    ``variance_scaling(scale=gain(activation)², mode, "uniform")``. Taught in lesson 05.
 
     Parameters
     ----------
@@ -678,11 +678,12 @@ def he_uniform(
     Returns
     -------
     ndarray
+        Entries in ±gain·√(3/fan).
 
     Raises
     ------
     ValueError, TypeError
-        As in ``variance_scaling`` and ``gain``.
+        As in ``he_normal``.
 
     References
     ----------
@@ -728,6 +729,7 @@ def he_normal(
     Returns
     -------
     ndarray
+        Entries from N(0, gain²/fan).
 
     Raises
     ------
@@ -758,21 +760,22 @@ def lecun_uniform(
 ) -> Array:  # fmt: skip
     """LeCun's scheme, uniform: ``Var[W] = 1/fan_in``.
 
-    ``variance_scaling(distribution="uniform")``, on ±√(3/fan_in). Taught in lesson 04.
+    ``variance_scaling(distribution="uniform")``. Taught in lesson 04.
 
     Parameters
     ----------
     shape, in_axis, out_axis, batch_axis, groups, fan, rng, dtype, out
-        As in ``variance_scaling``.
+        As in ``lecun_normal``.
 
     Returns
     -------
     ndarray
+        Entries in ±√(3/fan_in).
 
     Raises
     ------
     ValueError, TypeError
-        As in ``variance_scaling``.
+        As in ``lecun_normal``.
 
     References
     ----------
@@ -808,6 +811,7 @@ def lecun_normal(
     Returns
     -------
     ndarray
+        Entries from N(0, 1/fan_in).
 
     Raises
     ------
@@ -838,9 +842,9 @@ def torch_default(
 ) -> Array:  # fmt: skip
     """PyTorch's default for linear and convolution layers: ``Var[W] = 1/(3·fan_in)``, uniform.
 
-    On ±1/√fan_in. There it is written ``kaiming_uniform_(a=√5)``, whose gain is √(2/(1 + 5)) = 1/√3. A bias
-    has the same law with its weight's fan_in: ``torch_default((out,), fan_in=…)``. Too small for depth: with
-    ReLU the signal's mean square falls to a sixth a layer. Taught in lesson 06.
+    There it is written ``kaiming_uniform_(a=√5)``, whose gain is √(2/(1 + 5)) = 1/√3. A bias has the same law
+    with its weight's fan_in: ``torch_default((out,), fan_in=…)``. Too small for depth: with ReLU the signal's
+    mean square falls to a sixth a layer. Taught in lesson 06.
 
     Parameters
     ----------
@@ -854,6 +858,7 @@ def torch_default(
     Returns
     -------
     ndarray
+        Entries in ±1/√fan_in.
 
     Raises
     ------
@@ -948,6 +953,7 @@ def orthogonal(
     Returns
     -------
     ndarray
+        Its rows or its columns are orthogonal.
 
     Raises
     ------
@@ -1008,6 +1014,7 @@ def delta_orthogonal(
     Returns
     -------
     ndarray
+        0 but at the centre.
 
     Raises
     ------
@@ -1067,6 +1074,7 @@ def identity(
     Returns
     -------
     ndarray
+        0 but on the diagonal.
 
     Raises
     ------
@@ -1116,6 +1124,7 @@ def dirac(
     Returns
     -------
     ndarray
+        0s and 1s.
 
     Raises
     ------
@@ -1175,6 +1184,7 @@ def sparse(
     Returns
     -------
     ndarray
+        Each unit has ⌈sparsity·n⌉ zeros.
 
     Raises
     ------

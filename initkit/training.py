@@ -117,15 +117,9 @@ OPTIMIZERS: dict[Optimizer, Callable[[Array], _Direction]] = {
 
 
 def iterate(
-    net: MLP,
-    data: Data,
-    *,
-    lr: Real,
-    epochs: Whole,
-    batch_size: Whole = 64,
-    optimizer: Optimizer = "sgd",
+    net: MLP, data: Data, *, lr: Real, epochs: Whole, batch_size: Whole = 64, optimizer: Optimizer = "sgd",
     rng: RNGLike = None,
-) -> Iterator[History]:
+) -> Iterator[History]:  # fmt: skip
     """``train``, one epoch at a time. Closing the iterator stops the training.
 
     Parameters
@@ -224,16 +218,9 @@ def _checked(net: MLP, data: Data) -> Data:
 
 
 def train(
-    net: MLP,
-    data: Data,
-    *,
-    lr: Real,
-    epochs: Whole,
-    batch_size: Whole = 64,
-    optimizer: Optimizer = "sgd",
-    rng: RNGLike = None,
-    progress: Callable[[History], Any] | bool = True,
-) -> History:
+    net: MLP, data: Data, *, lr: Real, epochs: Whole, batch_size: Whole = 64, optimizer: Optimizer = "sgd",
+    rng: RNGLike = None, progress: Callable[[History], Any] | bool = True,
+) -> History:  # fmt: skip
     """Train ``net`` in place by gradient descent on softmax cross-entropy.
 
     ``θ ← θ − lr·∂L/∂θ``, L the mean loss of a batch; every epoch shuffles the training set anew. Taught in
