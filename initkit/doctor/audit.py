@@ -24,6 +24,7 @@ from .against import compared
 from .bias_evidence import by_default, trained_by_bias
 from .checkpoints import Source, opened
 from .checkpoints.protocol import OTHERS, printable
+from .gains import gains_of, nearest_right, right_gains
 from .identify import EXACT, SET, Identification, of_scan, past_an_edge
 from .layout import LAYOUTS, Layout
 from .order import before_activation
@@ -59,7 +60,6 @@ _DRAWS_NORMAL = re.compile(r"(?<!truncated_)normal")
 # What a normalization adds to the name of the layer in front of it: conv10_linear_bn_scale, conv.norm.weight.
 _NORM_OF = re.compile(r"(?i)[._/](bn|(batch|layer|group|instance)?_?norm(alization)?)(?=[._/])")
 SAME = 2.0  # gains by fan_out that differ by no more are one choice
-MISMATCH = 1.25  # a gain that is off by this factor changes the mean square 87-fold over ten layers
 
 
 def audit(
@@ -84,7 +84,8 @@ def audit(
     activation : str, tuple, Activation or callable, optional
         Of the hidden layers, as ``gain`` takes it. Then the gains, by fan_in or fan_out, of fresh layers are
         held to it that sit before it: no first or last layer, head, projection of attention, shortcut, gate
-        or recurrent layer, and none in a block with a normalization (``order.before_activation``).
+        or recurrent layer, and none in a block with a normalization (``order.before_activation``). Right are
+        the gains of ``gains.right_gains``, which ``diagnose`` asks too; of a function with f(0) ≠ 0 none is.
     lang : {"en", "zh"}
         The language that the report speaks.
     layout : {"auto", "torch", "keras"}
@@ -163,7 +164,8 @@ def audit(
     >>> [str(tensor.found) for tensor in report.tensors], report.findings[0].kind
     (['he_normal()', 'zeros()'], 'all_zero')
     """
-    wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
+    function = None if activation is None else activations.get(activation)
+    wanted = None if function is None else (function, right_gains(function))
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     comparison, differ = None, []
@@ -489,8 +491,8 @@ def _block(name: str) -> tuple[str, ...]:
     return next((path.parts[: k + 1] for k, part in enumerate(path.parts[:owner]) if part.isdigit()), ())
 
 
-def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[Finding]:
-    """What shows only beside the other weights, or beside the activation function and its gain.
+def _compared(rows: list[Row], wanted: tuple[Activation, tuple[float, float]] | None) -> list[Finding]:
+    """What shows only beside the other weights, or beside the activation function and its right gains.
 
     Scales are compared where most weights are as they were drawn: what training makes of a scale is no fault.
     """
@@ -500,9 +502,8 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
     trained = [one for one in told if one.found.verdict == "not_fresh" and one.found.reason != "edge"]
     held = before_activation(row.surveyed for row in rows) if wanted else ()
     findings = []
-    by_fan_in, by_fan_out = _GAINS
     medians = (
-        [float(np.median([gain(one) for one in weights])) for gain in _GAINS]
+        np.median([gains_of(one) for one in weights], axis=0)
         if len(weights) > 3 and not _is_trained(rows)
         else None
     )
@@ -518,9 +519,9 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
         ]
     for weight in weights:
         readings = [weight] if weight.other is None else [weight, weight.other]
-        factor = medians and min(_apart(by_fan_in(one), medians[0]) for one in readings)
+        factor = None if medians is None else min(_apart(one.gain, medians[0]) for one in readings)
         # One whose gain by fan_out is the others' was drawn by it, as they were, and is well.
-        if factor and factor > OUTLIER and _apart(by_fan_out(weight), medians[1]) > SAME:
+        if factor and factor > OUTLIER and _apart(gains_of(weight)[1], medians[1]) > SAME:
             median = f"{medians[0]:.3g}"
             fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": median}
             findings.append(Finding("scale_outlier", weight.name, fields))
@@ -530,12 +531,11 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
         if matches and len(weight.shape) == 2 and all(match.fan == "fan_out" for match in matches):
             findings.append(Finding("transposed_fans", weight.name, {"match": str(matches[0])}))
         if weight.name in held and weight.found.verdict in ("fresh", "fresh_unnamed"):
-            activation, gain = wanted
-            # By its fan_out a gain keeps the gradient, and either is as good (He et al. 2015, §2.2).
-            if min(_apart(by_fan(weight), gain) for by_fan in _GAINS) > MISMATCH:
+            activation, right = wanted
+            if nearest := nearest_right(weight, right):
                 fields = {
                     "gain": f"{weight.gain:.3g}",
-                    "wanted": f"{gain:.3g}",
+                    "wanted": f"{nearest:.3g}",
                     "activation": activation.name,
                 }
                 findings.append(Finding("scheme_activation_mismatch", weight.name, fields))
@@ -575,13 +575,6 @@ def _is_trained(rows: list[Row]) -> bool:
 def _apart(a: float, b: float) -> float:
     """By which factor two positive numbers differ, at least 1."""
     return max(a / b, b / a)
-
-
-# √(mean square·fan) of a weight, by fan_in and by fan_out.
-_GAINS = (
-    lambda weight: weight.gain,
-    lambda weight: weight.gain * math.sqrt(weight.fan_out / weight.fan_in),
-)
 
 
 def _is_weight(row: Row) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..fans import fans
 from ..signals import KEPT
+from .gains import gains_of
 from .identify import EXACT, Identification, of_scan
 from .report import Coverage, Finding, Tensor, identical_layers, span
 from .scan import scan_array
@@ -233,7 +234,7 @@ def scale_of_none(row: Tensor, m: nn.Module) -> str | None:
     if not row.gain or not row.std or not math.isfinite(row.gain):
         return None
     apart = math.prod(m.stride) if isinstance(m, conv._ConvTransposeNd) else 1  # an output sees fan_in/apart
-    gains = row.gain / math.sqrt(apart), row.gain, row.gain * math.sqrt(row.fan_out / row.fan_in)
+    gains = row.gain / math.sqrt(apart), *gains_of(row)
     if min(gains) > LARGEST:
         return "large"
     return "small" if max(gains) < SMALLEST and row.std < FINE else None

@@ -18,6 +18,7 @@ from ..signals import KEPT, Signals, fate, passage
 from ..theory import predict, predict_for
 from ..words import Language, text
 from .audit import wrong_by_itself
+from .gains import base_name, nearest_right, right_gains
 from .identify import Identification, of_scan
 from .report import Finding, Report, Tensor, as_told, span
 from .scan import scan_array
@@ -27,13 +28,12 @@ from .torch_rules import HE, applied_to, call_of, scheme_for
 
 # isort: off
 from .torch_watch import (
-    LAYERS, LINEAR, RECURRENT, Back, Layer, Watch, Weight, as_it_was, base_name, checked, conv,
+    LAYERS, LINEAR, RECURRENT, Back, Layer, Watch, Weight, as_it_was, checked, conv,
     each_parameter, floats_in, gradients, is_linear, is_matrix, is_rescaled, is_transposed, nn, numbers,
     numpy_of, output_of, reached_from, tensors_in, torch, unwrapped, worth_a_look,
 )  # fmt: skip
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
-OFF = 1.2  # the factor by which a gain may be off
 TINY = 1e-60  # the mean square of numbers that float32 can hardly hold
 GATED = KEPT**3  # the factor by which the mean square may change in stacked recurrent layers
 STEADY = 1.25  # the factor by which a mean square may change a layer, whatever the gain
@@ -384,25 +384,8 @@ def _gains_off(run, table) -> Iterator[tuple]:
             or is_rescaled(layer.module)
         ):
             continue
-        low, high = _wanted(function)
-        # By its fan_out a gain keeps the gradient, and either is as good (He et al. 2015, §2.2).
-        gains = tensor.gain, tensor.gain * math.sqrt(tensor.fan_out / tensor.fan_in)
-        if high and not any(low / OFF <= gain <= high * OFF for gain in gains):
-            yield function, layer, tensor.gain, low if tensor.gain < low else high
-
-
-def _wanted(function) -> tuple[float, float]:
-    """The least and the largest right gain for a function: one keeps q = 1, the other, 1/f'(0), a small q.
-
-    (0, 0) where f(0) is not 0, so that no gain keeps a small signal.
-    """
-    zero = np.zeros(1)
-    if abs(function.f(zero)[0]) > 1e-9:
-        return 0.0, 0.0
-    at_one, slope = activations.gain(function), float(function.df(zero)[0])
-    kinked = base_name(function) in ("relu", "leaky_relu", "selu")
-    other = at_one if kinked else 1 / slope
-    return min(at_one, other), max(at_one, other)
+        if wanted := nearest_right(tensor, right_gains(function)):
+            yield function, layer, tensor.gain, wanted
 
 
 def _better(function: activations.Activation | None, depth: int) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .gains import base_name
 from .torch_watch import (
     EMBEDDINGS,
     LINEAR,
@@ -20,7 +21,6 @@ from .torch_watch import (
     Layer,
     Watch,
     as_it_was,
-    base_name,
     conv,
     floats_in,
     labels_for,

@@ -116,6 +116,22 @@ def test_hidden_gains_are_held_to_the_activation(tmp_path):
         audit(tmp_path / "net.npz", activation="rely")
 
 
+@pytest.mark.parametrize("gain", [1.0, 5 / 3, 1.59])
+def test_a_gain_for_tanh_is_right_that_keeps_a_signal_small_or_of_size_one(gain, tmp_path):
+    layers = {f"{k}.weight": ik.xavier_normal((64, 64), gain=gain, rng=k) for k in range(8)}
+    assert not audit(_file(tmp_path, layers), activation="tanh").findings
+    layers |= {"4.weight": ik.xavier_normal((64, 64), gain=0.7, rng=4)}
+    (finding,) = audit(_file(tmp_path, layers), activation="tanh").findings
+    assert (finding.tensor, finding.fields["wanted"]) == ("4.weight", "1")
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus", lambda x: x**2])
+def test_an_activation_without_a_right_gain_at_0(activation, tmp_path):
+    """f(0) ≠ 0: no gain keeps a small signal. f'(0) = 0: only q = 1 is kept, by 1/√3 under x²."""
+    layers = {f"{k}.weight": ik.xavier_normal((64, 64), gain=3**-0.5, rng=k) for k in range(8)}
+    assert not audit(_file(tmp_path, layers), activation=activation).findings
+
+
 def _file(folder, arrays):
     np.savez(folder / "some.npz", **arrays)
     return folder / "some.npz"
