@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..fans import fans
-from ..signals import KEPT
+from ..signals import KEPT, passage
 from .gains import gains_of
 from .identify import EXACT, Identification, of_scan
 from .report import Coverage, Finding, Tensor, identical_layers, span
@@ -156,10 +156,10 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
 
 def _fate_of_stream(q: np.ndarray) -> str | None:
     """What the mean squares along a stream do: "explodes", "vanishes" or None."""
-    change, later = q[-1] / q[0], q[-1] / max(q[(len(q) - 1) // 2], 1e-300)
-    if q[-1] > KEPT * max(1.0, q[0]) or (change > KEPT and len(q) > 6 and later > math.sqrt(KEPT)):
+    verdict, later = passage(q[0], q[-1], len(q) - 1).verdict, q[-1] / max(q[(len(q) - 1) // 2], 1e-300)
+    if verdict == "explodes" and (q[-1] > KEPT or (len(q) > 6 and later > math.sqrt(KEPT))):
         return "explodes"
-    return None if change > 1 / KEPT else "vanishes"
+    return "vanishes" if verdict == "vanishes" else None
 
 
 def _of_inputs(layers: list[Layer]) -> list[Finding]:

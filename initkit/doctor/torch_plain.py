@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ..signals import KEPT
+from ..signals import KEPT, passage
 from ..theory import phase, width_sum
 from .identify import EXACT
 from .report import Finding, Tensor, span
@@ -21,6 +21,7 @@ from .torch_watch import LINEAR, Layer, Watch, as_it_was, conv, is_rescaled, nn,
 HIDDEN, DEEP = 4, 10  # hidden layers from which on a phase is told, and the singular values
 NARROW = 0.5  # Σ1/n above which the widths are told
 ALIKE = 1.25, 0.05  # by which factor σ_w², and by how much σ_b², may differ between layers of one scale
+MEANS = {"vanishes": "shrinks", "kept": "little", "explodes": "grows"}  # what a gradient does, by its verdict
 PROBES = 16, 64  # random directions, at least and at most
 POOLS = {"dropout", "feature_dropout", *(f"{how}_pool{k}d" for how in ("max", "avg") for k in (1, 2, 3))}
 POOLS |= {f"adaptive_{pool}" for pool in POOLS if "pool" in pool}
@@ -101,7 +102,7 @@ def _phase(hidden: list[Layer], rows: dict[str, Tensor]) -> Finding:
     one_scale = np.all(np.abs(np.log(w2 / mean)) < math.log(ALIKE[0]) + 4 * scatter)
     slack = ALIKE[1] + 4 * b2.mean() * np.sqrt([2 / row.shape[0] for row in tensors])
     fields = {"depth": len(hidden), "change": change}
-    fields["means"] = "shrinks" if change < 1 / KEPT else "grows" if change > KEPT else "little"
+    fields["means"] = MEANS[passage(last, first, len(links)).verdict]
     place = span(map(weight_of, hidden))
     if one_scale and np.all(np.abs(b2 - b2.mean()) < slack):
         f = hidden[0].activation
