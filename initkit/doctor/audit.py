@@ -330,7 +330,7 @@ def _told_by_company(rows: list[Row]) -> list[Row]:
 
     def told(row: Row) -> Row:
         found = row.tensor.found
-        passes = found.verdict in ("fresh", "fresh_unnamed") and found.scheme not in EXACT
+        passes = found.is_fresh and found.scheme not in EXACT
         bounded = found.matches and _DRAWS_UNIFORM.search(str(found.matches[0]))
         one = row.surveyed
         if math.prod(row.tensor.shape) < LEFT:
@@ -357,7 +357,7 @@ def _starts(rows: list[Row]) -> dict[str, bool]:
         if row.surveyed.is_vector and (norm := _NORM_OF.search(row.tensor.name)):
             beside[row.tensor.name[: norm.start()], math.prod(row.tensor.shape)].append(row)
     biases = {row.surveyed.weight: row for row in rows if row.bias_scan is not None}
-    passing = (row for row in rows if row.tensor.found.verdict in ("fresh", "fresh_unnamed"))
+    passing = (row for row in rows if row.tensor.found.is_fresh)
     for one in (row.surveyed for row in passing if row.surveyed.is_judged):
         stem = CALLED_WEIGHT.sub("", one.name).rstrip("._/")
         learn = beside[stem, one.sides[1]] + ([biases[one.name]] if one.name in biases else [])
@@ -530,7 +530,7 @@ def _compared(rows: list[Row], wanted: tuple[Activation, tuple[float, float]] | 
         matches = weight.found.matches
         if matches and len(weight.shape) == 2 and all(match.fan == "fan_out" for match in matches):
             findings.append(Finding("transposed_fans", weight.name, {"match": str(matches[0])}))
-        if weight.name in held and weight.found.verdict in ("fresh", "fresh_unnamed"):
+        if weight.name in held and weight.found.is_fresh:
             activation, right = wanted
             if nearest := nearest_right(weight, right):
                 fields = {
@@ -551,7 +551,7 @@ def _identical_layers(rows: list[Row]) -> list[Finding]:
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: natural(row.tensor.name)):
         source, found = row.surveyed.source, row.tensor.found
-        drawn = found.verdict in ("fresh", "fresh_unnamed") and found.scheme not in SET
+        drawn = found.is_fresh and found.scheme not in SET
         if drawn and row.surveyed.is_judged and row.digest:
             group = groups[row.digest, source.shape, source.nbytes]
             if all(source.place is None or one.surveyed.source.place != source.place for one in group):
