@@ -11,7 +11,7 @@ import numpy as np
 from ..fans import fans
 from ..signals import KEPT, passage
 from .gains import gains_of
-from .identify import EXACT, Identification, of_scan
+from .identify import SET, Identification, of_scan
 from .report import Coverage, Finding, Tensor, identical_layers, span
 from .scan import scan_array
 from .torch_rules import applied_to
@@ -362,7 +362,7 @@ def _identical(module, back: Back | None, tensors: tuple[Tensor, ...]) -> list[F
         row = rows.get(name)
         if row is None or not row.std or p.ndim < 2 or isinstance(m, NORMS) or not p.requires_grad:
             continue
-        if any(match.scheme in EXACT - {"orthogonal"} for match in row.found.matches):
+        if any(match.scheme in SET for match in row.found.matches):
             continue
         if back is None or id(p) in back.reached:
             groups[p.shape, p.dtype, row.std].append((name, p))
@@ -370,8 +370,9 @@ def _identical(module, back: Back | None, tensors: tuple[Tensor, ...]) -> list[F
     for those in groups.values():
         first = those[0][1]
         same = [name for name, p in those[1:] if torch.equal(p, first)]
-        # A kernel with equal rows, or mostly zeros, was not drawn.
-        drawn = first[0].numel() > 1 and first.count_nonzero() * 2 > first.numel()
+        # A kernel with equal rows, or mostly zeros around no orthogonal matrix, was not drawn.
+        delta = rows[those[0][0]].found.scheme == "delta_orthogonal"
+        drawn = first[0].numel() > 1 and (delta or first.count_nonzero() * 2 > first.numel())
         if same and drawn and not bool((first == first[:1]).all()):
             alike.append((those[0][0], *same))
     return identical_layers(alike)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..signals import KEPT, passage
 from ..theory import phase, width_sum
-from .identify import EXACT
+from .identify import SET
 from .report import Finding, Tensor, span
 from .torch_beside import weight_of
 from .torch_watch import LINEAR, Layer, Watch, as_it_was, conv, is_rescaled, nn, numbers, output_of, torch
@@ -78,7 +78,7 @@ def _as_drawn(layer: Layer, row: Tensor | None) -> bool:
         return False
     b = None if layer.module.bias is None else numbers(layer.module.bias)
     centred = b is None or abs(b.sum()) <= 5 * math.sqrt(np.square(b).sum())
-    return centred and not any(match.scheme in EXACT - {"orthogonal"} for match in row.found.matches)
+    return centred and not any(match.scheme in SET for match in row.found.matches)
 
 
 def _phase(hidden: list[Layer], rows: dict[str, Tensor]) -> Finding:
