@@ -38,7 +38,7 @@ from .symmetry import are_equal, units_alike
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
 LEFT, LEARNT = 2048, 10  # entries of a weight that training would show in; how many others show it, at least
 WORN = 0.01  # the share of a trained layer's units that may die or fall together on the way
-OFF = -20.0  # a bias that shuts a unit: its sigmoid, or its share of a softmax, is below e⁻²⁰
+SHUT_BIAS = -20.0  # a bias that shuts a unit: its sigmoid, or its share of a softmax, is below e⁻²⁰
 # What is no finding on a tensor that is as a recipe wants it.
 BY_RECIPE = ("all_zero", "scale_outlier", "transposed_fans", "scheme_activation_mismatch")
 # Layers that are known to start at zero, by the end of their modules' path without numbers. The last layer of
@@ -59,7 +59,7 @@ _DRAWS_UNIFORM = re.compile(r"^torch_default|uniform")
 _DRAWS_NORMAL = re.compile(r"(?<!truncated_)normal")
 # What a normalization adds to the name of the layer in front of it: conv10_linear_bn_scale, conv.norm.weight.
 _NORM_OF = re.compile(r"(?i)[._/](bn|(batch|layer|group|instance)?_?norm(alization)?)(?=[._/])")
-SAME = 2.0  # gains by fan_out that differ by no more are one choice
+SAME_GAIN = 2.0  # gains by fan_out that differ by no more are one choice
 
 
 def audit(
@@ -385,7 +385,7 @@ def _by_training(finding: Finding, rows: list[Row]) -> bool:
     if few or finding.kind == "symmetric_rows":
         return few or not (row.equal or 2 * count > units)
     biases = [one.bias_scan for one in rows if one.surveyed.weight == finding.tensor and one.bias_scan]
-    shut = [bias.sample[0] <= OFF for bias in biases]
+    shut = [bias.sample[0] <= SHUT_BIAS for bias in biases]
     return any(first < len(off) and off[first] and np.count_nonzero(off) == count for off in shut)
 
 
@@ -521,7 +521,7 @@ def _compared(rows: list[Row], wanted: tuple[Activation, tuple[float, float]] | 
         readings = [weight] if weight.other is None else [weight, weight.other]
         factor = None if medians is None else min(_apart(one.gain, medians[0]) for one in readings)
         # One whose gain by fan_out is the others' was drawn by it, as they were, and is well.
-        if factor and factor > OUTLIER and _apart(gains_of(weight)[1], medians[1]) > SAME:
+        if factor and factor > OUTLIER and _apart(gains_of(weight)[1], medians[1]) > SAME_GAIN:
             median = f"{medians[0]:.3g}"
             fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": median}
             findings.append(Finding("scale_outlier", weight.name, fields))

@@ -22,11 +22,11 @@ from .torch_watch import (
     is_rescaled, is_transposed, nn, numbers, numpy_of, torch, worth_a_look,
 )  # fmt: skip
 
-LARGE, SMALL = 10.0, 1e-3  # root mean squares between which a network's input should lie
+LARGE_INPUT, SMALL_INPUT = 10.0, 1e-3  # root mean squares between which a network's input should lie
 # How many nats the first loss may lie above ln(classes). Logits of variance s² add about s²/2: up to 2 under
 # He's start. A network that is 3 nats above is sure of wrong answers, and its logits have a q of 6 and more.
 SURE = 3.0
-ALONE = 100.0  # a layer's root mean square gain, or its reciprocal, beyond which no scheme starts a layer
+LONE_GAIN = 100.0  # a layer's root mean square gain, or its reciprocal, beyond which no scheme starts a layer
 # Gains between which schemes start a layer, by fan_in or by fan_out. He's has √2 by one of them; N(0, 0.02²),
 # which looks at no fan, has 0.08 at a width of 16. So small ones also have a standard deviation below FINE.
 LARGEST, SMALLEST, FINE = 2.5, 0.08, 0.005
@@ -172,7 +172,7 @@ def _of_inputs(layers: list[Layer]) -> list[Finding]:
             continue
         x = numbers(layer.x)
         rms = math.sqrt(np.square(x).mean())
-        if rms > LARGE or 0 < rms < SMALL:
+        if rms > LARGE_INPUT or 0 < rms < SMALL_INPUT:
             fields = {"rms": f"{rms:.3g}", "low": f"{x.min():.3g}", "high": f"{x.max():.3g}"}
             fields |= {"mean": f"{x.mean():.3g}", "std": f"{x.std():.3g}"}
             found.append(Finding("input_scale", weight_of(layer), fields))
@@ -224,7 +224,7 @@ def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
         bias = None if layer.key else layer.module.bias
         if bias is not None and q > before and q <= 4 * np.square(numbers(bias)).mean():
             continue
-        if not 1 / ALONE <= gain <= ALONE:
+        if not 1 / LONE_GAIN <= gain <= LONE_GAIN:
             found.append(Finding("layer_gain", weight_of(layer), {"factor": f"{gain:.2g}"}))
     return found
 

@@ -37,7 +37,7 @@ HALF = 0.5  # the share of dead units, or of saturated outputs, above which ther
 TINY = 1e-60  # the mean square of numbers that float32 can hardly hold
 GATED = KEPT**3  # the factor by which the mean square may change in stacked recurrent layers
 STEADY = 1.25  # the factor by which a mean square may change a layer, whatever the gain
-DEEP = 4  # fewer layers than these with a wrong gain do no harm
+LAYERS_OFF = 4  # fewer layers than these with a wrong gain do no harm
 
 
 def _theory(layers: list[Layer], grad_var) -> Signals | None:
@@ -343,7 +343,7 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
 
 
 def _of_gains(run, table, module) -> list[Finding]:
-    """One finding for each activation for which DEEP or more layers of a run have the wrong gain."""
+    """One finding for each activation for which LAYERS_OFF or more layers of a run have the wrong gain."""
     if _steady(run):
         return []
     off: dict[str, list] = {}
@@ -351,7 +351,7 @@ def _of_gains(run, table, module) -> list[Finding]:
         off.setdefault(function.name, []).append(one)
     found = []
     for name, those in off.items():
-        if len(those) < DEEP:
+        if len(those) < LAYERS_OFF:
             continue
         gain, wanted = (float(np.median([t[k] for t in those])) for k in (1, 2))
         fields = {"gain": f"{gain:.3g}", "activation": name, "wanted": f"{wanted:.3g}"}

@@ -20,7 +20,7 @@ from .torch_watch import LINEAR, Layer, Watch, as_it_was, conv, is_rescaled, nn,
 
 HIDDEN, DEEP = 4, 10  # hidden layers from which on a phase is told, and the singular values
 NARROW = 0.5  # Σ1/n above which the widths are told
-ALIKE = 1.25, 0.05  # by which factor σ_w², and by how much σ_b², may differ between layers of one scale
+ONE_SCALE = 1.25, 0.05  # by which factor σ_w², and by how much σ_b², may differ between layers of one scale
 MEANS = {"vanishes": "shrinks", "kept": "little", "explodes": "grows"}  # what a gradient does, by its verdict
 PROBES = 16, 64  # random directions, at least and at most
 POOLS = {"dropout", "feature_dropout", *(f"{how}_pool{k}d" for how in ("max", "avg") for k in (1, 2, 3))}
@@ -99,8 +99,8 @@ def _phase(hidden: list[Layer], rows: dict[str, Tensor]) -> Finding:
     error = 4 * math.sqrt(np.square(scatter).sum()) / len(links)
     sigma_b = math.sqrt(b2.mean())
     chi = w2 * [layer.slopes[0] for layer in hidden[:-1]]
-    one_scale = np.all(np.abs(np.log(w2 / mean)) < math.log(ALIKE[0]) + 4 * scatter)
-    slack = ALIKE[1] + 4 * b2.mean() * np.sqrt([2 / row.shape[0] for row in tensors])
+    one_scale = np.all(np.abs(np.log(w2 / mean)) < math.log(ONE_SCALE[0]) + 4 * scatter)
+    slack = ONE_SCALE[1] + 4 * b2.mean() * np.sqrt([2 / row.shape[0] for row in tensors])
     fields = {"depth": len(hidden), "change": change}
     fields["means"] = MEANS[passage(last, first, len(links)).verdict]
     place = span(map(weight_of, hidden))
