@@ -461,11 +461,11 @@ def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], l
     if not zero or not drawn or _is_trained(rows):
         return findings, []
     rest = {_numbers_out(one.name) for one in drawn}  # by name: what is not zero in some block
-    blocks = {_block(one.name) for one in drawn} - {()}
+    blocks = {_outer_block(one.name) for one in drawn} - {()}
     modules = {Path.of(one.surveyed.name, ()).parts[:-2] for one in rows if "receptance" in one.surveyed.name}
 
     def design(name: str) -> str | None:
-        path, block = Path.of(name, ()), _block(name)
+        path, block = Path.of(name, ()), _outer_block(name)
         module = ".".join(part for part in path.parts[:-1] if not part.isdigit())
         if not block:
             return "zero_head" if blocks and _HEADS.search(module) else None
@@ -484,7 +484,7 @@ def _numbers_out(name: str) -> tuple[str, ...]:
     return tuple("#" if part.isdigit() else part for part in Path.of(name, ()).parts)
 
 
-def _block(name: str) -> tuple[str, ...]:
+def _outer_block(name: str) -> tuple[str, ...]:
     """The parts of its path up to the first number that a module's name follows; none where there is none."""
     path = Path.of(name, ())
     owner = max((k for k, part in enumerate(path.parts[:-1]) if part == path.owner), default=0)

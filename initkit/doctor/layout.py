@@ -120,15 +120,16 @@ def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bo
 
 
 def _digits_out(path: Path) -> tuple:
-    return tuple(re.sub(r"\d+", "#", part) for part in path.parts)
+    return _without_digits(path.parts)
+
+
+def _without_digits(parts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(re.sub(r"\d+", "#", part) for part in parts)
 
 
 def _block(path: Path) -> tuple:
-    """The parts up to the last number before the layer's own module, without numbers; its leaf."""
-    module = path.parts[:-2]
-    numbers = [k for k, part in enumerate(module) if part.isdigit()]
-    within = module[: numbers[-1] + 1] if numbers else ("no block", path.parts)
-    return (*_digits_out(Path.of(".".join(within), ())), path.leaf) if numbers else within
+    """The parts of the block that the layer lies in, without numbers; its leaf."""
+    return (*_without_digits(path.block), path.leaf) if path.block else ("no block", path.parts)
 
 
 def _by_bias(s: Source, bias: tuple[int, ...]) -> bool | None:

@@ -71,6 +71,13 @@ class Path(NamedTuple):
         named = (part for part in reversed(parts[:-1]) if not part.isdigit() and part != "vars")
         return cls(parts, parts[-1], next(named, ""), tuple(shape))
 
+    @property
+    def block(self) -> tuple[str, ...]:
+        """The path of the block that a layer lies in: up to the last number before the layer's own module."""
+        module = self.parts[:-2]
+        numbers = [k for k, part in enumerate(module) if part.isdigit()]
+        return module[: numbers[-1] + 1] if numbers else ()
+
 
 # Where a part of a path stands in a network, if its name says so; all else lies between.
 _PLACES = (
