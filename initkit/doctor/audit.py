@@ -211,7 +211,7 @@ def _read(
     surveyed = survey(sources, layout)
     plan = None if recipe is None else Plan(recipe, surveyed)
     rows = [_examined(one, plan) for one in surveyed if one.source.unread not in OTHERS]
-    return _told_by_company(_told_by_bias(rows)), [
+    return _told_by_other_weights(_told_by_bias(rows)), [
         Row(one, None) for one in surveyed if one.source.unread in OTHERS
     ]
 
@@ -312,7 +312,7 @@ def _told_by_bias(rows: list[Row]) -> list[Row]:
     return [told(row) for row in rows]
 
 
-def _told_by_company(rows: list[Row]) -> list[Row]:
+def _told_by_other_weights(rows: list[Row]) -> list[Row]:
     """Call tensors that pass as draws "too_few" where most weights were trained, and these may have been.
 
     A trained bias, shift or small kernel is often as normal as a draw, of some scale. A uniform draw of a

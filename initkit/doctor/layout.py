@@ -1,4 +1,4 @@
-"""Which axis of a weight counts the units: told by names, by the bias's length, by the file and the company.
+"""Which axis of a weight counts the units: told by names, the bias's length, the file and its other weights.
 
 PyTorch has (units, inputs, *kernel), Keras, JAX and TensorFlow (*kernel, inputs, units), and so has GPT-2's
 Conv1D. A fan, a gain and what a unit is hang on it; where nothing tells, the layout is open.
@@ -89,15 +89,15 @@ def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bo
     sure = {s.name: s.units_last if s.told else s.units_last or None for s in weights}
     votes = {s.name: _by_bias(s, biases[s.name]) for s in weights}
     for key in (_digits_out, _block, lambda path: path.leaf):
-        company = defaultdict(list)
+        said = defaultdict(list)
         for s in weights:
             vote = sure[s.name] if sure[s.name] is not None else votes[s.name]
             if vote is not None:
-                company[key(Path.of(s.name, s.shape)), len(s.shape)].append(vote)
+                said[key(Path.of(s.name, s.shape)), len(s.shape)].append(vote)
         for s in weights:
             path = Path.of(s.name, s.shape)
-            near = company[key(path), len(s.shape)]
-            # A layer named "weight" without a bias is PyTorch's own, whatever the company is.
+            near = said[key(path), len(s.shape)]
+            # A layer named "weight" without a bias is PyTorch's own, whatever the others are.
             alone = not biases[s.name] and _TORCH.match(path.leaf)
             if sure[s.name] is None and near and not alone and 2 * sum(near) != len(near):
                 sure[s.name] = 2 * sum(near) > len(near)

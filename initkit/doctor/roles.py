@@ -16,12 +16,14 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
-ROLES = (
+Role: TypeAlias = Literal[
     "weight", "unknown", "bias", "norm_scale", "embedding", "buffer", "optimizer", "ema", "adapter",
     "quantization", "other",
-)  # fmt: skip
+]  # fmt: skip
+"""What a tensor is for."""
+
 # Roles whose tensors are judged as a layer's weight, if they have the shape of one.
 JUDGED = ("weight", "unknown")
 
@@ -226,8 +228,8 @@ class Sign(NamedTuple):
 
     Attributes
     ----------
-    role : str
-        One of ``ROLES``.
+    role : Role
+        What it is for.
     where : {"root", "path", "owner", "leaf"}
         What ``pattern`` is searched in: the first part; each before the leaf; the owner; the leaf.
     pattern : str
@@ -238,7 +240,7 @@ class Sign(NamedTuple):
         The findings on the tensor by itself that are made; None for all.
     """
 
-    role: str
+    role: Role
     where: str
     pattern: str
     shape: Callable[[Path], bool] | None = None

@@ -60,7 +60,7 @@ class Surveyed:
     is_vector, is_scale : bool
         Whether it is a bias or the like; a scale or shift, by what stands beside it.
     role : str
-        What it is for: one of ``roles.ROLES``.
+        What it is for: one of ``roles.Role``.
     finds : tuple of str or None
         The findings on it by itself that its role leaves; None for all.
     is_open : bool

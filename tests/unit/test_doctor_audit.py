@@ -19,7 +19,7 @@ from initkit.command import main
 from initkit.doctor import Coverage, Identification, Match, Report, audit
 from initkit.doctor.audit import wrong_by_itself
 from initkit.doctor.identify import FEWEST, REASONS
-from initkit.doctor.report import CAUSES, FACTS, KINDS, LINES, NOTES, WIDTH, Finding, _width
+from initkit.doctor.report import CAUSES, KINDS, LINES, NOTES, WIDTH, Finding, _width
 from initkit.doctor.scan import Far, scan
 from initkit.words import LANGUAGES, system_language, text
 
@@ -272,7 +272,7 @@ def test_every_word_exists(lang, tmp_path):
     reasons |= {"singular_values": ("even", "uneven")}
     numbers = dict.fromkeys(["chi_1", "xi_c", "change", "low", "high", "sum", "depth", "width"], 1.5)
     numbers |= dict.fromkeys(["factor", "directions", "effective", "spread", "probes"], 1.5)
-    for kind in FACTS:
+    for kind in ("phase", "singular_values", "finite_width"):
         for why in reasons.get(kind, ("",)):
             for means in ("little", "shrinks", "grows"):
                 said = {**numbers, "means": means} | ({"why": why} if why else {})
