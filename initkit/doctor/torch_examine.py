@@ -18,7 +18,7 @@ from ..signals import KEPT, Signals, fate, passage
 from ..theory import predict, predict_for
 from ..words import Language, text
 from .audit import wrong_by_itself
-from .gains import base_name, nearest_right, right_gains
+from .gains import nearest_right, right_gains
 from .identify import Identification, of_scan
 from .report import Finding, Report, Tensor, as_told, span
 from .scan import scan_array
@@ -28,7 +28,7 @@ from .torch_rules import HE, applied_to, call_of, scheme_for
 
 # isort: off
 from .torch_watch import (
-    LAYERS, LINEAR, RECURRENT, Back, Layer, Watch, Weight, as_it_was, checked, conv,
+    LAYERS, LINEAR, RECURRENT, Back, Layer, Watch, Weight, as_it_was, base_name, checked, conv,
     each_parameter, floats_in, gradients, is_linear, is_matrix, is_rescaled, is_transposed, nn, numbers,
     numpy_of, output_of, reached_from, tensors_in, torch, unwrapped, worth_a_look,
 )  # fmt: skip

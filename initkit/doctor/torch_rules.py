@@ -6,9 +6,8 @@ import inspect
 from collections.abc import Sequence
 
 from .. import activations, initializers
-from .gains import base_name
 from .torch_scale import scale_of
-from .torch_watch import EMBEDDINGS, LINEAR, NORMS, RECURRENT, conv, nn
+from .torch_watch import EMBEDDINGS, LINEAR, NORMS, RECURRENT, base_name, conv, nn
 
 # Activations without an upper bound, which want He's gain.
 HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}

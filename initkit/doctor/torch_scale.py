@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .gains import base_name
 from .torch_watch import (
     EMBEDDINGS,
     LINEAR,
@@ -21,6 +20,7 @@ from .torch_watch import (
     Layer,
     Watch,
     as_it_was,
+    base_name,
     conv,
     floats_in,
     labels_for,

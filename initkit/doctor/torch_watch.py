@@ -67,6 +67,11 @@ def _with(name: str, parameter) -> activations.Activation | None:
     return _known(name, None if parameter is None else float(parameter))
 
 
+def base_name(function: activations.Activation) -> str:
+    """The name without its parameter: "leaky_relu" of "leaky_relu(0.2)"."""
+    return function.name.partition("(")[0]
+
+
 def _of_module(m: nn.Module) -> activations.Activation | None:
     """The activation that a module computes; ``identity`` for one that the library has not, such as Softmax.
 

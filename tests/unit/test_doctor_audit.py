@@ -15,9 +15,11 @@ import pytest
 from memory import peak_memory
 
 import initkit as ik
+from initkit import activations
 from initkit.command import main
 from initkit.doctor import Coverage, Identification, Match, Report, audit
 from initkit.doctor.audit import wrong_by_itself
+from initkit.doctor.gains import right_gains
 from initkit.doctor.identify import FEWEST, REASONS
 from initkit.doctor.report import CAUSES, KINDS, LINES, NOTES, WIDTH, Finding, _width
 from initkit.doctor.scan import Far, scan
@@ -130,6 +132,15 @@ def test_an_activation_without_a_right_gain_at_0(activation, tmp_path):
     """f(0) ≠ 0: no gain keeps a small signal. f'(0) = 0: only q = 1 is kept, by 1/√3 under x²."""
     layers = {f"{k}.weight": ik.xavier_normal((64, 64), gain=3**-0.5, rng=k) for k in range(8)}
     assert not audit(_file(tmp_path, layers), activation=activation).findings
+
+
+def test_a_function_without_a_name_has_the_right_gains_of_its_own():
+    for f in activations.NAMES.values():
+        assert right_gains(activations.get(lambda x, f=f: f.f(x))) == pytest.approx(right_gains(f), rel=1e-4)
+    for kinked in ("relu", "leaky_relu", "selu"):
+        assert right_gains(activations.get(kinked)) == (ik.gain(kinked),) * 2
+    for flat in (lambda x: x**2, lambda x: x**3, lambda x: np.where(abs(x) > 1, x, 0)):
+        assert right_gains(activations.get(flat)) == (ik.gain(flat),) * 2
 
 
 def _file(folder, arrays):
