@@ -764,7 +764,7 @@ def correlation_map(
 
 
 def critical_sigma_w(activation: ActivationLike, sigma_b: Real = 0.0) -> float:
-    """The edge of chaos: the σ_w at which χ₁ = 1. Taught in lesson 06.
+    """The edge of chaos: the σ_w at which χ₁ = 1. Taught in lesson 08.
 
     There, ``σ_w² = 1/E[f'(√q z)²]`` and ``σ_b² = q − σ_w² E[f(√q z)²]``, which is solved for q. Where there
     are several solutions, the smallest q that a signal runs to counts.
