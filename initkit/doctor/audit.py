@@ -35,8 +35,9 @@ from .survey import RECURRENT_KERNEL, Row, Surveyed, is_vector, survey
 from .symmetry import are_equal, units_alike
 
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
-LEFT, LEARNT = 2048, 10  # entries of a weight that training would show in; how many others show it, at least
-WORN = 0.01  # the share of a trained layer's units that may die or fall together on the way
+# A weight of LEFT entries or more shows training; one that does not is reported if LEARNT others or more do.
+LEFT, LEARNT = 2048, 10
+WORN = 0.01  # the share of a trained layer's units that may die, or become equal, during training
 OFF = -20.0  # a bias that shuts a unit: its sigmoid, or its share of a softmax, is below e⁻²⁰
 # What is no finding on a tensor that is as a recipe wants it.
 BY_RECIPE = ("all_zero", "scale_outlier", "transposed_fans", "scheme_activation_mismatch")
@@ -131,15 +132,15 @@ def audit(
     are all zero. A tensor of which nothing is known is judged as a weight if it is a matrix or a kernel of
     floating-point numbers. ``coverage`` says what was judged, left out and not read.
 
-    Where most weights were trained (a quantized one was), what training makes of a well drawn tensor is no
-    finding: scales of their own, entries far out, one unit in a hundred that died or fell together with
-    another, units that are multiples of each other but not equal, unless most are, and units without weights
-    whose bias is below −20. There a tensor of fewer than 2,048 entries that passes as a draw is "too_few",
-    unless it is set, or drawn within a scheme's own uniform bound and no trained weight's bias. So is a
-    larger one that passes as a normal draw, as it has no edges that training carries it past, unless it is a
-    weight whose bias, and the normalization that has its name, are as they start; or that has neither, and a
-    scheme's scale. And a larger one that is uniform and ends within 5 % past a scheme's bound is "not_fresh",
-    for the reason "edge", as a draw that steps of training moved a little.
+    Where most weights were trained (a quantized one counts as trained), what training makes of a well drawn
+    tensor is no finding: scales far from the others', entries far out, one unit in a hundred that died or
+    became equal to another, units that are multiples of each other but not equal, unless most are, and units
+    without weights whose bias is below −20. There a tensor that passes as a draw may hide training. It is
+    "too_few", unless every entry shows its scheme, as in a constant or orthogonal one: below 2,048 entries,
+    unless it is uniform within a scheme's bound and not the bias of a trained weight; above, if it passes as
+    normal, which has no edges for training to cross, unless it is a weight whose bias and normalization still
+    have their starting values, or that has neither and a scheme's scale. A larger uniform one that ends up to
+    5 % past a scheme's bound is "not_fresh", for the reason "edge": training moved it a little.
 
     Units are compared with each other, inputs are not. Two equal units get the same gradient for ever; two
     equal columns, or a column of zeros, get the gradients of their own inputs and part at the first step, and
@@ -265,7 +266,7 @@ def _examined(surveyed: Surveyed, plan: Plan | None) -> Row:
 
 
 def _identified(s: Scan, source: Source, layer_fans: Sequence[float]) -> Identification:
-    """What drew it, as the layer that it is; else as the array that it is, which Keras takes for a kernel."""
+    """Identify by the shape of the layer; else by that of the stored array, whose fans Keras draws by."""
     found = of_scan(s, source.layer, source.axes, layer_fans, source.units_last)
     if found.verdict == "fresh_unnamed" and source.layer != source.shape and source.experts == 1:
         as_array = of_scan(s, source.shape, source.axes, layer_fans, source.units_last)
@@ -311,15 +312,15 @@ def _told_by_bias(rows: list[Row]) -> list[Row]:
 
 
 def _told_by_company(rows: list[Row]) -> list[Row]:
-    """Call tensors that pass as draws "too_few" where most weights were trained, and these may have been.
+    """In a mostly trained file, call a tensor that passes as a draw and may be trained "too_few".
 
-    A trained bias, shift or small kernel is often as normal as a draw, of some scale. A uniform draw of a
-    scheme's own bound stays what it is, unless it is the bias of a trained weight: steps of training carry
-    entries past its edges. A larger tensor whose entries are a little past such edges is "not_fresh".
+    A trained bias, shift or small kernel often looks like a normal draw of some scale. A uniform draw within
+    a scheme's bound keeps its verdict, unless it is the bias of a trained weight, as training carries entries
+    past the bound. A larger tensor whose entries are a little past it is "not_fresh".
 
-    A normal draw has no edges, and hides what it learned. So a larger one stays what it is only if it is a
-    layer's weight and what learns with it, bias and normalization, is as it starts; or, where it has neither,
-    if its scale is a scheme's.
+    A normal draw has no bound, and hides what it learned. So a larger one keeps its verdict only if it is a
+    layer's weight whose bias and normalization still have their starting values; or, where it has neither, if
+    its scale is a scheme's.
     """
     if not _is_trained(rows):
         return rows
@@ -346,9 +347,9 @@ def _told_by_company(rows: list[Row]) -> list[Row]:
 
 
 def _starts(rows: list[Row]) -> dict[str, bool]:
-    """Whether what learns with a weight that passes as a draw is as it starts: its bias, its normalization.
+    """For each weight that passes as a draw: whether its bias and normalization have their starting values.
 
-    By the weight's name. They start constant, or as PyTorch's default. A weight without either is left out.
+    By the weight's name. These values are constant, or PyTorch's default. A weight with neither is left out.
     """
     beside, found = defaultdict(list), {}
     for row in rows:
@@ -368,11 +369,11 @@ def _starts(rows: list[Row]) -> dict[str, bool]:
 
 
 def _by_training(finding: Finding, rows: list[Row]) -> bool:
-    """Whether training, or who trained, may have made of a well drawn tensor what is found.
+    """Whether training can have caused this finding on a tensor that was drawn correctly.
 
-    One entry moves far from the others; a few units of many die, or fall together; and a class that is never
-    to be named has no weights, and a bias that shuts it. Units that started alike are equal for ever: where
-    most differ, those that are multiples of each other, and no more, fell together, or decayed, later on.
+    One entry moves far from the others; a few units of many die or become equal. A class that is masked out
+    has zero weights and a very negative bias. Units that start equal stay equal; where most units differ, a
+    few that are only multiples of each other became so during training.
     """
     if finding.kind not in ("symmetric_rows", "dead_rows"):
         return finding.kind == "lone_outlier"
@@ -519,7 +520,7 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
     for weight in weights:
         readings = [weight] if weight.other is None else [weight, weight.other]
         factor = medians and min(_apart(by_fan_in(one), medians[0]) for one in readings)
-        # One whose gain by fan_out is the others' was drawn by it, as they were, and is well.
+        # A weight whose gain by fan_out equals the others' was drawn by fan_out, as they were: no outlier.
         if factor and factor > OUTLIER and _apart(by_fan_out(weight), medians[1]) > SAME:
             median = f"{medians[0]:.3g}"
             fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": median}
