@@ -19,9 +19,9 @@ from .sheet import Sheet
 
 ERROR_CLASS = "initkit-error"
 REST = 0.15  # seconds without a newer value after which the hand rests
-LEAST = 700  # CSS pixels: a picture of 860, whose smallest text is of 12.5, keeps 10 of them
-STILLS = f"<style>.jp-RenderedImage img[width='860'] {{min-width: {LEAST}px}}</style>"  # these, too
-PAUSE = 0.005  # seconds in which a newer value gets through: that takes several turns of the event loop
+LEAST = 700  # minimum width in CSS pixels: the smallest text of a picture of 860, 12.5 high, keeps 10
+STILLS = f"<style>.jp-RenderedImage img[width='860'] {{min-width: {LEAST}px}}</style>"  # for stored pictures
+PAUSE = 0.005  # seconds between frames: to receive a newer value takes several turns of the event loop
 
 
 def responses(respond: Callable, values: dict) -> Iterator:
@@ -213,7 +213,7 @@ class Playable(Protocol):
         lang, seed
             As those of the live figure.
         **values
-            Where controls stand, by their names; the others stand as they begin.
+            Values of controls by name; the others keep their initial values.
 
         Returns
         -------
