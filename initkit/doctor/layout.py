@@ -1,4 +1,4 @@
-"""Which axis of a weight counts the units: told by names, by the bias's length, by the file and the company.
+"""Which axis of a weight counts the units, by its name, its bias's length, the file and the other weights.
 
 PyTorch has (units, inputs, *kernel), Keras, JAX and TensorFlow (*kernel, inputs, units), and so has GPT-2's
 Conv1D. A fan, a gain and what a unit is hang on it; where nothing tells, the layout is open.
@@ -21,8 +21,8 @@ Layout: TypeAlias = Literal["auto", "torch", "keras"]
 """Which axis of a weight counts its units: the first (PyTorch), the last (Keras), or what is told."""
 
 LAYOUTS = get_args(Layout)
-KERNEL = 11  # of kernels larger than this along an axis none is known by its shape
-_DEEP = 8  # modules within modules, that layers made by a scan are looked for in
+KERNEL = 11  # the largest side of a kernel that is recognized by shape
+_DEEP = 8  # levels of nested modules that are searched for layers stacked by flax.linen.scan
 
 _KERAS = re.compile(r"kernel$|^onnx::MatMul_\d+$")  # torch.onnx: what x is multiplied with from the right
 _TORCH = re.compile(r"^(weight(_(v|g|orig|[ih]h\w*))?|in_proj_weight|original[01])$")

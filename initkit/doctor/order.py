@@ -31,7 +31,7 @@ def before_activation(rows: Iterable[Surveyed]) -> set[str]:
     Left out are first layers, whose inputs no other gives, and last ones, whose outputs none takes, by the
     sizes; where sizes tell none, the first and last in ``natural`` order. Then stems, heads, the projections
     of attention, shortcuts, gates and recurrent layers, by their names; and what shares a block with a
-    normalization, which takes from a weight's scale what it means for the signal.
+    normalization, because that cancels the weight's scale.
     """
     rows = list(rows)
     ordered = sorted((one for one in rows if one.is_judged), key=lambda one: natural(one.name))

@@ -23,7 +23,7 @@ BESIDE = ("optimizer", "ema")  # roles whose tensors repeat the model's, and are
 SCHEMA = 2  # of the JSON; a field that goes or changes its meaning makes it 3
 WIDTH = 80  # columns of a terminal
 LINES = 24  # of a terminal; a longer table is folded in a notebook
-ROWS = 10  # of a table in print, from which on it is left to what was judged
+ROWS = 10  # of a printed table: a longer one lists judged tensors only, and no more of them
 
 # Every kind of finding, the gravest first, and what is at the bottom of it.
 _CAUSE = {
@@ -47,7 +47,7 @@ CAUSES = {cause: tuple(k for k in KINDS if _CAUSE[k] == cause) for cause in dict
 NOTES = ("zero_branch", "zero_gate", "zero_head", "icnr", "frozen", "not_in_loss")
 # What theory says of a plain net, well or ill.
 FACTS = ("phase", "singular_values", "finite_width")
-ALIKE = 3  # findings, or rows, that differ in the block alone, from which on they are one
+ALIKE = 3  # so many findings, or rows, that differ only in the block's number are merged
 LEAST = 24  # columns for what a tensor was drawn by
 ITEM = "  · "  # how a line of a list begins, in words.toml's doctor.group too
 

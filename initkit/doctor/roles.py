@@ -37,7 +37,7 @@ _EMA = (
 _MOMENTS = r"^(mu|nu|trace|moments?[12]?|accum|adam_[mv])$"
 # Parts in front of a path that only wrap a model; a copy's path may have others than its original's.
 _WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
-_DROPPED = 8  # how many of the first parts of an original's path its copy's may lack, at most
+_DROPPED = 8  # a copy's path may lack at most this many leading parts of the original's
 
 
 @functools.lru_cache(2**14)  # cached, as the same few parts come in every block
@@ -166,7 +166,7 @@ def _scaled_to_8_bits(path: Path, file: File) -> bool:
 
 
 def _copied(path: Path) -> int:
-    """How many parts stand before the name that an averaged copy has of its original; 0 for what is none."""
+    """Index at which the original's name begins in an averaged copy's path; 0 if it is no copy."""
     places = (k for k in range(len(path.parts) - 1, 0, -1) if _in(_EMA, path.parts[k - 1]))
     return next(places, 0)
 
@@ -444,8 +444,8 @@ SIGNS = (
     Sign("unknown", "leaf", "", finds=None),
 )  # fmt: skip
 
-# By role: the sign of a tensor whose file says what it is for (``Source.role``). What is put in the place of
-# others' entries, or bounds them, may be infinite.
+# By role: the sign of a tensor whose file says what it is for (``Source.role``). Operands of Where, Clip, Max
+# and Min may be infinite, so buffers get no findings.
 OF_GRAPH = {
     "bias": Sign("bias", "leaf", ""),
     "embedding": Sign("embedding", "leaf", "", finds=OR_ZERO),
