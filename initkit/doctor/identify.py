@@ -401,8 +401,8 @@ def _at_best(
     """(p-value, std, tests) of "a sample of ``law``, of whatever scale": those of the scale that fits best.
 
     So no law is refused because the scale that a sample suggests is off by chance. Tried are the root mean
-    square, and, where the law ends at a bound, the scales at which the furthest entry is as far out as it
-    often, seldom and hardly ever is.
+    square, and, where the law ends at a bound, the scales at which the furthest entry is at its 50 %, 3 % and
+    0.2 % quantile.
     """
     rms, furthest = math.sqrt(s.mean_square), max(-s.low, s.high)
     scales = [rms]
@@ -426,9 +426,9 @@ def p_value(s: Scan, law: Law, std: float) -> float:
     )
 
 
-# How many entries it takes to name a law. The sharpest difference between the two laws that most schemes draw
-# by is the uniform's bound, √3: that a normal sample of this size keeps within it is rarer than the level of
-# one of nine two-sided tests. Fewer entries within it may be either law's.
+# The fewest entries for which a law is named: they tell a normal from a uniform law, by which most schemes
+# draw. A normal sample of this size stays within the uniform's bound √3 with a probability below ALPHA/18,
+# the level of one side of one of nine two-sided tests.
 FEWEST = math.ceil(math.log(ALPHA / (2 * 9)) / math.log(math.erf(math.sqrt(3 / 2))))
 
 
@@ -459,7 +459,7 @@ EXACT = {"zeros", "ones", "constant", "identity", "dirac", "delta_orthogonal", "
 SET = EXACT - {"delta_orthogonal", "orthogonal"}  # in these nothing is drawn
 
 # ln s, s the standard deviation of n entries, strays by 1/√(2n), as κ ≤ 3 in all laws that schemes draw by.
-# It may be SPREAD/√n off a law's, 7 standard errors, and as far from another ln s, 5 of their difference's.
+# It may differ by SPREAD/√n from a law's (7 standard errors) and from another tensor's (5 of the difference).
 SPREAD = 5.0
 FEW = 16  # entries below which scales are not compared
 
