@@ -150,7 +150,10 @@ def _tried(report: Report, module: nn.Module, inputs: tuple | dict, loss) -> tup
 
 
 def _in_turn(own: tuple[str, ...], every: dict[str, None]) -> tuple[str, ...]:
-    """The lines to try: its narrow ones, the other findings', as a cause may show twice, its wide ones."""
+    """The lines to try: a finding's own for some layers, those of all findings, its own for the whole model.
+
+    Another finding's line may mend this one too, as two may have one cause.
+    """
     narrow = [line for line in own if line not in WHOLE]
     return (*narrow, *(every if own else ()), *(line for line in own if line in WHOLE))
 

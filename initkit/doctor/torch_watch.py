@@ -271,7 +271,7 @@ class Sum:
     bit: int
     within: int  # the bits of what lies within the branch
     size: torch.Size
-    twice: bool  # whether the branch passes on most of the stream as it is, and the sum holds that twice
+    twice: bool  # whether most entries of branch and stream are equal, so that the sum is twice the stream
 
     @property
     def change(self) -> float:
@@ -742,8 +742,8 @@ class Back:
     zero : set of int
         Ids of those whose gradient is exactly zero.
     beside : set of int
-        Ids of those that another output is computed from, beside the loss, or one that takes no gradient and
-        has no layer in common with the rest, such as a target's.
+        Ids of those that only another output uses: one with a gradient, such as an auxiliary head's, or one
+        without, if no output with a gradient shares their layers, such as a target network's.
     """
 
     loss: float | None

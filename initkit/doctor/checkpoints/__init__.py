@@ -37,7 +37,7 @@ from .shards import files_of
 __all__ = ["Source", "Unreadable", "format_names", "opened"]
 
 LARGEST = 2**38  # elements of a tensor
-EXPANSION, FREE = 100, 2**30  # a file stands for so many times its size at most, or for a GiB
+EXPANSION, FREE = 100, 2**30  # tensors may declare so many times the file's size, or a GiB if that is more
 
 # What is no checkpoint that is read, by how it begins or by its suffix, and what to do instead.
 OTHER_FORMATS = [

@@ -60,7 +60,8 @@ OPERANDS = {
     "Gather": ("embedding",), "Where": ("", "buffer", "buffer"), "Clip": ("", "buffer", "buffer"),
     "Max": ("buffer", "buffer"), "Min": ("buffer", "buffer"),
 }  # fmt: skip
-# Bytes of HEADER that a number and a message count as, by the time that they take: all of it takes seconds.
+# Bytes of HEADER that each number and message is charged, in proportion to its parsing time: using all of
+# HEADER takes seconds.
 NUMBER, MESSAGE = 8, 64
 CHUNK = 2**14  # bytes that are read at once
 KEPT = 64  # values that are kept of a field of a node or a tensor that repeats; NumPy has as many axes

@@ -15,7 +15,7 @@ from .protocol import Unreadable
 
 STEPS = 2**21  # of a pickle
 
-# Whoever names these wants something done, not an object told. Nothing would be: the reader is warned.
+# A pickle that names one of these modules wants to run something. Nothing runs: it is refused with a warning.
 _DOERS = {
     "os", "posix", "nt", "sys", "io", "_io", "subprocess", "_posixsubprocess", "shutil", "socket", "runpy",
     "pty", "importlib", "ctypes", "_ctypes", "code", "webbrowser", "pickle", "_pickle", "marshal", "pdb",
