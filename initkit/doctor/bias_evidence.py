@@ -26,9 +26,9 @@ def trained_by_bias(
 ) -> set[str]:
     """Names of the weights whose layer was trained, as its bias cannot be a fresh draw.
 
-    A bias can be fresh that is constant; that is PyTorch's default for its layer's fan_in; or that is drawn
-    as in mean-field theory: together with all other drawn biases of the file from one law with mean 0 and one
-    scale, independently of the weights.
+    A bias may be fresh if it is constant; if it is PyTorch's default for its layer's fan_in; or if it is
+    drawn as in mean-field theory: together with all other drawn biases of the file from one law with mean 0
+    and one scale, independently of the weights.
 
     Parameters
     ----------
