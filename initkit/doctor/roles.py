@@ -206,9 +206,9 @@ def _of_adapted(path: Path, file: File) -> bool:
 
 
 def _below_another(path: Path, file: File) -> bool:
-    """Whether the path goes on behind another tensor's of its shape, as no layer's does behind a parameter.
+    """Whether its path is that of another tensor of its shape and one part more, as no layer's can be.
 
-    In front may stand more: Keras 2 has fc/kernel:0 and Adam/fc/kernel/m:0.
+    More parts may stand in front: Keras 2 has fc/kernel:0 and Adam/fc/kernel/m:0.
     """
     begins = range(max(1, min(len(path.parts) - 2, _DROPPED)))
     return not path.leaf.isdigit() and any(file.whole.get(path.parts[k:-1]) == path.shape for k in begins)
@@ -228,7 +228,7 @@ class Sign(NamedTuple):
     shape, neighbours : callable, optional
         Whether a path's shape, and what stands beside it, fit.
     finds : tuple of str, optional
-        The findings on the tensor by itself that are made; None for all.
+        The kinds of findings on the tensor by itself that its role allows; None allows all.
     """
 
     role: str
@@ -319,7 +319,7 @@ _ADAPTER = (
 )
 _POSITIONS = r"(?i)(?<!com)position|(^|_)pos_?emb|^wpe$|" + _TOKENS
 
-# The first that fits counts. The comment says whose names they are, or why the shape tells.
+# The first that fits counts. A comment says which library has such names, or why the shape is a sign.
 SIGNS = (
     # What a run saves beside the model: torch.save({"model": …, "optimizer": …}); Lightning's
     # optimizer_states; Keras' optimizer/vars; optax' opt_state.

@@ -58,7 +58,7 @@ class Surveyed:
     weight : str or None
         Of a bias: the name of the weight beside it.
     is_vector, is_scale : bool
-        Whether it is a bias or the like; a scale or shift, by what stands beside it.
+        Whether it has a bias's shape; whether its neighbours make it a normalization's scale or shift.
     role : str
         What it is for: one of ``roles.ROLES``.
     finds : tuple of str or None
@@ -112,8 +112,8 @@ class Row:
     findings: tuple[Finding, ...] = ()
     bias_scan: Scan | None = None  # of a bias, until it has been held against the others
     digest: bytes | None = None  # of the entries, where they were read
-    fits: bool | None = None  # whether it is as a recipe wants it, that names it
-    equal: bool = False  # whether the units that are found to be alike are equal, or experts
+    fits: bool | None = None  # whether it is as the recipe wants it; None where that does not name it
+    equal: bool = False  # whether units that are multiples of each other are equal; True for stacked experts
 
 
 def survey(sources: Sequence[Source], layout: Layout = "auto") -> list[Surveyed]:
