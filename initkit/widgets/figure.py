@@ -48,10 +48,10 @@ class LiveFigure(widgets.VBox):
         The widgets by name.
     respond : callable
         ``respond(**values)`` gets the controls' values by name and calls ``picture.update``; nothing else
-        changes the picture. Where it returns a generator, every ``yield`` shows the picture as it then
-        stands, and the kernel looks at its messages before the work goes on, after the first frame until the
-        hand rests: long work shows its progress, and a newer value ends it. A value that comes while an older
-        one waits replaces it.
+        changes the picture. If it is a generator, every ``yield`` shows the picture as it then stands, so
+        that long work shows its progress. Before the work goes on, the kernel handles messages, and after the
+        first frame it waits until the hand rests; a newer value ends the work. A value that comes while an
+        older one waits replaces it.
     lang : {"en", "zh"}
         The language.
 
@@ -227,7 +227,7 @@ class Playable(Protocol):
 
 
 def playable(make: Callable) -> Playable:
-    """From ``make(lang=…, seed=…)``, which returns picture, controls and ``respond``: what ``live`` has."""
+    """The function that ``live`` offers, of a ``make(lang=…, seed=…)`` → picture, controls, ``respond``."""
 
     def live(*, lang: Language, seed: int = 0) -> LiveFigure:
         return LiveFigure(*make(lang=lang, seed=seed), lang=lang)
