@@ -454,8 +454,8 @@ def lone_entries(name: str, shape: Sequence[int], s: Scan, found: Identification
 def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], list[Finding]]:
     """The findings that stay, and as notes those on layers that are known to start at zero, by their names.
 
-    Zeros count as a design only if they repeat in every block, beside drawn weights, and nothing is trained:
-    one block of many, a file of nothing but zeros, and zeros in a trained file stay findings.
+    Zeros count as a design only in a file that has drawn weights and was not trained, and inside blocks only
+    if they repeat in every block: those of one block of many stay findings.
     """
     zero = {finding.tensor for finding in findings if finding.kind == "all_zero"}
     drawn = [row.surveyed for row in rows if _is_weight(row)]
