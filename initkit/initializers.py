@@ -939,7 +939,7 @@ def orthogonal(
     ``Var[W] = gain²/max(rows, columns)``. The rows are the outputs, the columns all the rest, as in PyTorch:
     a unit's weights are one row, wherever its axes lie. W is Haar-distributed: every rotation is equally
     likely. All its singular values are ``gain``, whereas those of a product of Gaussian matrices spread with
-    depth. Taught in lesson 06.
+    depth. Taught in lesson 09.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""What the checks of exercises ask of an answer, whatever the reader has put there.
+"""What the checks of exercises share: an answer, whatever the reader has put there, as a number or weights.
 
-Where an answer is not what it should be, each returns what a check returns: a key and fields.
+Where an answer is not what it should be, a function returns what a check returns: a key and fields.
 """
 
 from __future__ import annotations

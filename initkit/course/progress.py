@@ -1,6 +1,6 @@
 """What a reader has done, kept in a file beside the lessons and sent nowhere: questions, exercises, scores.
 
-Both editions share the file. Where it cannot be written, or is another's, nothing is kept and nothing said.
+Both editions share the file. Where it cannot be written, or holds something else, nothing is kept or said.
 """
 
 from __future__ import annotations

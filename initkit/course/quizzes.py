@@ -14,7 +14,7 @@ from .progress import QUESTIONS, keep
 def choices(name: str) -> dict[str, bool]:
     """The choices of a question, by letter, and which is right: its keys are ``a_wrong``, ``b_right``, …
 
-    They come in the order in which they are shown. It hangs on the question's name alone, so that it is the
+    They come in the order in which they are shown. That depends on the question's name alone, so it is the
     same for every reader, and the place of the right one tells nothing.
     """
     found = {}

@@ -15,10 +15,10 @@ from ..plots import DRAWING, Picture
 
 
 class Quality(NamedTuple):
-    """How a picture is sent: pixels per CSS pixel, the file format with Pillow's options for it, and as what.
+    """How a picture is sent: pixels per CSS pixel, the file format, and Pillow's options for it.
 
-    ``inline``: as a URL that holds the file. A browser has to fetch bytes although they are there already;
-    Chromium shows an inline picture 6 ms sooner.
+    ``inline``: as a URL that holds the file. A browser fetches a picture in bytes although it has the bytes;
+    Chromium shows an inline one 6 ms sooner.
     """
 
     ratio: int
