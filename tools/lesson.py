@@ -12,18 +12,14 @@ import keyword
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import nbformat
 
 import notebooks
+from initkit.packages import REQUIREMENT
 
 ROOMS = Path(__file__).parents[1] / "initkit" / "course" / "lessons"
-
-PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# What pip takes: the course with all that it needs, until there is a release, from the repository.
-REQUIREMENT = f"{PROJECT['name']}[course] @ {PROJECT['urls']['Source']}/archive/HEAD.zip"
 
 IMPORTS = f"""\
 try:

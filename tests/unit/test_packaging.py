@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lesson import REQUIREMENT
 from packaging.requirements import Requirement
+from pages import SITE
 
 import initkit
 from initkit.command import course
-from initkit.packages import DISTRIBUTION
+from initkit.packages import ADDRESS, DISTRIBUTION, REQUIREMENT
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -144,6 +144,7 @@ def test_the_repositorys_address_stands_once():
     """In pyproject.toml; what repeats it is held to it."""
     (address,) = {
         PROJECT["urls"]["Source"],
+        ADDRESS,
         *re.findall(r"^repository-code: (.+)$", read("CITATION.cff"), re.M),
     }
     owner, name = address.removeprefix("https://github.com/").split("/")
@@ -151,6 +152,12 @@ def test_the_repositorys_address_stands_once():
         said = re.findall(r"github\.com/([\w.-]+/[\w-]+)|mybinder\.org/v2/gh/([^/]+/[^/]+)/", read(file))
         assert {a or b for a, b in said} <= {f"{owner}/{name}"}, file
     assert len(re.findall(re.escape(address), read("README.md"))) > 1  # so there is something to hold
+    wanted = Requirement(REQUIREMENT)
+    assert (wanted.name, wanted.url) == (PROJECT["name"], f"{address}/archive/HEAD.zip")
+    assert f"https://{owner}.github.io/{name}" == SITE
+    books = [f"notebooks/{lang}/00_start_here.ipynb" for lang in ("en", "zh")]
+    for file in ("README.md", "docs/teaching.md", "docs/teaching.zh.md", *books):
+        assert {*re.findall(r"https://[\w-]+\.github\.io/[\w-]+", read(file))} == {SITE}, file
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
