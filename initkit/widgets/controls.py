@@ -81,7 +81,7 @@ class Bars(widgets.VBox):
     </style>"""
 
     def __init__(self, label: str, every: Slider | IntSlider, count: int) -> None:
-        self.description, self.every = label, every
+        self.every = every
         self.min, self.max = (every.min,) * count, (every.max,) * count
         upright = widgets.Layout(width="0", min_width="26px", flex="1 1 0", height="150px", margin="0")
         look = {"orientation": "vertical", "layout": upright}
