@@ -86,7 +86,7 @@ def score(lesson: str, value: float, *, lang: Language) -> str:
 class Progress(widgets.VBox):
     """A table, a row a lesson: questions and exercises right, the best score; and a button to start over."""
 
-    def __init__(self, lang: Language):
+    def __init__(self, lang: Language) -> None:
         self.lang = lang
         self.shown = widgets.HTML()
         restart = widgets.Button(description=text("progress.restart", lang), layout={"width": "max-content"})

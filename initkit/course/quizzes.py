@@ -40,7 +40,7 @@ class Quiz(widgets.VBox):
         Whether each choice is right, by its letter, in the order in which they are shown.
     """
 
-    def __init__(self, name: str, lang: Language):
+    def __init__(self, name: str, lang: Language) -> None:
         self.name, self.lang = name, lang
         self.answers = choices(name)
         question = widgets.HTMLMath(f"<b>{self.text('question')}</b>")

@@ -65,7 +65,7 @@ class LiveFigure(widgets.VBox):
 
     def __init__(
         self, picture: Picture, controls: dict[str, widgets.Widget], respond: Callable, *, lang: Language
-    ):
+    ) -> None:
         self.picture, self.controls, self.respond, self.lang = picture, controls, respond, lang
         self.error: Exception | None = None
         self.frames = 0
@@ -97,7 +97,7 @@ class LiveFigure(widgets.VBox):
         self._newest = next(self._tickets)
         return self._newest
 
-    def set(self, **values) -> None:
+    def set(self, **values: Any) -> None:
         """Give several controls new values, and draw once."""
         self._holds = True
         try:

@@ -37,7 +37,7 @@ class Sheet(widgets.Box):
     themselves are hidden, so that Tab passes them by: the controls that a click sets are there for the keys.
     """
 
-    def __init__(self, cells: Cells, clicked: Callable[[float, float], None]):
+    def __init__(self, cells: Cells, clicked: Callable[[float, float], None]) -> None:
         self.cells, self.clicked = cells, clicked
         box = cells.axes.get_position()
         name = next(_names)
