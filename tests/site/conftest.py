@@ -87,7 +87,7 @@ class SiteReader(Reader):
     """Reads a lesson in the app for notebooks. Python here is slower than on a server of its own."""
 
     patience = soon = 300  # on a busy machine a lesson takes many times as long as on a quiet one
-    rests = 4
+    answer = 10
 
     def __init__(self, page, site):
         super().__init__(page, lab=None)
