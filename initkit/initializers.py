@@ -1,7 +1,7 @@
 """Initializers: a shape in, an array of weights out.
 
-One mechanism, ``variance_scaling``, whose arguments the named schemes fill in. Every function takes, by
-keyword only:
+One mechanism, ``variance_scaling``, whose arguments the named schemes fill in. ``glorot_*`` and ``kaiming_*``
+are other names of ``xavier_*`` and ``he_*``, which errors say. Every function takes, by keyword only:
 
 rng : int, SeedSequence, Generator or None
     A seed; None for fresh entropy; a Generator advances (Scientific Python's SPEC 7).
@@ -939,7 +939,7 @@ def orthogonal(
     ``Var[W] = gain²/max(rows, columns)``. The rows are the outputs, the columns all the rest, as in PyTorch:
     a unit's weights are one row, wherever its axes lie. W is Haar-distributed: every rotation is equally
     likely. All its singular values are ``gain``, whereas those of a product of Gaussian matrices spread with
-    depth. Taught in lesson 06.
+    depth. Taught in lesson 09.
 
     Parameters
     ----------

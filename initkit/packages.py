@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from .words import Language, text
 
 DISTRIBUTION = "initkit-course"  # our own name on PyPI, where "initkit" is another project's
+ADDRESS = "https://github.com/initkit-course/initkit-course"  # the repository's, as in [project.urls]
+# What pip takes: the course with all that it needs, until there is a release, from the repository.
+REQUIREMENT = f"{DISTRIBUTION}[course] @ {ADDRESS}/archive/HEAD.zip"
 
 
 def how_to_install(*packages: str, lang: Language = "en") -> str:
@@ -22,7 +25,7 @@ def how_to_install(*packages: str, lang: Language = "en") -> str:
     said = " ".join(["pip install", *packages])
     # Who comes from the browser has nothing of the course yet.
     in_a_browser = sys.platform == "emscripten"
-    return text("install.in_a_browser", lang, command=f"{said} {DISTRIBUTION}") if in_a_browser else said
+    return text("install.in_a_browser", lang, command=f'{said} "{REQUIREMENT}"') if in_a_browser else said
 
 
 @contextlib.contextmanager

@@ -3,18 +3,19 @@
 What one seed promises:
 
 - The same bits on every CPU, in every supported version of NumPy, and in WebAssembly: ``uniform``, ``normal``
-  and every scheme that draws by them; ``truncated_normal`` in float32 and float16 where the window holds more
-  than 0.4 of the normal's mass around its mean, as the usual ±2 does; ``sparse``; the schemes that draw
-  nothing (``constant``, ``identity``, ``dirac``).
-- The same but for the last digits: ``truncated_normal`` in float64 and in narrow or far windows, which calls
-  SciPy's ``log_ndtr`` and ``ndtri_exp`` (some units in the last place); ``orthogonal`` and
-  ``delta_orthogonal``, whose matrix products are BLAS's (1e-6 in float32 between its kernels).
+  and every scheme that draws by them; ``truncated_normal`` where the window holds more than 0.4 of the
+  normal's mass around its mean, as the usual ±2 does; ``sparse``; the schemes that draw nothing
+  (``constant``, ``identity``, ``dirac``).
+- The same but for the last digits: ``truncated_normal`` in narrow or far windows, which calls SciPy's
+  ``log_ndtr`` and ``ndtri_exp`` (some units in the last place); ``orthogonal`` and ``delta_orthogonal``,
+  whose matrix products are BLAS's (1e-6 in float32 between its kernels).
 - The outputs of a net, and still more its trained weights, differ between two kinds of CPU: matrix products
   add up in another order, and training amplifies the difference.
 
 The first holds because every draw is made of random bits and of the operations that IEEE 754 rounds in one
 way: +, −, ×, ÷, √, and conversions. NumPy's ``log``, ``exp``, ``sin`` and ``tanh`` differ from one SIMD width
-to another.
+to another. A float64 normal is NumPy's own, whose tails ask the C library for ``exp`` and ``log1p``: its bits
+are held by test, on simulated CPUs and in WebAssembly.
 
 A fill is cut into blocks of ``BLOCK`` elements in C order. Block ``i`` has a stream of its own, SFC64 seeded
 by (the fill's key, i). So threads may take the blocks in any order, and ``out=Block(i)`` or

@@ -355,7 +355,7 @@ def measure(
     scratch = np.empty(max(z.size for z in trace.pre))
 
     def in_float64(a: Array) -> Array:
-        """A copy in ``scratch``: sums of float32 lose digits, and fresh memory takes longer than they."""
+        """A copy in ``scratch``: float32 sums lose digits, and allocating takes longer than summing."""
         copy = scratch[: a.size].reshape(a.shape)
         np.copyto(copy, a)
         return copy

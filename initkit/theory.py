@@ -558,7 +558,7 @@ def _fixed_points(activation: Activation, grown: Array, w2: Array, b2: Array) ->
         step = w2[rows, None] * (way * grown[start::way] / q) + b2[rows, None] * (way / q) - way
         back = step <= 1e-12
         first = back.argmax(axis=1)
-        # Where q only seems to stay, what is added is below its last digit.
+        # A step below 1e-12 is rounding: q still runs to 0 or infinity.
         runs = ~back.any(axis=1) | (np.abs(step[np.arange(len(rows)), first]) < 1e-12)
         found[rows[runs]] = end
         rows, first = rows[~runs], first[~runs]
@@ -599,7 +599,8 @@ def _phases(
     # Near c*, the distance to it changes by the slope of the map in every layer.
     step = np.minimum(1e-5, (1 - c_star) / 2)
     slope[rows] = 1 + (nearer(c_star + step) - nearer(c_star - step)) / (2 * step)
-    # Above the diagonal up to 1, as where ReLU's q explodes: c* = 1, which c nears by a power of the depth.
+    # The map lies above c all the way to 1, for example where ReLU's q explodes: c* = 1, and c approaches it
+    # by a power of the depth.
     slope[rows[leaves_0 & ~between]] = 1.0
     return q_star, chi_1, _depth_scale(w2 * moments.passed / q), _depth_scale(slope), name
 
@@ -764,7 +765,7 @@ def correlation_map(
 
 
 def critical_sigma_w(activation: ActivationLike, sigma_b: Real = 0.0) -> float:
-    """The edge of chaos: the σ_w at which χ₁ = 1. Taught in lesson 06.
+    """The edge of chaos: the σ_w at which χ₁ = 1. Taught in lesson 08.
 
     There, ``σ_w² = 1/E[f'(√q z)²]`` and ``σ_b² = q − σ_w² E[f(√q z)²]``, which is solved for q. Where there
     are several solutions, the smallest q that a signal runs to counts.

@@ -12,9 +12,10 @@ array. What is not drawn (zeros, constants) is the same everywhere, and stays.
 
 Under a jolt, no compared cell may print another text, no test may fail, and no value that decides what is
 seen may move by more than half of its distance to the nearer edge. Such a value is, in a cell, what is
-formatted with a spec, rounded, or compared; its edges are the nearest numbers that would print or compare
-otherwise. In tests/papers it is what is claimed, in any test what is given to the fixture ``between``. What
-lies on an edge fails though no jolt moves it: 1e-17, printed as 0.000, is -0.000 elsewhere.
+formatted with a spec, rounded, or compared, of an array each entry by how far it moves itself; its edges are
+the nearest numbers that would print or compare otherwise. In tests/papers it is what is claimed, in any test
+what is given to the fixture ``between``. What lies on an edge fails though no jolt moves it: 1e-17, printed
+as 0.000, is -0.000 elsewhere.
 """
 
 from __future__ import annotations
@@ -54,11 +55,36 @@ class Value(NamedTuple):
     high: float
 
 
+class Differences(NamedTuple):
+    """Of the two sides of a comparison, numbers or arrays; the edge of each is 0."""
+
+    what: str
+    value: np.ndarray
+
+    def worst(self, runs: list[Differences]) -> tuple[Value, list[float]]:
+        """The entry that moves by most of its distance to the edge, and where it is in each run.
+
+        Of many there is always one near the edge: that it is near says nothing.
+        """
+        size = min(len(each.value) for each in [self, *runs])
+        now, then = self.value[:size], np.array([run.value[:size] for run in runs])
+        with np.errstate(all="ignore"):
+            share = np.nan_to_num(np.abs(then - now) / np.abs(now), nan=np.inf)
+        share[(then == now) | (np.isnan(then) & np.isnan(now))] = 0
+        worst = int(share.max(axis=0).argmax())
+        what = f"{self.what}: the difference" + (f" in entry {worst}" if len(self.value) > 1 else "")
+        value = float(now[worst])
+        low, high = (0.0, math.inf) if value > 0 else (-math.inf, 0.0)
+        if not math.isfinite(value):
+            low = high = value
+        return Value(what, value, low, high), then[:, worst].tolist()
+
+
 class Seen(NamedTuple):
     """What one cell or test shows."""
 
     text: str
-    values: list[Value]
+    values: list[Value | Differences]
 
 
 # The jolt
@@ -110,13 +136,20 @@ def edges(show, value: float) -> tuple[float, float]:
     return edge(-1), edge(1)
 
 
+def is_numeric(value) -> bool:
+    """Whether this is a number or an array of numbers; not a list, whose order is another."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "iuf"
+    return isinstance(value, float | int | np.integer | np.floating)
+
+
 class Watch(ast.NodeTransformer):
     """Rewrites a cell so that it says what it formats with a spec, rounds, or compares."""
 
     NAME = "_watch"  # of this object, in the cell
 
     def __init__(self):
-        self.values: list[Value] = []
+        self.values: list[Value | Differences] = []
 
     def take(self, what: str, value, show) -> None:
         if isinstance(value, float | np.floating):
@@ -132,10 +165,11 @@ class Watch(ast.NodeTransformer):
         return value
 
     def compared(self, what: str, left, right, name: str):
-        if all(isinstance(side, float | int | np.number) for side in (left, right)):
-            difference = float(left) - float(right)
-            side = (0.0, math.inf) if difference > 0 else (-math.inf, 0.0)
-            self.values.append(Value(f"({what}): the difference", difference, *side))
+        if all(is_numeric(side) for side in (left, right)):
+            with np.errstate(all="ignore"):
+                difference = np.subtract(left, right, dtype=float).ravel()
+            if len(difference):
+                self.values.append(Differences(f"({what})", difference))
         return getattr(operator, name)(left, right)
 
     def _call(self, method: str, what, *arguments):
@@ -153,8 +187,11 @@ class Watch(ast.NodeTransformer):
     def visit_Call(self, node):
         what, function = ast.unparse(node), ast.unparse(node.func)
         self.generic_visit(node)
-        if function in ("round", "np.round") and not node.keywords:
-            node.args[0] = self._call("rounded", what, *node.args)
+        values = [*node.args, *(word.value for word in node.keywords)]
+        if function in ("round", "np.round"):
+            node.args[0] = self._call("rounded", what, *values)
+        elif isinstance(node.func, ast.Attribute) and node.func.attr == "round":
+            node.func.value = self._call("rounded", what, node.func.value, *values)
         elif function == "format" and len(node.args) == 2:
             node.args[0] = self._call("formatted", what, *node.args)
         return node
@@ -162,7 +199,8 @@ class Watch(ast.NodeTransformer):
     def visit_Compare(self, node):
         what = ast.unparse(node)
         self.generic_visit(node)
-        name = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}.get(type(node.ops[0]))
+        names = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne"}
+        name = names.get(type(node.ops[0]))
         if name is None or len(node.ops) > 1:
             return node
         return self._call("compared", what, node.left, node.comparators[0], ast.Constant(name))
@@ -249,7 +287,10 @@ def findings(seen: dict[str, Seen], under: list[dict[str, Seen]]) -> list[str]:
         jolted = [run.get(place, Seen("", [])) for run in under]
         others = [by_name(run.values) for run in jolted]
         for name, value in by_name(values).items():
-            moved = [other[name].value for other in others if name in other]  # a branch may pass it by
+            runs = [other[name] for other in others if name in other] or [value]  # a branch may pass it by
+            moved = [run.value for run in runs]
+            if isinstance(value, Differences):
+                value, moved = value.worst(runs)
             if on_edge(value):
                 found.append(f"{place}: {value.what} is {value.value:.6g}, on its edge: its last bit decides")
             elif not all(stands(value, number) for number in moved):
@@ -266,7 +307,7 @@ def findings(seen: dict[str, Seen], under: list[dict[str, Seen]]) -> list[str]:
     return found
 
 
-def by_name(values: list[Value]) -> dict[tuple[str, int], Value]:
+def by_name(values: list[Value | Differences]) -> dict[tuple[str, int], Value | Differences]:
     """By what it is and, as in a loop the same is seen again, its number among them."""
     turns = Counter()
     named = {}

@@ -1,8 +1,9 @@
 """Make a new lesson that runs and says, in place, what to write: `make lesson NAME=09_orthogonal`.
 
 Makes the lesson's room and its words in initkit/course/lessons, and both notebooks; links the lesson from
-README, from the maps of lesson 00, from the lesson before and from the API pages; runs the notebooks and
-stores what is compared. What is to be written is marked WRITE, in Chinese texts 待写.
+README, from the maps of lesson 00, from the lesson before and from the API pages; gives it a meeting on the
+teacher's page; runs the notebooks and stores what is compared. What is to be written is marked WRITE, in
+Chinese texts 待写.
 """
 
 from __future__ import annotations
@@ -12,18 +13,14 @@ import keyword
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import nbformat
 
 import notebooks
+from initkit.packages import REQUIREMENT
 
 ROOMS = Path(__file__).parents[1] / "initkit" / "course" / "lessons"
-
-PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# What pip takes: the course with all that it needs, until there is a release, from the repository.
-REQUIREMENT = f"{PROJECT['name']}[course] @ {PROJECT['urls']['Source']}/archive/HEAD.zip"
 
 IMPORTS = f"""\
 try:
@@ -275,6 +272,56 @@ Put your answer in the place of `...`, then run that cell and the check below it
     ),
 ]
 
+# On the teacher's page.
+MEETING = {
+    "en": """\
+## NN · TITLE
+
+| minutes | cell | ask the class before it is run |
+|--:|---|---|
+| 45 | <a href="lessons/NAME.html#cell-live">the live figure</a> | WRITE what to ask, and plan 90 minutes |
+| 45 | <a href="lessons/NAME.html#cell-exercise-1">Exercises</a> | WRITE |
+
+**What students get wrong**
+
+- WRITE, of the question: <!-- quiz.NN.1.a_wrong -->what they say.
+
+**Open questions**
+""",
+    "zh": """\
+## NN · TITLE
+
+| 分钟 | 单元格 | 运行之前问 |
+|--:|---|---|
+| 45 | <a href="lessons/NAME.html#cell-live">可以动的图</a> | 待写：问什么；一共 90 分钟 |
+| 45 | <a href="lessons/NAME.html#cell-exercise-1">练习</a> | 待写 |
+
+**学生常错的地方**
+
+- 待写：小测验里，<!-- quiz.NN.1.a_wrong -->学生会怎么答。
+
+**开放题**
+""",
+}
+RUBRIC = """
+<details class="solution"><summary>WRITE</summary>
+
+1. WRITE.
+2. WRITE.
+3. WRITE.
+4. WRITE.
+
+</details>
+"""
+
+
+def with_meeting(page: str, number: str, meeting: str) -> str:
+    """The teacher's page with a lesson's meeting, before the first with a greater number."""
+    later = (m.start() for m in re.finditer(r"(?m)^## (\d\d[a-z]?) ", page) if m[1] > number)
+    if (at := next(later, None)) is None:
+        return f"{page}\n{meeting}"
+    return f"{page[:at]}{meeting}\n{page[at:]}"
+
 
 def notebook(lang: str, fill) -> nbformat.NotebookNode:
     cells = []
@@ -337,10 +384,21 @@ def main() -> int:
     end = pages.rindex(last := ".. autofunction:: ", figures, pages.index(".. currentmodule::", figures))
     end = pages.index("\n", end)
     api.write_text(f"{pages[:end]}\n{last}{room}{pages[end:]}", encoding="utf-8")
-    made_of = "and a row in README.md and docs/api/course.rst"
-    print("made", *(path.relative_to(root) for path in made), made_of, sep="\n  ")
+    changed = [notebooks.README, api]
+    for lang, ending in (("en", ".md"), ("zh", ".zh.md")):
+        changed.append(page := root / "docs" / f"teaching{ending}")
+        rubric = RUBRIC if lang == "en" else RUBRIC.replace("WRITE.", "待写。").replace("WRITE", "待写")
+        text = with_meeting(page.read_text(encoding="utf-8"), number, fill(MEETING[lang] + 2 * rubric, lang))
+        page.write_text(text, encoding="utf-8")
+        names = notebooks.lessons()
+        before = names[names.index(f"{asked.name}.ipynb") - 1]
+        changed += [notebooks.ROOT / lang / name for name in sorted({notebooks.FIRST, before})]
+    print("made", *(path.relative_to(root) for path in made), sep="\n  ")
+    print("changed", *(path.relative_to(root) for path in sorted(changed)), sep="\n  ")
+    print("docs/teaching.md and docs/teaching.zh.md say at their top how many meetings there are")
     print(
-        r'what to write: git grep -n --untracked "WRITE\|待写" -- notebooks initkit/course/lessons README.md'
+        r'what to write: git grep -n --untracked "WRITE\|待写" -- '
+        "notebooks initkit/course/lessons README.md docs/teaching*"
     )
     return 0
 

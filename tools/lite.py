@@ -112,8 +112,14 @@ def without_lessons(wheel: Path, folder: Path) -> Path:
 
 
 def wheels_in(folder: Path) -> dict[str, Path]:
-    """The wheels of a folder by the names of their packages."""
-    return {canonical(path.name.split("-")[0]): path for path in folder.glob("*.whl")}
+    """The wheels of a folder by the names of their packages; none may have two."""
+    wheels: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.whl")):
+        name = canonical(path.name.split("-")[0])
+        if name in wheels:
+            raise SystemExit(f"{folder} has two wheels of {name}: {wheels[name].name}, {path.name}")
+        wheels[name] = path
+    return wheels
 
 
 def entry(name: str, wheel: Path, depends: list[str]) -> dict:

@@ -31,6 +31,7 @@ import numpy as np
 import initkit as ik
 from initkit import course, words
 from initkit.course import checks, quizzes
+from initkit.packages import ADDRESS
 from notebooks import CHECKED
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,8 @@ WORDS = tomllib.loads((DOCS / "words.toml").read_text(encoding="utf-8"))
 THEME = WORDS.pop("theme")
 SPHINX = {"en": "en", "zh": "zh_CN"}
 # Where lessons that are not read here find the other pages.
-SITE = "https://initkit.github.io/initkit"
+OWNER, REPOSITORY = ADDRESS.rsplit("/", 2)[1:]
+SITE = f"https://{OWNER}.github.io/{REPOSITORY}"  # GitHub Pages'
 OPENS = re.compile(r"(course|live)\.(?P<name>\w+)(\.still)?\((\"(?P<key>[\da-z.]+)\")?[^\n]*\)\Z")
 
 

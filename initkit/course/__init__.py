@@ -2,7 +2,7 @@
 
 from .. import widgets  # noqa: F401 - first, to say what to install
 from ..words import LANGUAGES, text
-from . import lessons  # noqa: F401 - enters every lesson's figures and checks
+from . import lessons  # noqa: F401 - registers every lesson's figures and checks
 from .checks import check
 from .frameworks import installed
 from .glossaries import glossary

@@ -1,6 +1,6 @@
-"""What the checks of exercises ask of an answer, whatever the reader has put there.
+"""What the checks of exercises share: an answer, whatever the reader has put there, as a number or weights.
 
-Where an answer is not what it should be, each returns what a check returns: a key and fields.
+Where an answer is not what it should be, a function returns what a check returns: a key and fields.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ..words import two_digits
 Said = tuple[str, dict]  # the key of a text, and the fields to fill in
 
 
-def mistyped(answer, wanted: str) -> Said:
+def mistyped(answer: object, wanted: str) -> Said:
     """What there is to say to an answer that is not what is ``wanted``, a type's name."""
     return "type", {"wanted": wanted, "came": type(answer).__name__}
 
 
-def numbers(answer) -> np.ndarray | None:
+def numbers(answer: object) -> np.ndarray | None:
     """The answer as an array of real numbers, or None.
 
     A tensor of PyTorch counts as an array, a truth value not as a number.
@@ -36,13 +36,13 @@ def numbers(answer) -> np.ndarray | None:
         return None
 
 
-def number(answer) -> float | None:
+def number(answer: object) -> float | None:
     """The answer as one real number, or None. It may stand in a list or an array, alone."""
     array = numbers(answer)
     return None if array is None or array.size != 1 else array.item()
 
 
-def between(answer, low: float, high: float) -> tuple[float, None] | tuple[None, Said]:
+def between(answer: object, low: float, high: float) -> tuple[float, None] | tuple[None, Said]:
     """The answer as a number inside (low, high), and None; or None, and "type" or "range"."""
     found = number(answer)
     if found is None:
@@ -50,7 +50,7 @@ def between(answer, low: float, high: float) -> tuple[float, None] | tuple[None,
     return (found, None) if low < found < high else (None, ("range", {}))
 
 
-def weights(answer, shape: tuple[int, int]) -> tuple[np.ndarray, None] | tuple[None, Said]:
+def weights(answer: object, shape: tuple[int, int]) -> tuple[np.ndarray, None] | tuple[None, Said]:
     """The answer as finite weights of ``shape``, and None; or None, and what is wrong with it.
 
     That is one of "type", "transposed", "shape" (with ``shape``), "finite".
@@ -63,7 +63,7 @@ def weights(answer, shape: tuple[int, int]) -> tuple[np.ndarray, None] | tuple[N
     return (w, None) if np.isfinite(w).all() else (None, ("finite", {}))
 
 
-def nearest(answer, known: dict[str, float], rel: float = 0.01) -> Said:
+def nearest(answer: object, known: dict[str, float], rel: float = 0.01) -> Said:
     """The key of the first number of ``known`` that the answer is, to within ``rel``.
 
     "close" where it is none of them but "right" to within 5 %, rounded too early, say; "other" where it is

@@ -52,7 +52,7 @@ class Verdict:
         return f'<div role="status" style="{style}">{html.escape(str(self))}</div>{folded}'
 
 
-def check(name: str, answer, *, lang: Language, student: str = "") -> Verdict:
+def check(name: str, answer: object, *, lang: Language, student: str = "") -> Verdict:
     """What there is to say to an answer to an exercise. A right one counts in the reader's progress.
 
     Parameters
@@ -88,7 +88,7 @@ def check(name: str, answer, *, lang: Language, student: str = "") -> Verdict:
     return replace(said, hints=hints(name, lang=lang))
 
 
-def verdict(name: str, answer, *, lang: Language, student: str = "") -> Verdict:
+def verdict(name: str, answer: object, *, lang: Language, student: str = "") -> Verdict:
     """``check`` that keeps nothing and gives no hints."""
     numbers, of_text = vars(own(name, student)), vars(own(name))
     if answer is ... or answer is None:

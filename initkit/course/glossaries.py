@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 
@@ -47,7 +48,7 @@ class Glossary:
         return f'<table lang="{self.lang}">{"".join(rows)}</table>'
 
 
-def row(tag: str, cells) -> str:
+def row(tag: str, cells: Iterable[str]) -> str:
     return "<tr>" + "".join(f"<{tag} {STYLE}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
 
 

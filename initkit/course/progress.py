@@ -1,6 +1,6 @@
 """What a reader has done, kept in a file beside the lessons and sent nowhere: questions, exercises, scores.
 
-Both editions share the file. Where it cannot be written, or is another's, nothing is kept and nothing said.
+Both editions share the file. Where it cannot be written, or holds something else, nothing is kept or said.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def score(lesson: str, value: float, *, lang: Language) -> str:
 class Progress(widgets.VBox):
     """A table, a row a lesson: questions and exercises right, the best score; and a button to start over."""
 
-    def __init__(self, lang: Language):
+    def __init__(self, lang: Language) -> None:
         self.lang = lang
         self.shown = widgets.HTML()
         restart = widgets.Button(description=text("progress.restart", lang), layout={"width": "max-content"})

@@ -14,7 +14,7 @@ from .progress import QUESTIONS, keep
 def choices(name: str) -> dict[str, bool]:
     """The choices of a question, by letter, and which is right: its keys are ``a_wrong``, ``b_right``, …
 
-    They come in the order in which they are shown. It hangs on the question's name alone, so that it is the
+    They come in the order in which they are shown. That depends on the question's name alone, so it is the
     same for every reader, and the place of the right one tells nothing.
     """
     found = {}
@@ -40,7 +40,7 @@ class Quiz(widgets.VBox):
         Whether each choice is right, by its letter, in the order in which they are shown.
     """
 
-    def __init__(self, name: str, lang: Language):
+    def __init__(self, name: str, lang: Language) -> None:
         self.name, self.lang = name, lang
         self.answers = choices(name)
         question = widgets.HTMLMath(f"<b>{self.text('question')}</b>")

@@ -1,6 +1,7 @@
-"""What the lessons' rooms offer, by name: their live figures, and the checks of their exercises.
+"""The live figures of all lessons, and the checks of their exercises, by name.
 
-A room enters what it has by the decorators here. ``live`` shows the figures, ``checks`` asks the checks.
+A lesson's room (its module in ``lessons``) registers them by the decorators here. ``live`` shows the figures,
+``checks`` calls the checks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ OWN: dict[str, dict[str, tuple[float, Sequence[float]]]] = {}  # exercise → nu
 
 
 def live_figure(make: Callable) -> Playable:
-    """Enter a function as ``live.<its name>``: ``make(*, lang, seed)`` → picture, controls, ``respond``.
+    """Register a function as ``live.<its name>``: ``make(*, lang, seed)`` → picture, controls, ``respond``.
 
     ``widgets.figure.LiveFigure`` says what these three are.
     """
@@ -23,10 +24,10 @@ def live_figure(make: Callable) -> Playable:
 
 
 def exercise(name: str, **own: tuple[float, Sequence[float]]) -> Callable:
-    """Enter a check of the answers to exercise ``name``, "02.1" for one.
+    """Register a check of the answers to exercise ``name``, "02.1" for one.
 
-    ``own``: the numbers of the task that may differ by student, each as the text has it and as ``own`` may
-    choose it. The check gets them by name, and so do the texts.
+    ``own``: the numbers of the task that may differ by student, each with its value in the lesson's text and
+    the values that ``own`` may choose. The check gets them by name, and so do the texts.
 
     The check gets the answer and returns a key and fields: the text to say is ``check.<name>.<key>`` of the
     words, filled with the fields. The key "right" is the only one that means right, "other" a mistake without

@@ -50,7 +50,8 @@ def compared(file: str, here: Sequence[Row], there: Sequence[Row]) -> tuple[Comp
             findings.append(Finding("only_in_one", span(names), fields))
     told["same"] = [a.surveyed.name for a, _ in same]
     laws = [_laws(a, b) for a, b in apart]
-    # One fresh tensor in 1/ALPHA is called not fresh: as many as that explains are no other law.
+    # By chance one fresh tensor in 1/ALPHA is called not fresh: as many doubtful pairs as that explains count
+    # as drawn alike.
     by_chance = ALPHA * 2 * len(laws)
     doubtful = laws.count("doubtful")
     really = doubtful and float(scipy.special.pdtrc(doubtful - 1, by_chance)) < ALPHA
@@ -92,7 +93,7 @@ def _form(row: Row) -> str:
 
 
 def _is_drawn(row: Row) -> bool:
-    """Whether the entries are a draw, by themselves; identity and the like are the same in every file."""
+    """Whether the entries are a random draw: identity and the like are the same in every file."""
     return row.tensor.found.is_fresh and row.tensor.found.scheme not in EXACT
 
 

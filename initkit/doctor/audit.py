@@ -36,10 +36,11 @@ from .survey import RECURRENT_KERNEL, Row, Surveyed, is_vector, survey
 from .symmetry import are_equal, units_alike
 
 OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, or below it
-LEFT, LEARNT = 2048, 10  # entries of a weight that training would show in; how many others show it, at least
-WORN = 0.01  # the share of a trained layer's units that may die or fall together on the way
+# A weight of LEFT entries or more shows training; one that does not is reported if LEARNT others or more do.
+LEFT, LEARNT = 2048, 10
+WORN = 0.01  # the share of a trained layer's units that may die, or become equal, during training
 SHUT_BIAS = -20.0  # a bias that shuts a unit: its sigmoid, or its share of a softmax, is below e⁻²⁰
-# What is no finding on a tensor that is as a recipe wants it.
+# Kinds that are no finding on a tensor that fits the recipe.
 BY_RECIPE = ("all_zero", "scale_outlier", "transposed_fans", "scheme_activation_mismatch")
 # Layers that are known to start at zero, by the end of their modules' path without numbers. The last layer of
 # a residual branch: Fixup (Zhang et al. 2019), latent diffusion's zero_module, ControlNet, RWKV.
@@ -47,19 +48,19 @@ _ENDS = re.compile(
     r"(?i)(^|\.)(c_proj|(o|out)_?proj|proj(_?out)?|to_out|down_proj|fc_?2|linear_?2|wo|out(put|_layers)?"
     r"|zero_?(conv|proj|module)\w*|ffn\.value)$"
 )
-# What sets a modulation (DiT), an offset (deformable convolutions), a gate (AlphaFold), RWKV's attention.
+# Layers that set a modulation (DiT), an offset (deformable convolutions) or a gate (AlphaFold, RWKV).
 _GATES = re.compile(
     r"(?i)(^|\.)(adaln\w*|\w*modulation|(sampling|conv)_offsets?|linear_g|\w*gate|receptance)$"
 )
 _HEADS = re.compile(
     r"(?i)(^|\.)(\w*_?head|out(put)?(_?(layer|proj))?|classifier|logits|final(_?layer(\.linear)?)?)$"
 )
-# How the calls of such laws are written. A uniform law ends at sharp edges, and a truncated normal one.
+# The calls that draw by a uniform law, and by a normal one without truncation: only that has no sharp edges.
 _DRAWS_UNIFORM = re.compile(r"^torch_default|uniform")
 _DRAWS_NORMAL = re.compile(r"(?<!truncated_)normal")
 # What a normalization adds to the name of the layer in front of it: conv10_linear_bn_scale, conv.norm.weight.
 _NORM_OF = re.compile(r"(?i)[._/](bn|(batch|layer|group|instance)?_?norm(alization)?)(?=[._/])")
-SAME_GAIN = 2.0  # gains by fan_out that differ by no more are one choice
+SAME_GAIN = 2.0  # gains by fan_out within this factor count as equal
 
 
 def audit(
@@ -79,13 +80,14 @@ def audit(
     Parameters
     ----------
     path : str or path-like
-        A file in one of the formats that ``checkpoints.format_names()`` lists, told by what it holds, or a
-        folder with a model. The files that an index names are judged together, as one model.
+        A file in one of the formats that ``checkpoints.format_names()`` lists, recognized by its content, or
+        a folder with a model. The files that an index names are judged together, as one model.
     activation : str, tuple, Activation or callable, optional
-        Of the hidden layers, as ``gain`` takes it. Then the gains, by fan_in or fan_out, of fresh layers are
-        held to it that sit before it: no first or last layer, head, projection of attention, shortcut, gate
-        or recurrent layer, and none in a block with a normalization (``order.before_activation``). Right are
-        the gains of ``gains.right_gains``, which ``diagnose`` asks too; of a function with f(0) ≠ 0 none is.
+        The function of the hidden layers, as ``gain`` takes it. Then fresh layers that sit before it must
+        have one of its right gains (``gains.right_gains``, which ``diagnose`` asks too; none is known where
+        f(0) ≠ 0), by fan_in or fan_out. Exempt are first and last layers, heads, projections of attention,
+        shortcuts, gates, recurrent layers, and whatever shares a block with a normalization
+        (``order.before_activation``).
     lang : {"en", "zh"}
         The language that the report speaks.
     layout : {"auto", "torch", "keras"}
@@ -98,8 +100,8 @@ def audit(
         other shapes and dtypes, other laws and scales; and, where weights are the same to the last bit, as in
         replicas, the first tensor that is not.
     recipe : str, optional
-        One of ``recipes.RECIPES``, of a file that was not trained yet: tensors that are not drawn as it wants
-        are findings (``off_recipe``); of those that are, zeros and scales of their own are none.
+        One of ``recipes.RECIPES``, for a file that was not trained yet: a tensor that is not drawn as the
+        recipe wants is a finding (``off_recipe``); one that is has none for zeros or for its scale.
 
     Returns
     -------
@@ -111,48 +113,49 @@ def audit(
     checkpoints.Unreadable
         A ValueError of one line, for a file that cannot be read.
     ValueError, TypeError
-        For an activation, layout or recipe that is none, and a recipe that names no weight of the file.
+        For an unknown activation, layout or recipe, and a recipe that names no weight of the file.
 
     Notes
     -----
-    Found are entries that are not finite; weights that are all zero; units with equal, collinear or no
-    weights; a gain ten times off the median (unless by fan_out it is the others'); fans exchanged; lone
+    Findings are entries that are not finite; weights that are all zero; units with equal, collinear or no
+    weights; a gain ten times off the median (unless its gain by fan_out is the others'); fans exchanged; lone
     entries that no law reaches; fresh weights of layers of one kind that are equal to the last bit. Tied
     weights, which share their entries in the file, and copies of whole networks are no finding.
 
     Layers that are known to start at zero are notes where nothing was trained: the last of every residual
-    branch, what sets a modulation, gate or displacement, and the head of a net of blocks. They are told by
-    their names; one block of many that is zero is a finding, and so is the head of a plain net. In print,
-    what is found in the same words in every block is one line.
+    branch, what sets a modulation, gate or displacement, and the head of a net of blocks. They are recognized
+    by their names; one block of many that is zero is a finding, and so is the head of a plain net. In print,
+    findings with the same words in every block are one line.
 
-    Judged are layers' weights alone. What else a tensor is for is told by its path and its neighbours
-    (``roles.SIGNS``): biases, scales of normalizations, embeddings, buffers, the optimizer's state, averaged
-    copies of weights that stand in the file as well, adapters, quantized weights and their scales. Of these
-    only entries that are not finite are found (in a mask none, in a table no −∞), and word embeddings that
-    are all zero. A tensor of which nothing is known is judged as a weight if it is a matrix or a kernel of
-    floating-point numbers. ``coverage`` says what was judged, left out and not read.
+    Only layers' weights are judged. A tensor's path and neighbours tell what else it may be
+    (``roles.SIGNS``): a bias, a normalization's scale, an embedding, a buffer, the optimizer's state, an
+    averaged copy of weights that stand in the file as well, an adapter, a quantized weight or its scale. On
+    these there are findings for entries that are not finite (in a mask even those are none, in a table −∞ is
+    none), and for word embeddings that are all zero. A tensor of which nothing is known is judged as a weight
+    if it is a matrix or a kernel of floating-point numbers. ``coverage`` says what was judged, left out and
+    not read.
 
-    Where most weights were trained (a quantized one was), what training makes of a well drawn tensor is no
-    finding: scales of their own, entries far out, one unit in a hundred that died or fell together with
-    another, units that are multiples of each other but not equal, unless most are, and units without weights
-    whose bias is below −20. There a tensor of fewer than 2,048 entries that passes as a draw is "too_few",
-    unless it is set, or drawn within a scheme's own uniform bound and no trained weight's bias. So is a
-    larger one that passes as a normal draw, as it has no edges that training carries it past, unless it is a
-    weight whose bias, and the normalization that has its name, are as they start; or that has neither, and a
-    scheme's scale. And a larger one that is uniform and ends within 5 % past a scheme's bound is "not_fresh",
-    for the reason "edge", as a draw that steps of training moved a little.
+    Where most weights were trained (a quantized one counts as trained), what training makes of a well drawn
+    tensor is no finding: scales far from the others', entries far out, one unit in a hundred that died or
+    became equal to another, units that are multiples of each other but not equal, unless most are, and units
+    without weights whose bias is below −20. There a tensor that passes as a draw may hide training. It is
+    "too_few", unless every entry shows its scheme, as in a constant or orthogonal one: below 2,048 entries,
+    unless it is uniform within a scheme's bound and not the bias of a trained weight; above, if it passes as
+    normal, which has no edges for training to cross, unless it is a weight whose bias and normalization still
+    have their starting values, or that has neither and a scheme's scale. A larger uniform one that ends up to
+    5 % past a scheme's bound is "not_fresh", for the reason "edge": training moved it a little.
 
     Units are compared with each other, inputs are not. Two equal units get the same gradient for ever; two
     equal columns, or a column of zeros, get the gradients of their own inputs and part at the first step, and
     masks and pruning make such columns on purpose.
 
     A bias that passes as a draw, or has too few entries to tell, is "not_fresh" all the same, for the reason
-    "biases", where it is neither constant, nor PyTorch's default, nor, with all others of the file, drawn
-    from one law with mean 0 and one scale, independently of the weights. Then the weight beside it is
-    "not_fresh" as well, for the reason "bias". To fresh ones that happens in at most one of 1,000 cases; but
-    a bias that was set entry by entry, to the logarithms of frequencies say, passes for a trained one. A bias
-    that looks fresh proves nothing: it may have been frozen, and one that was drawn hides what it learned as
-    a weight does.
+    "biases", unless it is constant, or PyTorch's default, or drawn, like all others of the file, from one law
+    with mean 0 and one scale, independently of the weights. Then the weight beside it is "not_fresh" as well,
+    for the reason "bias". Fresh ones are called so in at most one of 1,000 cases; but a bias that was set
+    entry by entry, to the logarithms of frequencies say, is mistaken for a trained one. A bias that looks
+    fresh proves nothing: it may have been frozen, and one that was drawn hides what it learned as a weight
+    does.
 
     Examples
     --------
@@ -267,7 +270,7 @@ def _examined(surveyed: Surveyed, plan: Plan | None) -> Row:
 
 
 def _identified(s: Scan, source: Source, layer_fans: Sequence[float]) -> Identification:
-    """What drew it, as the layer that it is; else as the array that it is, which Keras takes for a kernel."""
+    """Identify by the shape of the layer; else by that of the stored array, whose fans Keras draws by."""
     found = of_scan(s, source.layer, source.axes, layer_fans, source.units_last)
     if found.verdict == "fresh_unnamed" and source.layer != source.shape and source.experts == 1:
         as_array = of_scan(s, source.shape, source.axes, layer_fans, source.units_last)
@@ -313,15 +316,15 @@ def _told_by_bias(rows: list[Row]) -> list[Row]:
 
 
 def _told_by_other_weights(rows: list[Row]) -> list[Row]:
-    """Call tensors that pass as draws "too_few" where most weights were trained, and these may have been.
+    """In a mostly trained file, call a tensor that passes as a draw and may be trained "too_few".
 
-    A trained bias, shift or small kernel is often as normal as a draw, of some scale. A uniform draw of a
-    scheme's own bound stays what it is, unless it is the bias of a trained weight: steps of training carry
-    entries past its edges. A larger tensor whose entries are a little past such edges is "not_fresh".
+    A trained bias, shift or small kernel often looks like a normal draw of some scale. A uniform draw within
+    a scheme's bound keeps its verdict, unless it is the bias of a trained weight, as training carries entries
+    past the bound. A larger tensor whose entries are a little past it is "not_fresh".
 
-    A normal draw has no edges, and hides what it learned. So a larger one stays what it is only if it is a
-    layer's weight and what learns with it, bias and normalization, is as it starts; or, where it has neither,
-    if its scale is a scheme's.
+    A normal draw has no bound, and hides what it learned. So a larger one keeps its verdict only if it is a
+    layer's weight whose bias and normalization still have their starting values; or, where it has neither, if
+    its scale is a scheme's.
     """
     if not _is_trained(rows):
         return rows
@@ -348,9 +351,9 @@ def _told_by_other_weights(rows: list[Row]) -> list[Row]:
 
 
 def _starts(rows: list[Row]) -> dict[str, bool]:
-    """Whether what learns with a weight that passes as a draw is as it starts: its bias, its normalization.
+    """For each weight that passes as a draw: whether its bias and normalization have their starting values.
 
-    By the weight's name. They start constant, or as PyTorch's default. A weight without either is left out.
+    By the weight's name. These values are constant, or PyTorch's default. A weight with neither is left out.
     """
     beside, found = defaultdict(list), {}
     for row in rows:
@@ -370,11 +373,11 @@ def _starts(rows: list[Row]) -> dict[str, bool]:
 
 
 def _by_training(finding: Finding, rows: list[Row]) -> bool:
-    """Whether training, or who trained, may have made of a well drawn tensor what is found.
+    """Whether training can have caused this finding on a tensor that was drawn correctly.
 
-    One entry moves far from the others; a few units of many die, or fall together; and a class that is never
-    to be named has no weights, and a bias that shuts it. Units that started alike are equal for ever: where
-    most differ, those that are multiples of each other, and no more, fell together, or decayed, later on.
+    One entry moves far from the others; a few units of many die or become equal. A class that is masked out
+    has zero weights and a very negative bias. Units that start equal stay equal; where most units differ, a
+    few that are only multiples of each other became so during training.
     """
     if finding.kind not in ("symmetric_rows", "dead_rows"):
         return finding.kind == "lone_outlier"
@@ -405,7 +408,7 @@ def wrong_by_itself(
         Whether it is an embedding, whose rows are no units.
     """
     if s.non_finite:
-        # A table that is added to attention's scores shuts with −∞ what is not to be looked at.
+        # A table that is added to attention's scores hides positions by −∞.
         if not table or s.non_finite > s.minus_infinite:
             yield Finding("non_finite", name, {"count": s.non_finite})
         return
@@ -453,8 +456,8 @@ def lone_entries(name: str, shape: Sequence[int], s: Scan, found: Identification
 def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], list[Finding]]:
     """The findings that stay, and as notes those on layers that are known to start at zero, by their names.
 
-    A design is the same in every block, has drawn weights beside it, and is a start: one block of many, a
-    file of nothing but zeros, and zeros in a trained one stay findings.
+    Zeros count as a design only in a file that has drawn weights and was not trained, and inside blocks only
+    if they repeat in every block: those of one block of many stay findings.
     """
     zero = {finding.tensor for finding in findings if finding.kind == "all_zero"}
     drawn = [row.surveyed for row in rows if _is_weight(row)]
@@ -520,7 +523,7 @@ def _compared(rows: list[Row], wanted: tuple[Activation, tuple[float, float]] | 
     for weight in weights:
         readings = [weight] if weight.other is None else [weight, weight.other]
         factor = None if medians is None else min(_apart(one.gain, medians[0]) for one in readings)
-        # One whose gain by fan_out is the others' was drawn by it, as they were, and is well.
+        # A weight whose gain by fan_out equals the others' was drawn by fan_out, as they were: no outlier.
         if factor and factor > OUTLIER and _apart(gains_of(weight)[1], medians[1]) > SAME_GAIN:
             median = f"{medians[0]:.3g}"
             fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": median}
@@ -566,7 +569,7 @@ def _identical_layers(rows: list[Row]) -> list[Finding]:
 
 
 def _is_trained(rows: list[Row]) -> bool:
-    """Whether most weights that can be told are not as they were drawn. Quantized is what was trained."""
+    """Whether most weights with a verdict are "not_fresh". Quantized ones count as trained."""
     found = [row.tensor.found for row in rows if _is_weight(row) or row.tensor.found.reason == "quantized"]
     told = [one.verdict for one in found if one.verdict != "too_few"]
     return 2 * told.count("not_fresh") > len(told)
@@ -580,7 +583,8 @@ def _apart(a: float, b: float) -> float:
 def _is_weight(row: Row) -> bool:
     """Whether it is a layer's weight, with a gain that can be held against others.
 
-    Of equal entries the gain says nothing: what they pass on is the sum of the inputs, not one of squares.
+    The gain of equal entries says nothing: they pass on the plain sum of the inputs, where a gain supposes
+    weights of random signs.
     """
     gain = row.tensor.gain
     return row.surveyed.is_judged and bool(row.tensor.std) and bool(gain) and math.isfinite(gain)

@@ -26,9 +26,9 @@ def trained_by_bias(
 ) -> set[str]:
     """Names of the weights whose layer was trained, as its bias cannot be a fresh draw.
 
-    A bias can be fresh that is constant; that is PyTorch's default for its layer's fan_in; or that is drawn
-    as in mean-field theory: together with all other drawn biases of the file from one law with mean 0 and one
-    scale, independently of the weights.
+    A bias may be fresh if it is constant; if it is PyTorch's default for its layer's fan_in; or if it is
+    drawn as in mean-field theory: together with all other drawn biases of the file from one law with mean 0
+    and one scale, independently of the weights.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def trained_by_bias(
     Returns
     -------
     set of str
-        Where all biases are fresh it is not empty in at most one of 1,000 files with drawn biases; and a bias
-        that is PyTorch's default puts its layer in it in at most one of 1,000 cases.
+        False alarms: where all biases are fresh, the set is not empty in at most one of 1,000 files with
+        drawn biases, and it holds a layer whose bias is PyTorch's default in at most one of 1,000 cases.
     """
     values, drawn, epsilon = {}, [], 0.0
     for layer, (s, layer_fans) in biases.items():
@@ -106,10 +106,10 @@ def _one_law(biases: list[np.ndarray], epsilon: float) -> float:
 def _echoes(biases: dict[str, np.ndarray], weights: Iterable) -> Iterator[tuple[float, str, str]]:
     """Of each layer: the p-value of "the bias before is independent of Wᵀb", the layer, and the one before.
 
-    The gradient of a bias is the next layer's, brought back through Wᵀ and a slope; so trained biases b'
-    point along Wᵀb. If b' is normal and independent of W and b, the squared cosine between the two has Beta's
-    law, whatever W and b are. Files list layers in any order, so every layer within ``NEAR`` places whose
-    size fits is tried.
+    Let b belong to the layer with weight W, and b' to the layer before. The gradient of b' is that of b times
+    Wᵀ and a slope, so a trained b' points along Wᵀb. If b' is normal and independent of W and b, the squared
+    cosine between b' and Wᵀb has Beta's law, whatever W and b are. Files list layers in any order, so every
+    layer within ``NEAR`` places whose size fits is tried.
     """
     order = list(biases)
     places = {layer: k for k, layer in enumerate(order)}

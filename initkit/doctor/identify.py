@@ -35,7 +35,7 @@ TOO_SMALL = 1e-290
 
 Verdict: TypeAlias = Literal["fresh", "fresh_unnamed", "too_few", "not_fresh"]
 
-# Why a tensor is not fresh: what ``identify`` tests, then what ``audit`` concludes from its company.
+# Why a tensor is not fresh: what ``identify`` tests, then what ``audit`` concludes from the file's others.
 REASONS = (
     "non_finite", "too_large", "drifted_mean", "tails", "kurtosis", "shape",
     "rows", "columns", "low_rank", "neighbours", "biases", "bias", "edge",
@@ -151,7 +151,8 @@ class Law:
     """A symmetric distribution with mean 0 and variance 1, on [−``bound``, ``bound``].
 
     ``sixth`` and ``eighth`` moments say how far the kurtosis of a sample strays. A truncated normal ends at
-    ±``cut`` standard deviations of the normal before truncation; its own is the share ``narrow`` of that.
+    ±``cut`` standard deviations of the normal before truncation; its own standard deviation is ``narrow``
+    times that one.
     """
 
     name: str
@@ -183,7 +184,7 @@ class Law:
         return math.log(self.narrow / self.mass / math.sqrt(2 * math.pi)) - mean_square * self.narrow**2 / 2
 
     def furthest(self, n: int, share: float) -> float:
-        """What the furthest of ``n`` entries stays within with probability ``share``."""
+        """The distance from 0 that all of ``n`` entries stay within with probability ``share``."""
         outside = -math.expm1(math.log(share) / n)
         if self.name == "uniform":
             return self.bound * (1 - outside)
@@ -222,7 +223,7 @@ def _unit(distribution: tuple) -> Any:
 
 @dataclass(frozen=True)
 class OfSciPy(Law):
-    """A law as ``Drawn.distribution`` has it, tried at the scales of its schemes alone: not one of SHAPES."""
+    """A law of ``scipy.stats`` that a scheme draws by. It is tried at the scales of its schemes alone."""
 
     distribution: tuple = ()
 
@@ -249,7 +250,7 @@ NORMAL = Law("normal", math.inf, 3.0, 15.0, 105.0)
 UNIFORM = Law("uniform", math.sqrt(3), 9 / 5, 27 / 7, 9.0)
 TRUNCATED = _truncated(2.0)
 LAWS = {law.name: law for law in (NORMAL, UNIFORM, TRUNCATED)}
-# What a draw of a scale that no scheme has is held to: torchtitan and OLMo truncate at ±3.
+# The laws that are tried at any scale, where no scheme's fits. torchtitan and OLMo truncate at ±3.
 SHAPES = (*LAWS.values(), _truncated(3.0))
 
 
@@ -406,8 +407,8 @@ def _at_best(
     """(p-value, std, tests) of "a sample of ``law``, of whatever scale": those of the scale that fits best.
 
     So no law is refused because the scale that a sample suggests is off by chance. Tried are the root mean
-    square, and, where the law ends at a bound, the scales at which the furthest entry is as far out as it
-    often, seldom and hardly ever is.
+    square, and, where the law ends at a bound, the scales at which the furthest entry is at its 50 %, 3 % and
+    0.2 % quantile.
     """
     rms, furthest = math.sqrt(s.mean_square), max(-s.low, s.high)
     scales = [rms]
@@ -431,9 +432,9 @@ def p_value(s: Scan, law: Law, std: float) -> float:
     )
 
 
-# How many entries it takes to name a law. The sharpest difference between the two laws that most schemes draw
-# by is the uniform's bound, √3: that a normal sample of this size keeps within it is rarer than the level of
-# one of nine two-sided tests. Fewer entries within it may be either law's.
+# The fewest entries for which a law is named: they tell a normal from a uniform law, by which most schemes
+# draw. A normal sample of this size stays within the uniform's bound √3 with a probability below ALPHA/18,
+# the level of one side of one of nine two-sided tests.
 FEWEST = math.ceil(math.log(ALPHA / (2 * 9)) / math.log(math.erf(math.sqrt(3 / 2))))
 
 
@@ -464,7 +465,7 @@ EXACT = {"zeros", "ones", "constant", "identity", "dirac", "delta_orthogonal", "
 SET = EXACT - {"delta_orthogonal", "orthogonal"}  # in these nothing is drawn
 
 # ln s, s the standard deviation of n entries, strays by 1/√(2n), as κ ≤ 3 in all laws that schemes draw by.
-# It may be SPREAD/√n off a law's, 7 standard errors, and as far from another ln s, 5 of their difference's.
+# It may differ by SPREAD/√n from a law's (7 standard errors) and from another tensor's (5 of the difference).
 SPREAD = 5.0
 FEW = 16  # entries below which scales are not compared
 
@@ -528,7 +529,7 @@ def _exact(s: Scan, shape, units_last: bool) -> tuple[str, dict] | None:
     if s.low == s.high:
         if s.low in (0.0, 1.0):
             return ("ones" if s.low else "zeros"), {}
-        # Entries of any law agree in all digits that they have with this probability.
+        # The probability that independent entries of any law agree in all digits of their precision.
         return ("constant", {"value": s.low}) if s.epsilon ** (s.n - 1) < ALPHA else None
     if not (s.has_lines and s.whole):
         return None
@@ -685,7 +686,7 @@ def identify(
     mean, the mean square, the largest entry, the kurtosis and the distribution function (Kolmogorov), and of
     what holds for independent entries of any law: sums and mean squares of rows and columns, products of
     neighbours, and the largest singular value (Tracy and Widom). So at most one fresh tensor in 1,000 is
-    called not fresh. A law of no known scale is refused where it is at every scale.
+    called not fresh. A law whose scale is not known is refused only if it is refused at every scale.
 
     Of fewer than 113 entries no law is named: so many it takes before a normal sample can be told from a
     uniform one of the same variance at that rate, by the bound √3 that none of its entries may pass

@@ -1,4 +1,4 @@
-"""Which axis of a weight counts the units: told by names, the bias's length, the file and its other weights.
+"""Which axis of a weight counts the units, by its name, its bias's length, the file and the other weights.
 
 PyTorch has (units, inputs, *kernel), Keras, JAX and TensorFlow (*kernel, inputs, units), and so has GPT-2's
 Conv1D. A fan, a gain and what a unit is hang on it; where nothing tells, the layout is open.
@@ -18,16 +18,17 @@ from .checkpoints import Source
 from .roles import Path, natural
 
 Layout: TypeAlias = Literal["auto", "torch", "keras"]
-"""Which axis of a weight counts its units: the first (PyTorch), the last (Keras), or what is told."""
+"""Which axis of a weight counts its units: the first (PyTorch), the last (Keras), or what the file shows."""
 
 LAYOUTS = get_args(Layout)
-KERNEL = 11  # of kernels larger than this along an axis none is known by its shape
-_DEEP = 8  # modules within modules, that layers made by a scan are looked for in
+KERNEL = 11  # the largest side of a kernel that is recognized by shape
+_DEEP = 8  # levels of nested modules that are searched for layers stacked by flax.linen.scan
 
 _KERAS = re.compile(r"kernel$|^onnx::MatMul_\d+$")  # torch.onnx: what x is multiplied with from the right
 _TORCH = re.compile(r"^(weight(_(v|g|orig|[ih]h\w*))?|in_proj_weight|original[01])$")
 _EXPERTS = re.compile(r"(^|_)(experts?|exps)(_|$)")
-# Whose kernels have heads in them: (inputs, heads, size) of the first, (heads, size, units) of the second.
+# Modules whose kernels have an axis of heads: (inputs, heads, size) in the first, (heads, size, units) in the
+# second.
 _TO_HEADS, _FROM_HEADS = (
     re.compile(r"^(query|key|value)(_dense)?$"),
     re.compile(r"^(out|output_dense|attention_output)$"),
@@ -54,7 +55,7 @@ def laid_out(
     sources : sequence of Source
         All of the file.
     asked : {"auto", "torch", "keras"}
-        What the user says; "auto": what is told.
+        The user's choice; "auto" leaves it to the evidence.
     bias_of : callable
         What the bias beside a weight is called.
     judged : iterable of str
@@ -85,7 +86,7 @@ def laid_out(
 
 
 def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bool], set[str]]:
-    """Whether the units come last, by name; and the names of which nothing tells it."""
+    """Whether the units come last, by name; and the names for which there is no evidence."""
     sure = {s.name: s.units_last if s.told else s.units_last or None for s in weights}
     votes = {s.name: _by_bias(s, biases[s.name]) for s in weights}
     for key in (_digits_out, _block, lambda path: path.leaf):
@@ -97,7 +98,7 @@ def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bo
         for s in weights:
             path = Path.of(s.name, s.shape)
             near = said[key(path), len(s.shape)]
-            # A layer named "weight" without a bias is PyTorch's own, whatever the others are.
+            # A weight that is called "weight" and has no bias is PyTorch's own, whatever its neighbours are.
             alone = not biases[s.name] and _TORCH.match(path.leaf)
             if sure[s.name] is None and near and not alone and 2 * sum(near) != len(near):
                 sure[s.name] = 2 * sum(near) > len(near)
@@ -107,7 +108,7 @@ def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bo
             if _TORCH.match(leaf):
                 sure[s.name] = False
             elif _KERAS.search(leaf) and (len(s.shape) < 3 or not s.of_torch):
-                sure[s.name] = True  # in PyTorch's files a port may have x @ kernel, but conv(x, kernel)
+                sure[s.name] = True  # a port to PyTorch may keep x @ kernel, but not Keras' convolutions
             else:
                 sure[s.name] = False if s.of_torch and by_shape is None else by_shape
     left = [s for s in weights if sure[s.name] is None]
@@ -182,10 +183,10 @@ def _experts(weights: list[Source]) -> dict[str, bool | None]:
 
 
 def _stacked(sources: Sequence[Source], last: dict[str, bool]) -> dict[str, bool]:
-    """Kernels (layers, inputs, units) of layers that were made by a scan, as Flax has it, or with heads.
+    """Kernels (layers, inputs, units), or with heads, of layers that Flax stacks by a scan.
 
-    All that lies in one module begins with the number of layers: its biases and scales tell it, which have
-    two axes, or that number, where it is larger than a kernel's.
+    The first axis of every array in such a module counts the layers. That it does is shown by a bias or scale
+    with two axes, or by a first axis that is longer than any kernel's side.
     """
     modules = defaultdict(list)
     for s in sources:

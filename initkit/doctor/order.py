@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from .roles import Path, natural
 from .survey import RECURRENT, Surveyed
 
-_FIRST, _LAST = 0, 3  # of ``natural``
+_FIRST, _LAST = 0, 3  # where ``natural`` puts stems and heads
 # Parts of a path whose weights have no activation of the hidden layers right behind them: the projections of
 # attention, shortcuts around a block, gates and routers.
 _ASIDE = re.compile(
@@ -28,10 +28,10 @@ _ASIDE = re.compile(
 def before_activation(rows: Iterable[Surveyed]) -> set[str]:
     """Names of the weights that have the hidden activation behind them, and no normalization.
 
-    Left out are first layers, whose inputs no other gives, and last ones, whose outputs none takes, by the
-    sizes; where sizes tell none, the first and last in ``natural`` order. Then stems, heads, the projections
-    of attention, shortcuts, gates and recurrent layers, by their names; and what shares a block with a
-    normalization, which takes from a weight's scale what it means for the signal.
+    Left out are first layers, which have as many inputs as no other layer has units, and last ones, which
+    have as many units as no other has inputs; where sizes show none, the first and last in ``natural`` order.
+    Then stems, heads, the projections of attention, shortcuts, gates and recurrent layers, by their names;
+    and what shares a block with a normalization, because that cancels the weight's scale.
     """
     rows = list(rows)
     ordered = sorted((one for one in rows if one.is_judged), key=lambda one: natural(one.name))

@@ -1,7 +1,7 @@
-"""What well-known models are drawn by: name or role, law and scale, and who says so.
+"""How well-known models draw each tensor: its name or role, law and scale, and the source that says so.
 
 A recipe is a list of rules, of which the first that fits a tensor counts; a tensor that none fits is not
-judged. Where libraries start the same tensor differently, a rule has each of their draws, and either will do.
+judged. Where libraries start the same tensor differently, a rule lists each of their draws and accepts any.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .survey import Surveyed
 
 @dataclass(frozen=True)
 class Place:
-    """A tensor, and what of its file a scale hangs on.
+    """A tensor, and what a scale depends on of its file.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Place:
 class Draw:
     """A law with its scale: a std; the bound, gain or value of "uniform", "orthogonal" and "constant".
 
-    ``says`` is a call that draws so, ``source`` who does.
+    ``says`` is a call that draws so; ``source``, the paper or library that does.
     """
 
     law: Law | str
@@ -88,7 +88,7 @@ def _is_orthogonal(s: Scan, gain: float) -> bool:
 
 @dataclass(frozen=True)
 class Rule:
-    """Of tensors whose name, after a dot, fits ``name`` and whose role is ``role``: one of ``draws``."""
+    """Tensors whose name ends in whole parts in ``name`` and whose role is ``role`` fit one of ``draws``."""
 
     name: str
     draws: tuple[Draw, ...]
@@ -96,7 +96,7 @@ class Rule:
     where: Callable[[Place], bool] = lambda place: True
 
     def holds(self, place: Place) -> bool:
-        """Whether it is of this tensor."""
+        """Whether the rule is for this tensor."""
         name = place.one.name.replace("/", ".")
         return (
             (self.role is None or place.one.role == self.role)
@@ -219,7 +219,7 @@ class Plan:
     Raises
     ------
     ValueError
-        For a recipe that is none, or that names no tensor of the file.
+        For an unknown recipe, or one that names no weight of the file.
     """
 
     def __init__(self, name: RecipeName, surveyed: Sequence[Surveyed]):
@@ -239,9 +239,9 @@ class Plan:
             raise ValueError(f"recipe {name!r} names no weight of the file: it has {', '.join(weights[:3])}")
 
     def fits(self, name: str, s: Scan) -> bool | None:
-        """Whether a tensor is as the recipe wants it; None of one that it does not name.
+        """Whether a tensor is as the recipe wants it; None for one that it does not name.
 
-        Of one fresh file in 1,000 some tensor is not.
+        In one of 1,000 files that were drawn by the recipe, some tensor is refused by chance.
         """
         if name not in self.rules:
             return None

@@ -23,9 +23,9 @@ BESIDE = ("optimizer", "ema")  # roles whose tensors repeat the model's, and are
 SCHEMA = 2  # of the JSON; a field that goes or changes its meaning makes it 3
 WIDTH = 80  # columns of a terminal
 LINES = 24  # of a terminal; a longer table is folded in a notebook
-ROWS = 10  # of a table in print, from which on it is left to what was judged
+ROWS = 10  # of a printed table: a longer one lists judged tensors only, and no more of them
 
-# Every kind of finding, the gravest first, and what is at the bottom of it.
+# Every kind of finding, the gravest first, and its cause.
 _CAUSE = {
     "non_finite": "numbers", "overflow": "numbers", "input_scale": "inputs", "all_zero": "units",
     "symmetric_rows": "units", "not_learning": "learning", "fresh_among_trained": "learning",
@@ -41,12 +41,12 @@ KINDS = tuple(_CAUSE)
 """Every kind of finding, the gravest first."""
 
 CAUSES = {cause: tuple(k for k in KINDS if _CAUSE[k] == cause) for cause in dict.fromkeys(_CAUSE.values())}
-"""The kinds of findings by what is at the bottom of them; those of one cause are told together."""
+"""The kinds of findings by cause; those of one cause are printed together."""
 
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_gate", "zero_head", "icnr", "frozen", "not_in_loss")
-ALIKE = 3  # findings, or rows, that differ in the block alone, from which on they are one
-LEAST = 24  # columns for what a tensor was drawn by
+ALIKE = 3  # so many findings, or rows, that differ only in the block's number are merged
+LEAST = 24  # columns for what a tensor was drawn by; if fewer are left, names get lines of their own
 ITEM = "  · "  # how a line of a list begins, in words.toml's doctor.group too
 
 
@@ -94,7 +94,7 @@ class Finding:
         return self._beside("remedy", lang)
 
     def _beside(self, part: str, lang: Language) -> str | None:
-        """A text that goes with the kind's one reason, or else with all of the kind."""
+        """The text for this kind with this reason, else the one for the kind."""
         keys = f"{part}.{self.kind}.{self.fields.get('why')}", f"{part}.{self.kind}"
         return next((self._text(key, lang) for key in keys if f"doctor.{key}" in table()), None)
 
@@ -130,9 +130,9 @@ def gravest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def as_told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The gravest first; what repeats in every block once, as the first says it.
+    """The gravest first; findings that repeat in every block are merged, in the words of the first.
 
-    Such a finding has "alike" in its ``fields``, how many it stands for.
+    A merged finding has in its ``fields`` "alike": how many it stands for.
     """
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
@@ -149,7 +149,7 @@ def as_told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def once(findings: Sequence[Finding]) -> list[Finding]:
-    """As they came; what is told in the same words of every block once."""
+    """As they came; findings with the same words in every block are merged, as ``as_told`` does it."""
     groups: dict[tuple, list[Finding]] = {}
     keys = [(f.kind, re.sub(r"\d+", "#", f.tensor), str(f.fields), f.code) for f in findings]
     for key, finding in zip(keys, findings, strict=True):
@@ -176,13 +176,14 @@ class Tensor:
     std : float or None
         Of the entries; None where some are not finite, or none was read.
     gain : float or None
-        √(mean square·fan_in), of entries about 0, as the signal meets them; None where either is missing.
+        √(mean of w²·fan_in), by which a signal's root mean square grows; None where the entries or the fan_in
+        are missing.
     found : Identification
         Which initializer it is a sample of.
     role : str or None
         Of ``audit``: what it is for, one of ``roles.Role``.
     other : Tensor or None
-        Of ``audit``, where nothing tells the layout: the same tensor with its units on the other end.
+        Of ``audit``, where nothing tells the layout: the same tensor, read with its units on the last axis.
     """
 
     name: str
@@ -402,7 +403,7 @@ class Report:
     recipe: Fit | None = None
 
     def to_dict(self) -> dict:
-        """``{"schema": 2, "tensors": […], "findings": […]}``, and ``"signals"`` where there are some.
+        """``{"schema": 2, "tensors": […], "findings": […]}``, and the other parts below where there are some.
 
         An entry of "tensors" has name, shape, fan_in, fan_out, std, gain, match, p_value, verdict, law and
         outliers. The verdict is "fresh"; "fresh_unnamed", where law is the scheme that draws so with its
@@ -410,22 +411,29 @@ class Report:
         against it. Where it is not "fresh", match and p_value are null. "outliers" lists lone entries as
         [row, column, value] of the tensor read as a matrix. In ``audit`` it has role too, one of "weight",
         "unknown", "bias", "norm_scale", "embedding", "buffer", "optimizer", "ema", "adapter", "quantization"
-        and "other", and "coverage" has lists of names: judged, left_out by role, unread by reason, and, where
-        there are such, open_layout, whose tensors have other_layout: the entry of the other reading. In
-        ``diagnose`` the names are layers', and left_out is by reason. "notes" are as findings are, of the
-        kinds zero_branch, zero_gate, zero_head, icnr, frozen and not_in_loss. "facts" have kind, tensor,
-        message and numbers: "phase" depth, the number of hidden layers, change, the square of the gradient in
-        the first of them over that in the last, and phase, "ordered", "critical" or "chaotic", with chi_1 and
-        xi_c, or null, with low and high, the least and the largest χ of a layer; "singular_values"
-        directions, effective, spread, Var[s²]/⟨s²⟩² of the singular values s, and probes; "finite_width" sum,
-        Σ1/n of the hidden layers, depth, width, the least, and factor, e to the standard deviation of the
-        gradient's log square. "against" has file, the other's name, verdict, one of "same", "same_recipe" and
-        "other", and lists of names: same, other_seed, other_law, differs, other_form, only_here, only_there,
-        not_read. "recipe" has name and lists of names: as_wanted, off, not_named. One of "findings" has kind;
-        cause, one of "numbers", "inputs", "units", "learning", "scale", "gradient", "flat" and "file";
-        tensor, where; message, what was seen; meaning, what that means for training; remedy in words, where
-        there are some; and code where one line, which was tried, mends it. "signals" has layers, q, grad_var,
+        and "other"; and other_layout, the entry of the other reading, where nothing tells its layout.
+
+        An entry of "findings" has kind; cause, one of "numbers", "inputs", "units", "learning", "scale",
+        "gradient", "flat" and "file"; tensor, where; message, what was seen; meaning, what that means for
+        training; remedy in words, where there are some; and code where one line, which was tried, mends it.
+        "notes" are like findings, of the kinds zero_branch, zero_gate, zero_head, icnr, frozen and
+        not_in_loss.
+
+        "facts" have kind, tensor, message and numbers. Of "phase": depth, the number of hidden layers;
+        change, the square of the gradient in the first of them over that in the last; and phase, "ordered",
+        "critical" or "chaotic", with chi_1 and xi_c, or null, with low and high, the least and the largest χ
+        of a layer. Of "singular_values": directions, their number; effective, how many equal ones would give
+        the same measurement; spread, Var[s²]/⟨s²⟩² of the singular values s; and probes. Of "finite_width":
+        sum, Σ1/n of the hidden layers; depth; width, the least; and factor, e to the standard deviation of
+        the gradient's log square.
+
+        "coverage" has lists of names: judged, left_out by role, unread by reason, and, where there are such,
+        open_layout, the tensors with other_layout; in ``diagnose`` the names are layers', and left_out is by
+        reason. "against" has file, the other's name; verdict, one of "same", "same_recipe" and "other"; and
+        lists of names: same, other_seed, other_law, differs, other_form, only_here, only_there, not_read.
+        "recipe" has name and lists of names: as_wanted, off, not_named. "signals" has layers, q, grad_var,
         predicted_q and predicted_grad_var, with a number or null a layer.
+
         In ``to_json`` a number that is not finite is null.
 
         Kinds: of both, non_finite, all_zero, symmetric_rows, dead_rows, scheme_activation_mismatch,
@@ -466,9 +474,9 @@ class Report:
         return json.dumps(_finite(self.to_dict()), ensure_ascii=False, allow_nan=False)
 
     def _rows(self, fold: bool) -> tuple[list[list[str]], int]:
-        """The head and the rows of the table; ``fold``: tensors whose names differ in numbers alone are one.
+        """The head and the rows of the table, and how many rows are left out.
 
-        And how many rows of a folded table are left out.
+        ``fold``: tensors whose names differ in numbers alone share a row, and a long table is cut.
         """
 
         def both(t: Tensor, cell) -> str:
@@ -527,12 +535,12 @@ class Report:
         return lines + ([text("doctor.remedy_line", self.lang, remedy=remedy)] if remedy else [])
 
     def _stream(self) -> list[str]:
-        """The picture in words: a line for the signal, one for the gradient, each the way it goes."""
+        """The picture in words: a line for the signal, one for the gradient, each from start to end."""
         lines = []
         for what, key, way in (("signal", "q", 1), ("gradient", "grad_var", -1)):
             values, expected = (getattr(s, key, None) for s in (self.signals, self.predicted))
             if what == "gradient" and values is not None and (values == values).any():
-                values = values[values == values]  # NaN: a layer of another output than the loss is of
+                values = values[values == values]  # NaN: a layer that only another output uses
             if values is not None:
                 ends = [f"{end:.2g}" for end in values[[0, -1]][::way]]
                 fields = {"depth": len(self.layers), "one": self.layers[0], "other": self.layers[-1]}
@@ -550,8 +558,8 @@ class Report:
         Parameters
         ----------
         every : bool
-            Whether every tensor has a row of its own. Else tensors are one row where their names differ in
-            numbers alone and all else is alike, and a long table has no more than 10, of what was judged.
+            Whether every tensor has a row of its own. Else three or more share a row if their names differ in
+            numbers alone and all else is alike, and a long table has 10 rows, of tensors that were judged.
         """
         lines = [self._verdict()]
         for line in self._stream():

@@ -39,7 +39,7 @@ _EMA = (
 _MOMENTS = r"^(mu|nu|trace|moments?[12]?|accum|adam_[mv])$"
 # Parts in front of a path that only wrap a model; a copy's path may have others than its original's.
 _WRAPPERS = {"module", "model", "_orig_mod", "online_model", "state_dict", "params"}
-_DROPPED = 8  # how many of the first parts of an original's path its copy's may lack, at most
+_DROPPED = 8  # a copy's path may lack at most this many leading parts of the original's
 
 
 @functools.lru_cache(2**14)  # cached, as the same few parts come in every block
@@ -175,7 +175,7 @@ def _scaled_to_8_bits(path: Path, file: File) -> bool:
 
 
 def _copied(path: Path) -> int:
-    """How many parts stand before the name that an averaged copy has of its original; 0 for what is none."""
+    """Index at which the original's name begins in an averaged copy's path; 0 if it is no copy."""
     places = (k for k in range(len(path.parts) - 1, 0, -1) if _in(_EMA, path.parts[k - 1]))
     return next(places, 0)
 
@@ -215,9 +215,9 @@ def _of_adapted(path: Path, file: File) -> bool:
 
 
 def _below_another(path: Path, file: File) -> bool:
-    """Whether the path goes on behind another tensor's of its shape, as no layer's does behind a parameter.
+    """Whether its path is that of another tensor of its shape and one part more, as no layer's can be.
 
-    In front may stand more: Keras 2 has fc/kernel:0 and Adam/fc/kernel/m:0.
+    More parts may stand in front: Keras 2 has fc/kernel:0 and Adam/fc/kernel/m:0.
     """
     begins = range(max(1, min(len(path.parts) - 2, _DROPPED)))
     return not path.leaf.isdigit() and any(file.whole.get(path.parts[k:-1]) == path.shape for k in begins)
@@ -237,7 +237,7 @@ class Sign(NamedTuple):
     shape, neighbours : callable, optional
         Whether a path's shape, and what stands beside it, fit.
     finds : tuple of str, optional
-        The findings on the tensor by itself that are made; None for all.
+        The kinds of findings on the tensor by itself that its role allows; None allows all.
     """
 
     role: Role
@@ -328,7 +328,7 @@ _ADAPTER = (
 )
 _POSITIONS = r"(?i)(?<!com)position|(^|_)pos_?emb|^wpe$|" + _TOKENS
 
-# The first that fits counts. The comment says whose names they are, or why the shape tells.
+# The first that fits counts. A comment says which library has such names, or why the shape is a sign.
 SIGNS = (
     # What a run saves beside the model: torch.save({"model": …, "optimizer": …}); Lightning's
     # optimizer_states; Keras' optimizer/vars; optax' opt_state.
@@ -453,8 +453,8 @@ SIGNS = (
     Sign("unknown", "leaf", "", finds=None),
 )  # fmt: skip
 
-# By role: the sign of a tensor whose file says what it is for (``Source.role``). What is put in the place of
-# others' entries, or bounds them, may be infinite.
+# By role: the sign of a tensor whose file says what it is for (``Source.role``). Operands of Where, Clip, Max
+# and Min may be infinite, so buffers get no findings.
 OF_GRAPH = {
     "bias": Sign("bias", "leaf", ""),
     "embedding": Sign("embedding", "leaf", "", finds=OR_ZERO),

@@ -20,7 +20,7 @@ SIDE = 512  # rows and columns of the sample that is kept
 FULL = 64  # rows (columns, if taller than wide) whose products with each other are computed
 PRODUCTS = 8  # of each row and column with random vectors, where precision is low and not all are kept
 FAR = 6.0  # an entry is far at so many root mean squares of the rest
-LONE = 4  # and lone if no more are
+LONE = 4  # far entries are lone if there are no more
 MOST = 2**22  # rows or columns, above which nothing is kept for each of them
 
 
@@ -227,7 +227,7 @@ class Scan:
         return near.reshape(w.shape)
 
     def without_far(self) -> Scan:
-        """The Scan of the same with 0 in the places of ``far``, where there are some."""
+        """The Scan of the same tensor with 0 in the places of ``far``, where there are some."""
         return self if self._rest is None else self._rest
 
     def _merge(self, flat: np.ndarray) -> None:
@@ -244,7 +244,7 @@ class Scan:
 
     @property
     def digest(self) -> bytes:
-        """A hash of the entries that were read, as they lie in the file: equal where all bits of all are."""
+        """A hash of the bits of the entries that were read, as they lie in the file."""
         return self._hash.digest()
 
     @property

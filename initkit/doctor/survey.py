@@ -17,7 +17,7 @@ from .scan import Scan
 
 # PyTorch's RNN, LSTM and GRU draw all of these by the hidden size.
 RECURRENT = re.compile(r"\b(weight|bias)_[ih]h")
-# Keras', which start orthogonal: wide as they are, as a draw by fan_out would be.
+# Keras' recurrent kernels. They start orthogonal and are wide, so their scale is that of a draw by fan_out.
 RECURRENT_KERNEL = re.compile(r"\brecurrent_kernel\b|\bcell/vars/1$")
 COARSE = 2.0**-7  # numbers rounded by more take 8 bits
 # What the bias beside a weight of this name is called, in PyTorch, JAX, NumPy, Paddle and Keras.
@@ -54,15 +54,15 @@ class Surveyed:
     fan_in, fan_out : int or None
         None for fewer than two axes.
     layer_fans : tuple of int
-        Of a bias or a recurrent layer: what the fan_in may be that its layer was drawn by.
+        Of a bias or a recurrent layer: the possible values of the fan_in that its layer was drawn by.
     weight : str or None
         Of a bias: the name of the weight beside it.
     is_vector, is_scale : bool
-        Whether it is a bias or the like; a scale or shift, by what stands beside it.
+        Whether it has a bias's shape; whether its neighbours make it a normalization's scale or shift.
     role : str
         What it is for: one of ``roles.Role``.
     finds : tuple of str or None
-        The findings on it by itself that its role leaves; None for all.
+        The kinds of findings on it by itself that its role allows; None allows all.
     is_open : bool
         Whether nothing tells its layout: then it is read as PyTorch's here, and no finding rests on it.
     """
@@ -104,7 +104,7 @@ class Surveyed:
 class Row:
     """One tensor: what the survey says of it, what its entries say, and what is wrong with it by itself.
 
-    Of one that is not read, as it is of no floating-point numbers, ``tensor`` is None.
+    ``tensor`` is None where the entries are not read, as they are no floating-point numbers of a known dtype.
     """
 
     surveyed: Surveyed
@@ -112,8 +112,8 @@ class Row:
     findings: tuple[Finding, ...] = ()
     bias_scan: Scan | None = None  # of a bias, until it has been held against the others
     digest: bytes | None = None  # of the entries, where they were read
-    fits: bool | None = None  # whether it is as a recipe wants it, that names it
-    equal: bool = False  # whether the units that are found to be alike are equal, or experts
+    fits: bool | None = None  # whether it is as the recipe wants it; None where that does not name it
+    equal: bool = False  # whether units that are multiples of each other are equal; True for stacked experts
 
 
 def survey(sources: Sequence[Source], layout: Layout = "auto") -> list[Surveyed]:

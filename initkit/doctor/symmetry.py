@@ -15,12 +15,12 @@ import scipy
 from .scan import PRODUCTS, SIDE, Lines, Scan
 
 ROUNDED = 1e-5  # relative precision, above which float32's tolerance is too narrow: float16, bfloat16, float8
-SAME = 1e-9  # by which numbers of two units of length 1 differ that are equal, entry by entry
+SAME = 1e-9  # sums of two units with equal entries, scaled to length 1, differ by this at most
 CHANCE = 1e-6  # expected pairs that are alike by chance, above which nothing is concluded
 
 
 class Alike(NamedTuple):
-    """How many units are a multiple of another unit, and two of them that are of each other."""
+    """The number of units that are multiples of another, and the indices of one such pair."""
 
     units: int
     first: int
@@ -49,7 +49,7 @@ def units_alike(s: Scan, units_last: bool = False) -> Alike | None:
 
 
 def are_equal(s: Scan, first: int, second: int, units_last: bool = False) -> bool:
-    """Whether two units are equal, and not only multiples of each other, or nearly so."""
+    """Whether two units are equal, entry by entry; multiples of each other are not."""
     if not s.has_lines:  # one weight a unit
         return s.low == s.high
     pair = (s.by_column if units_last else s.by_row).at(np.array([first, second]))
@@ -71,7 +71,7 @@ def multiples(lines: Lines, length: int) -> Alike | None:
     else:
         directions = some.directions
         directions = directions * np.where(directions[0] < 0, -1, 1)
-    order = np.argsort(directions[0], kind="stable")
+    order = np.lexsort(directions[::-1])  # by all of them: unequal lines often share the first
     steps = np.abs(np.diff(directions[:, order], axis=1)).max(axis=0)
     same = steps < (1e-5 if length >= 4 else 1e-12 * np.abs(directions).max(initial=0.0))
     if not same.any():

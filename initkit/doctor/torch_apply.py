@@ -32,7 +32,7 @@ from .torch_watch import (
     unwrapped,
 )  # fmt: skip
 
-TOO_LARGE = KEPT**2  # a mean square
+TOO_LARGE = KEPT**2  # a layer's mean square from which on a module is not well, though nothing is found
 # Findings on a layer by itself: to draw that one anew mends it.
 ALONE = {"all_zero", "symmetric_rows", "dead_rows", "dead_units", "identical_layers"}
 
@@ -118,8 +118,8 @@ def apply(
     a norm or a tied output comes later, else N(0, 1), as PyTorch's; the padding row 0. Norms: 1 and 0.
     Biases: 0. Weight norm: its length is that of the drawn direction. The rest is left as it is.
 
-    Where all that is found are layers sick by themselves (units alike, dead or all zero, layers identical to
-    the last bit), these alone are drawn anew; all are only where that measures worse.
+    Where all findings are on layers by themselves (units alike, dead or all zero, layers identical to the
+    last bit), these layers alone are drawn anew; if that measures worse, all are.
 
     Left as they are, and named: frozen parameters; and layers that have been trained, which ``identify`` and
     their biases tell, unless ``only`` names them. Then the module as it was and as it would be are both
@@ -238,7 +238,7 @@ def _is_well(report: Report) -> bool:
 
 
 def _of_layers(report: Report, names: set[str]) -> set[str]:
-    """Those of the names that belong to layers with findings; none if a finding is on more than a layer."""
+    """Those of the names that belong to layers with findings; none if a finding is not on named layers."""
     sick: list[str] = []
     for f in report.findings:
         places = f.tensor.split(" … ")

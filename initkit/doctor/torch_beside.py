@@ -1,4 +1,4 @@
-"""Findings on a PyTorch module that take no chain of layers: streams, inputs, first loss, no gradient."""
+"""Findings on a PyTorch module that need no chain of layers: streams, inputs, first loss, no gradient."""
 
 from __future__ import annotations
 

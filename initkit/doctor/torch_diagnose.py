@@ -17,8 +17,8 @@ from .torch_rules import WHOLE
 from .torch_scale import on_a_copy
 from .torch_watch import nn, torch
 
-# How many lines are tried for one report: first without ``apply``'s trial, which takes a few passes each;
-# then, of those that mend their finding so, with the trial, which takes some 50.
+# How many lines are tried for one report: at first without ``apply``'s trial, which takes a few passes each;
+# those that mend their finding are tried once more with it, which takes some 50.
 LINES_TRIED = 24, 3
 
 
@@ -37,7 +37,7 @@ def diagnose(
     Parameters
     ----------
     module : torch.nn.Module
-        What ``torch.compile``, ``DataParallel`` and the like stand around is looked at itself.
+        Wrappers such as ``torch.compile``'s and ``DataParallel`` are taken off.
     batch : torch.Tensor, tuple or mapping
         The module's input, or inputs, or inputs by name, as Hugging Face's tokenizers return them;
         examples lie along the first axis.
@@ -56,16 +56,16 @@ def diagnose(
         ``signals`` has an entry for every layer that ran: Linear, Conv, Embedding, MultiheadAttention,
         normalizations, each layer of an RNN, LSTM or GRU ("rnn.l0", "rnn.l1"), and any other module with
         parameters of its own and none below. In order of execution: ``q`` of its output, and ``grad_var``, of
-        one example's loss with respect to it, NaN in layers of another output than the loss is of.
-        Where the output goes into exactly one activation, a module or
-        a function, the entries on activations are that one's; else they are NaN, and their mean and variance
-        the output's own. ``predicted`` is theory's, where the layers are a chain of Linear with one
-        activation; else None. ``coverage`` says which layers were looked at and which not; ``notes``, what
-        looks odd and is meant so. ``facts`` are told of a plain net: one chain of Linear or Conv layers as
-        they were drawn, four or more before the output layer, with one activation, no norm and no skip. These
-        are its phase, with χ₁ and ξ_c beside its depth (``ik.phase``); from ten hidden layers on, how evenly
-        the Jacobian between the first and the last passes directions on, by random probes (Pennington et al.
-        2017); and the sum of 1/width where it is above ½ (Hanin & Rolnick 2018).
+        one example's loss with respect to it, NaN in layers that only another output uses. Where the output
+        goes into exactly one activation, a module or a function, the entries on activations are that one's;
+        else ``saturated`` and ``dead`` are NaN, and ``activation_mean`` and ``activation_var`` the output's
+        own. ``predicted`` is theory's, where the layers are a chain of Linear with one activation; else None.
+        ``coverage`` says which layers were looked at and which not; ``notes``, what looks odd and is meant
+        so. ``facts`` are told of a plain net: one chain of Linear or Conv layers as they were drawn, four or
+        more before the output layer, with one activation, no norm and no skip. These are its phase, with χ₁
+        and ξ_c beside its depth (``ik.phase``); from ten hidden layers on, how evenly the Jacobian between
+        the first and the last passes directions on, by random probes (Pennington et al. 2017); and the sum of
+        1/width where it is above ½ (Hanin & Rolnick 2018).
 
     Raises
     ------
@@ -106,7 +106,7 @@ def assert_healthy(
     AssertionError
         Where there is a finding of another kind.
     ValueError
-        For a kind that there is none of, and whatever ``diagnose`` raises.
+        For an unknown kind, and whatever ``diagnose`` raises.
 
     Examples
     --------
@@ -122,10 +122,10 @@ def assert_healthy(
 
 
 def _tried(report: Report, module: nn.Module, inputs: tuple | dict, loss) -> tuple[Finding, ...]:
-    """The findings, each with the first of its lines after which it is gone and no other has come, or None.
+    """The findings, each with the first of its lines that removes it and brings no other, or None.
 
-    For each line, it is run, the module is examined again, and all is put back as it was. A line's ``batch``
-    is the one that the module was examined with.
+    Each line is run, the module is examined again, and all is put back as it was. A line's ``batch`` is the
+    one that the module was examined with.
     """
     before = {(f.kind, f.tensor) for f in report.findings}
     seen: tuple[dict[str, set | None], ...] = ({}, {})
@@ -150,7 +150,10 @@ def _tried(report: Report, module: nn.Module, inputs: tuple | dict, loss) -> tup
 
 
 def _in_turn(own: tuple[str, ...], every: dict[str, None]) -> tuple[str, ...]:
-    """The lines to try: its narrow ones, the other findings', as a cause may show twice, its wide ones."""
+    """The lines to try: a finding's own for some layers, those of all findings, its own for the whole model.
+
+    Another finding's line may mend this one too, as two may have one cause.
+    """
     narrow = [line for line in own if line not in WHOLE]
     return (*narrow, *(every if own else ()), *(line for line in own if line in WHOLE))
 

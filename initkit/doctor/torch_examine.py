@@ -242,9 +242,9 @@ def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> lis
     for layer in layers:
         if layer.activation is None or not np.isfinite(layer.q) or layer.q == 0:
             continue  # a layer that sees zeros returns zeros, behind a branch that starts at zero say
-        # On one input half of the units are off, ± 0.5/√units: from three standard deviations more on, units
-        # are dead. Of few units all may be off by chance under ReLU, but not under a smooth function, which
-        # is flat well below 0 alone.
+        # Identical inputs turn off half of the units, ± 0.5/√units: more than three standard deviations above
+        # that, units are dead. Of few units all may be off by chance under ReLU, but not under a smooth
+        # function, which is flat well below 0 alone.
         if base_name(layer.activation) in HE - {"leaky_relu"}:  # flat on one side
             most = HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis])
             if layer.dead > most or (layer.dead == 1 and base_name(layer.activation) != "relu"):
@@ -304,7 +304,7 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
     if any(layer.dead == 1 and layer.q for layer in run):  # the finding on dead units tells why
         return []
     if what == "gradient" and not way.all() and way[int(np.argmin(way > 0)) - 1] > TINY:
-        return []  # it is cut off in one layer, not lost by and by: ``not_learning`` tells of that
+        return []  # one layer cuts it off, which is a finding of ``not_learning``
     verdict = passage(way[0], way[-1], len(way) - 1).verdict
     # Half-open gates damp what passes through them; two or three stacked layers learn all the same.
     gated = run[0].key is not None and GATED**-1 <= way[-1] / way[0] <= GATED
@@ -332,7 +332,7 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
         "scheme": scheme,
         "better": _better(before.activation, len(run)),
     }
-    if cause.key:  # no gain is known to keep what goes through gates
+    if cause.key:  # a recurrent layer: no gain is known that keeps a signal through gates
         mode = cause.module.mode.partition("_")[0]
         fields = {"why": "recurrent", "factor": fields["factor"], "mode": mode, "layers": len(run)}
     kind = f"{what}_{verdict}"

@@ -80,7 +80,7 @@ def call_of(name: str, arguments: dict) -> str:
 def applied_to(module: nn.Module, sick: Sequence[str]) -> tuple[str, ...]:
     """Calls of ``apply`` for the layers with these names, the narrowest first."""
     every = {name for name, m in module.named_modules() if isinstance(m, LINEAR)}
-    if "" in sick or len(every - set(sick)) < min(3, len(every)):  # but two layers at most
+    if "" in sick or len(every - set(sick)) < min(3, len(every)):  # two layers at most are well
         return WHOLE
     first = sick[0].split(".")
     for k in range(1, len(first)):

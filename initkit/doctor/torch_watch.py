@@ -227,7 +227,7 @@ class Layer:
     activation: activations.Activation | None = None  # what its output goes into, where that is known
     uses: int = 0  # how many calls its output went into
     into: set[str] = field(default_factory=set)  # the names of these functions
-    through: set[str] = field(default_factory=set)  # the names of those up to the layers after it
+    through: set[str] = field(default_factory=set)  # the names of all functions up to the layers after it
     slopes: tuple[float, float] = (1.0, 1.0)  # ⟨f'(z)²⟩ and ⟨f'(z)⁴⟩ of its activation
     added: bool = False  # whether it is the last layer of a branch that is added to a stream
     grad_var: float = math.nan
@@ -271,11 +271,11 @@ class Sum:
     bit: int
     within: int  # the bits of what lies within the branch
     size: torch.Size
-    twice: bool  # whether the branch passes on most of the stream as it is, and the sum holds that twice
+    twice: bool  # whether most entries of branch and stream are equal, so that the sum is twice the stream
 
     @property
     def change(self) -> float:
-        """The factor from the sum before to this one, without a resize between them and an added copy."""
+        """The factor from the sum before to this one, but for a resize between them and an added copy."""
         before = self.stream if self.before is None or self.before.size != self.size else self.before.q
         return (self.stream if self.twice else self.q) / max(before, 1e-300)
 
@@ -630,7 +630,7 @@ class Watch(TorchFunctionMode):
         if not self.past[id(a)] & ~self.past[id(b)]:
             a, b = b, a  # h comes second: f(h) + h
         common = self.past[id(a)] & self.past[id(b)]
-        # Now b, the stream, has a part in a, or each has a branch of its own behind it.
+        # Now b is the stream that a was computed from, or each of the two comes out of a branch of its own.
         ends, within = set(self.origins[id(a)]), self.past[id(a)] & ~common
         if not common or not within:
             return None
@@ -742,8 +742,8 @@ class Back:
     zero : set of int
         Ids of those whose gradient is exactly zero.
     beside : set of int
-        Ids of those that another output is computed from, beside the loss, or one that takes no gradient and
-        has no layer in common with the rest, such as a target's.
+        Ids of those that only another output uses: one with a gradient, such as an auxiliary head's, or one
+        without, if no output with a gradient shares their layers, such as a target network's.
     """
 
     loss: float | None
@@ -756,7 +756,7 @@ class Back:
 def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     """Set every layer's ``grad_var``: the mean square of the gradient of one example's loss at its output.
 
-    It is 0 where none arrives, and NaN in layers of another output than the loss is computed from.
+    It is 0 where none arrives, and NaN in layers that only another output uses.
 
     Parameters
     ----------

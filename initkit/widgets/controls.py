@@ -46,7 +46,9 @@ def _labelled(kind, key: str, lang: Language, width: str = WIDTH, **traits):
     )
 
 
-def slider(key: str, lang: Language, low, high, step, value) -> Slider | IntSlider:
+def slider(
+    key: str, lang: Language, low: float, high: float, step: float, value: float
+) -> Slider | IntSlider:
     """From ``low`` to ``high``: over whole numbers where ``step`` is an int, else over floats."""
     kind = IntSlider if isinstance(step, int) else Slider
     return _labelled(kind, key, lang, min=low, max=high, step=step, value=value)
@@ -78,8 +80,8 @@ class Bars(widgets.VBox):
       min-width: 0; margin: 0; padding: 0; line-height: 18px; height: 18px; }
     </style>"""
 
-    def __init__(self, label: str, every: Slider | IntSlider, count: int):
-        self.description, self.every = label, every
+    def __init__(self, label: str, every: Slider | IntSlider, count: int) -> None:
+        self.every = every
         self.min, self.max = (every.min,) * count, (every.max,) * count
         upright = widgets.Layout(width="0", min_width="26px", flex="1 1 0", height="150px", margin="0")
         look = {"orientation": "vertical", "layout": upright}

@@ -19,9 +19,9 @@ from .sheet import Sheet
 
 ERROR_CLASS = "initkit-error"
 REST = 0.15  # seconds without a newer value after which the hand rests
-LEAST = 700  # CSS pixels: a picture of 860, whose smallest text is of 12.5, keeps 10 of them
-STILLS = f"<style>.jp-RenderedImage img[width='860'] {{min-width: {LEAST}px}}</style>"  # these, too
-PAUSE = 0.005  # seconds in which a newer value gets through: that takes several turns of the event loop
+LEAST = 700  # minimum width in CSS pixels: the smallest text of a picture of 860, 12.5 high, keeps 10
+STILLS = f"<style>.jp-RenderedImage img[width='860'] {{min-width: {LEAST}px}}</style>"  # for stored pictures
+PAUSE = 0.005  # seconds between frames: to receive a newer value takes several turns of the event loop
 
 
 def responses(respond: Callable, values: dict) -> Iterator:
@@ -48,10 +48,10 @@ class LiveFigure(widgets.VBox):
         The widgets by name.
     respond : callable
         ``respond(**values)`` gets the controls' values by name and calls ``picture.update``; nothing else
-        changes the picture. Where it returns a generator, every ``yield`` shows the picture as it then
-        stands, and the kernel looks at its messages before the work goes on, after the first frame until the
-        hand rests: long work shows its progress, and a newer value ends it. A value that comes while an older
-        one waits replaces it.
+        changes the picture. If it is a generator, every ``yield`` shows the picture as it then stands, so
+        that long work shows its progress. Before the work goes on, the kernel handles messages, and after the
+        first frame it waits until the hand rests; a newer value ends the work. A value that comes while an
+        older one waits replaces it.
     lang : {"en", "zh"}
         The language.
 
@@ -65,7 +65,7 @@ class LiveFigure(widgets.VBox):
 
     def __init__(
         self, picture: Picture, controls: dict[str, widgets.Widget], respond: Callable, *, lang: Language
-    ):
+    ) -> None:
         self.picture, self.controls, self.respond, self.lang = picture, controls, respond, lang
         self.error: Exception | None = None
         self.frames = 0
@@ -97,7 +97,7 @@ class LiveFigure(widgets.VBox):
         self._newest = next(self._tickets)
         return self._newest
 
-    def set(self, **values) -> None:
+    def set(self, **values: Any) -> None:
         """Give several controls new values, and draw once."""
         self._holds = True
         try:
@@ -213,7 +213,7 @@ class Playable(Protocol):
         lang, seed
             As those of the live figure.
         **values
-            Where controls stand, by their names; the others stand as they begin.
+            Values of controls by name; the others keep their initial values.
 
         Returns
         -------
@@ -227,7 +227,7 @@ class Playable(Protocol):
 
 
 def playable(make: Callable) -> Playable:
-    """From ``make(lang=…, seed=…)``, which returns picture, controls and ``respond``: what ``live`` has."""
+    """The function that ``live`` offers, of a ``make(lang=…, seed=…)`` → picture, controls, ``respond``."""
 
     def live(*, lang: Language, seed: int = 0) -> LiveFigure:
         return LiveFigure(*make(lang=lang, seed=seed), lang=lang)

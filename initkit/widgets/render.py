@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +16,10 @@ from ..plots import DRAWING, Picture
 
 
 class Quality(NamedTuple):
-    """How a picture is sent: pixels per CSS pixel, the file format with Pillow's options for it, and as what.
+    """How a picture is sent: pixels per CSS pixel, the file format, and Pillow's options for it.
 
-    ``inline``: as a URL that holds the file. A browser has to fetch bytes although they are there already;
-    Chromium shows an inline picture 6 ms sooner.
+    ``inline``: as a URL that holds the file. A browser fetches a picture in bytes although it has the bytes;
+    Chromium shows an inline one 6 ms sooner.
     """
 
     ratio: int
@@ -32,7 +33,7 @@ CRISP = Quality(2, "png", {"compress_level": 1})  # sharp on any screen
 
 
 @contextlib.contextmanager
-def at_work():
+def at_work() -> Iterator[None]:
     """Hold matplotlib's lock, and keep BLAS to one thread.
 
     The matrices behind a picture are small, and the browser is busy on the other core: BLAS threads that
@@ -45,7 +46,7 @@ def at_work():
 class Renderer:
     """Draws ``picture`` as it stands. Whoever calls it is ``at_work``."""
 
-    def __init__(self, picture: Picture):
+    def __init__(self, picture: Picture) -> None:
         self.picture = picture
         self._frames: dict[int, np.ndarray] = {}  # pixel ratio → pixels of all that stands still
 

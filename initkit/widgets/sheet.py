@@ -37,11 +37,11 @@ class Sheet(widgets.Box):
     themselves are hidden, so that Tab passes them by: the controls that a click sets are there for the keys.
     """
 
-    def __init__(self, cells: Cells, clicked: Callable[[float, float], None]):
+    def __init__(self, cells: Cells, clicked: Callable[[float, float], None]) -> None:
         self.cells, self.clicked = cells, clicked
         box = cells.axes.get_position()
         name = next(_names)
-        # Labels that are their index, as otherwise the page makes all of them anew with each change.
+        # Each label is its index: with other labels the page would rebuild all of them at each change.
         count = len(cells.xs) * len(cells.ys)
         place = {"left": box.x0, "top": 1 - box.y1, "width": box.width, "height": box.height}
         layout = widgets.Layout(margin="0", **{side: f"{100 * x:.4f}%" for side, x in place.items()})

@@ -52,7 +52,7 @@ def table() -> dict[str, dict[str, str]]:
     }
 
 
-def text(key: str, lang: Language, **fields) -> str:
+def text(key: str, lang: Language, **fields: object) -> str:
     """The text of that name in that language.
 
     Parameters

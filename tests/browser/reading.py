@@ -96,11 +96,13 @@ def lab_arguments(port: int, token: str) -> list[str]:
 class Reader:
     """Opens a notebook, runs it, and looks at it."""
 
-    patience, soon = 90, 20  # seconds until a cell has run, and until a picture rests
-    rests = 2  # screenshots in a row, half a second apart, that are the same where a picture rests
+    # Seconds until a cell has run, until a picture rests, and until it begins to answer the hand.
+    patience, soon, answer = 90, 20, 3
+    rests = 3  # looks in a row, a quarter of a second apart, that find the same picture where it rests
 
     def __init__(self, page, lab):
         self.page, self.lab = page, lab
+        self.settled = ""  # the address of the picture that rested last
         self.console: list[str] = []
         page.on("pageerror", lambda error: self.console.append(f"page error: {error}"))
         page.on("console", lambda m: self.console.append(m.text) if m.type == "error" else None)
@@ -163,12 +165,18 @@ class Reader:
         return [text for text in self.console if any(word in text.lower() for word in ours)]
 
     def settle(self, image) -> bytes:
-        """The picture as shown, once it rests."""
+        """The picture as shown, once the figure has answered the hand's last move.
+
+        Drafts come as data URLs; the sharp picture that ends every answer is a blob, and each is a new one.
+        """
         image.scroll_into_view_if_needed()
-        shots = [image.screenshot()]
-        for _ in range(2 * self.soon):
-            self.page.wait_for_timeout(500)
-            shots = [*shots, image.screenshot()][-self.rests :]
-            if shots == shots[:1] * self.rests:
-                return shots[-1]
+        with contextlib.suppress(TimeoutError):  # a move that changes no value gets no answer
+            wait_for(lambda: image.get_attribute("src") != self.settled, self.answer, "an answer")
+        seen: list[str] = []
+        for _ in range(4 * self.soon):
+            seen = [*seen, image.get_attribute("src")][-self.rests :]
+            if seen == seen[:1] * self.rests and seen[0].startswith("blob:"):
+                self.settled = seen[0]
+                return image.screenshot()
+            self.page.wait_for_timeout(250)
         raise TimeoutError("the picture never came to rest")

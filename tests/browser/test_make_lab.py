@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 from reading import Lab, Reader, answers, free_port, lab_arguments
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(shutil.which("make") is None or os.name == "nt", reason="make's own, on Unix")
 
 
 def test_make_lab_opens_the_first_page_behind_a_token(browser, tmp_path):

@@ -8,15 +8,25 @@ import nbformat
 import numpy as np
 import pytest
 
+import initkit as ik
 import notebooks
 
 SETUP = (
     "import numpy as np\nimport initkit as ik\nfrom_uniform = ik.uniform(3, 0, 1, rng=0, dtype=np.float64)"
 )
 CHAOS = "x = from_uniform[0]\nfor _ in range(99): x = 4 * x * (1 - x)\n"  # the logistic map
+CHAOTIC_ARRAY = CHAOS.replace("[0]", "")
+# Two roundings carry this entry over more than half of the way to a number that is three away.
+ENTRY = float(ik.uniform(3, 0, 1, rng=0, dtype=np.float64)[1])
+NEAR = ENTRY + 3 * math.ulp(ENTRY)
 STEADY = {
     "formatted": 'print(f"{from_uniform[0]:.2f}", format(from_uniform[1], ".3g"))',
     "rounded": "print(np.round(from_uniform, 1), round(from_uniform[0], 2))",
+    "rounded-by-method": "print(from_uniform.round(1), from_uniform[0].round(decimals=2))",
+    "counted": "print((from_uniform < 0.5).sum(), np.mean(0.1 * from_uniform >= from_uniform[:, None]))",
+    "counted-of-many": "print((ik.uniform(9999, 0, 1, rng=1, dtype=np.float64) < 0.5).sum())",
+    "counted-zeros": "zeros = np.minimum(from_uniform, 0)\nprint((zeros > 0).sum(), (zeros == 0).sum())",
+    "words": 'print("a" < "b", np.array(["a", "b"]) == "a", {1} <= {1, 2}, np.zeros(0) < 1, [1] < [1, 2])',
     "compared": 'print("above" if from_uniform.mean() > 0.01 else "below", 0 < 1 < 2)',
     "constant": 'print(f"{ik.constant(2, 0.126)[0]:.2f}", ik.zeros(2))',
 }
@@ -24,6 +34,12 @@ CHAOTIC = {
     "formatted": CHAOS + 'print(f"{x:.1f}")',
     "rounded": CHAOS + "print(round(x, 1))",
     "compared": CHAOS + 'print("more" if x > -0.1 else "less")',  # always more, but how long?
+    "rounded-by-method": CHAOS + "print((0.49 * x).round())",  # always 0
+    "rounded-by-keyword": CHAOS + "print(np.round(0.49 * x, decimals=0))",
+    "counted": CHAOTIC_ARRAY + "print((x > -0.1).sum())",  # always 3
+    "counted-on-edge": f"print((from_uniform < {NEAR!r}).sum())",
+    "counted-of-many": f"print((np.append(np.arange(99.0), from_uniform) < {NEAR!r}).sum())",
+    "counted-equal": f"print((from_uniform == {NEAR!r}).sum())",
     "on-edge": 'print(f"{1e-17:.3f}")',
     "plain": "print(from_uniform[0])",
     "shown": "from_uniform[0]",
@@ -65,6 +81,20 @@ def test_planted_cells_and_tests(tmp_path):
     assert any("x is 0." in said and "edge" in said for said in found)
     assert any("::test_chaotic: chaos is 0." in said for said in found)
     assert not [said for said in found if "steady" in said or "exact" in said]
+
+
+def test_of_a_compared_array_the_entry_counts_that_moves_most_of_its_own_distance():
+    def shown(*differences):
+        return {"cell": jolt.Seen("", [jolt.Differences("(a < b)", np.array(differences))])}
+
+    # The third is nearest, the second moves farthest: both stand. So does what is 0, infinite or nan in all.
+    seen = shown(9.0, -5.0, 0.1, 0.0, math.inf, math.nan)
+    assert not jolt.findings(seen, [shown(9.1, -3.0, 0.11, 0.0, math.inf, math.nan)])
+    (found,) = jolt.findings(seen, [seen, shown(9.1, -3.0, 0.04, 0.0, math.inf, math.nan)])
+    assert found == "cell: (a < b): the difference in entry 2 is 0.1, under jolts from 0.04 to 0.1; edge 0"
+    for other in [(9, -5, 0.1, 1e-300), (9, -5, 0.1, 0, 1e9), (9, math.nan), (-9,)]:
+        assert jolt.findings(seen, [shown(*other)]), other
+    assert not jolt.findings(seen, [{"cell": jolt.Seen("", [])}])  # a branch may pass it by
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -36,7 +36,9 @@ def test_a_new_lesson_passes_the_tests_as_it_is(tmp_path):
     assert row in (tmp_path / "README.md").read_text(encoding="utf-8").splitlines()
     style = ran(tmp_path, "-m", "ruff", "check", "initkit/course/lessons/toy_lesson.py")
     assert "All checks passed" in style
-    chosen = "(99 and not another) or factor_of or titles or room or texts or fit"
+    for name in ("docs/teaching.zh.md", f"notebooks/en/{tool.FIRST}", f"notebooks/zh/{tool.lessons()[-1]}"):
+        assert f"\n  {name}\n" in said  # what it changes beside
+    chosen = "(99 and not another) or factor_of or titles or room or texts or fit or every_lesson"
     tests = [f"tests/notebooks/test_{name}.py" for name in ("editions", "papermill")]
     tests += [f"tests/unit/test_{name}.py" for name in ("docs", "texts", "practice")]
     tests += ["initkit/course/lessons/toy_lesson.py"]

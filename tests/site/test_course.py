@@ -12,13 +12,16 @@ from test_lessons import answer_every_way, shoot, use_every_control
 
 import notebooks as tool
 
-# One whole edition and one lesson of the other.
+# One whole edition, and one lesson of the other on a network without https.
 LESSONS = [("zh", name) for name in tool.lessons()] + [("en", "05_he.ipynb")]
 
 
 @pytest.mark.parametrize(("lang", "name"), LESSONS, ids=lambda part: part.removesuffix(".ipynb"))
-def test_lesson_runs_and_answers_the_hand(reader, reached, lang, name):
+def test_lesson_runs_and_answers_the_hand(reader, reached, site_on_a_lan, lang, name):
+    if lang == "en":
+        reader.site = site_on_a_lan
     reader.open(f"{lang}/{name}")
+    assert reader.page.evaluate("isSecureContext") is (lang != "en")
     reader.run_all()
     assert reader.errors() == []
     shoot(reader.page, f"site-{lang}-{name}")

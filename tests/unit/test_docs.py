@@ -163,6 +163,12 @@ def meetings(lang: str) -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
+@pytest.mark.parametrize("lang", words.LANGUAGES)
+def test_every_lesson_has_its_meeting(lang):
+    """In the lessons' order."""
+    assert list(meetings(lang)) == sorted(LESSONS)
+
+
 @pytest.mark.parametrize("lesson", meetings("en"))
 def test_a_meeting_has_90_minutes_mistakes_that_the_course_names_and_rubrics_of_four_steps(lesson):
     """In both languages the same cells for the same minutes, and the same mistakes, named in comments."""

@@ -480,6 +480,8 @@ def test_alike_lines():
     assert multiples(lines(np.ones((4, 6))), 6)[0] == 4
     assert multiples(lines(rng.standard_normal((1000, 2))), 2) is None  # in a plane directions are soon alike
     assert multiples(lines(np.zeros((4, 6))), 6) is None
+    # Between two equal lines stands another of the same sum.
+    assert multiples(lines(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]])), 2) == (2, 0, 2)
 
 
 @pytest.mark.parametrize("rounded", [to_bfloat16, np.float16], ids=["bfloat16", "float16"])

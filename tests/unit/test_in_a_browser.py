@@ -55,7 +55,7 @@ def test_hints_say_that_a_browser_cannot_install(monkeypatch):
     assert packages.how_to_install("torch") == "pip install torch"
     monkeypatch.setattr(sys, "platform", "emscripten")
     said = str(protocol.missing("safetensors"))
-    assert said == "needs safetensors: outside the browser, pip install safetensors initkit-course"
+    assert said == f'needs safetensors: outside the browser, pip install safetensors "{packages.REQUIREMENT}"'
     assert packages.how_to_install("torch", lang="zh").startswith("浏览器里装不了")
 
 

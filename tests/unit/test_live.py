@@ -18,6 +18,7 @@ from PIL import Image
 from initkit import course, datasets, live, measure, plots
 from initkit.course.lessons import doctor
 from initkit.course.registry import FIGURES
+from initkit.widgets import controls
 from initkit.widgets import figure as schedule
 from initkit.widgets.figure import ERROR_CLASS
 from initkit.widgets.render import CRISP
@@ -302,6 +303,13 @@ def other_values(control):
     return [value for value in (control.max, control.min) if value != control.value]
 
 
+def label_of(control):
+    """What names it to the reader; bars have it above them."""
+    if isinstance(control, controls.Bars):
+        return control.children[0].value.removeprefix(control.LOOK)
+    return control.description
+
+
 def pixels_of(label):
     """About how wide a page sets it: 13 pixels a Chinese character, 7 another, of a formula two."""
     return sum(13 if c > "\u2e7f" else 7 for c in re.sub(r"\$[^$]*\$", "xx", label))
@@ -322,16 +330,16 @@ def test_every_control_of_every_figure_in_every_language(name, lang, moves, capl
         figure = FIGURES[name](lang=lang)
         assert figure.error is None
         for control in figure.controls.values():
-            assert control.description.strip()
+            assert (label := label_of(control)).strip()
             if hasattr(control, "readout"):  # a slider: on a phone 274 pixels, of which the number takes 80
-                assert pixels_of(control.description) < 120, control.description
+                assert pixels_of(label) < 120, label
             start = control.value
             for value in other_values(control)[:moves]:
                 before = figure.image.value  # of a PNG other bytes are other pixels
                 control.value = value
                 assert figure.error is None, value
                 assert figure.image.format == "png"
-                assert figure.image.value != before, f"{control.description} = {value}"
+                assert figure.image.value != before, f"{label} = {value}"
             control.value = start
     assert not missing_glyphs(caplog)
 

@@ -15,18 +15,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lesson import REQUIREMENT
 from packaging.requirements import Requirement
+from pages import SITE
 
 import initkit
 from initkit.command import course
-from initkit.packages import DISTRIBUTION
+from initkit.packages import ADDRESS, DISTRIBUTION, REQUIREMENT
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 INSTALL = PYPROJECT["dependency-groups"]["install"]
+ON_UNIX = pytest.mark.skipif(shutil.which("make") is None or os.name == "nt", reason="make's own, on Unix")
 
 
 def read(name: str) -> str:
@@ -80,7 +81,7 @@ def test_the_folders_name_is_in_no_file_that_python_reads_to_start():
     assert (path.parent / "../../../..").resolve() == ROOT
 
 
-@pytest.mark.skipif(shutil.which("make") is None or os.name == "nt", reason="make's own, on Unix")
+@ON_UNIX
 def test_a_home_that_cannot_be_written_to_is_replaced(tmp_path):
     """JupyterLab and IPython would end in a traceback."""
 
@@ -144,6 +145,7 @@ def test_the_repositorys_address_stands_once():
     """In pyproject.toml; what repeats it is held to it."""
     (address,) = {
         PROJECT["urls"]["Source"],
+        ADDRESS,
         *re.findall(r"^repository-code: (.+)$", read("CITATION.cff"), re.M),
     }
     owner, name = address.removeprefix("https://github.com/").split("/")
@@ -151,6 +153,12 @@ def test_the_repositorys_address_stands_once():
         said = re.findall(r"github\.com/([\w.-]+/[\w-]+)|mybinder\.org/v2/gh/([^/]+/[^/]+)/", read(file))
         assert {a or b for a, b in said} <= {f"{owner}/{name}"}, file
     assert len(re.findall(re.escape(address), read("README.md"))) > 1  # so there is something to hold
+    wanted = Requirement(REQUIREMENT)
+    assert (wanted.name, wanted.url) == (PROJECT["name"], f"{address}/archive/HEAD.zip")
+    assert f"https://{owner}.github.io/{name}" == SITE
+    books = [f"notebooks/{lang}/00_start_here.ipynb" for lang in ("en", "zh")]
+    for file in ("README.md", "docs/teaching.md", "docs/teaching.zh.md", *books):
+        assert {*re.findall(r"https://[\w-]+\.github\.io/[\w-]+", read(file))} == {SITE}, file
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
@@ -199,6 +207,13 @@ def test_version_has_one_place():
     assert version(DISTRIBUTION) == initkit.__version__
 
 
+def test_pages_that_repeat_the_version_have_this_one():
+    """In the name of the wheel, and as the tag of a hub's image."""
+    wheel, tag = r"initkit_course-([^-]+)-py3-none-any\.whl", r'initkit-hub, tag: "(.*?)"'
+    for file, pattern in (("README.md", wheel), ("docs/teaching.md", tag), ("docs/teaching.zh.md", tag)):
+        assert {*re.findall(pattern, read(file))} == {initkit.__version__}, file
+
+
 def test_nox_runs_what_make_runs():
     """Its sessions are targets, and every word of their commands stands in the Makefile."""
     makefile, sessions = read("Makefile"), ast.parse(read("noxfile.py"))
@@ -219,7 +234,7 @@ def test_nox_runs_what_make_runs():
     assert not {word for word in words if word not in makefile}
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@ON_UNIX
 def test_make_help_lists_every_target_in_one_line():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)

@@ -59,7 +59,7 @@ def choosing(*, lang: Language, seed: int = 0):
     Starts that were seen with the same activation and depth stay in the picture as grey curves.
     """
     data = datasets.digits()
-    # As many as the lesson measures: where GELU has no stable level, a few images make up nearly all of q.
+    # 200, as many as the lesson measures: where GELU has no stable level, a few images make up most of q.
     x, y = data.x_train[:200], data.y_train[:200]
     names = controls.labels("choosing", lang, SCHEMES)
     picture = VerdictCard(names, max(DEPTHS), EPOCHS, lang)

@@ -145,7 +145,7 @@ def diagnosis(net: MLP, seen: Signals) -> tuple[str, dict]:
 
 @exercise("07.1")
 def mended(answer):
-    """Patient E with nothing to find in its file, the signal kept, and the sound layers as they were."""
+    """Patient E, mended: no finding in its file, the signal kept, and the sound layers as they were."""
     if not isinstance(answer, MLP):
         return answers.mistyped(answer, "ik.MLP")
     ill = patient("E", rng=0)
@@ -168,7 +168,7 @@ def mended(answer):
     touched = sum(not np.array_equal(ill.weights[k], answer.weights[k]) for k in sound)
     if touched:
         return "touched", {"count": touched}
-    # The hidden layers, of 4,096 entries each: drawn apart they correlate by 0.1 with a chance of 2e-10.
+    # Hidden layers that are drawn apart, of 4,096 entries each, correlate by 0.1 with a probability of 2e-10.
     alike = np.abs(np.corrcoef([w.ravel() for w in answer.weights[:-1]])) > 0.1
     pairs = [(i + 1, j + 1) for i, j in np.argwhere(np.triu(alike, 1))]
     if pairs:

@@ -27,7 +27,7 @@ WIDTHS = [64, *[WIDTH] * (DEPTH - 1), 10]
 FUNCTIONS = ("tanh", "relu", "gelu", "silu")
 # The sliders' steps. Theory is known on them beforehand, so that a move does not wait for it.
 SIGMA_W, SIGMA_B = np.arange(45, 306, 5) / 100, np.arange(0, 71, 5) / 100
-EXPLODED = 1e13  # a q* above it is none that a signal stays at
+EXPLODED = 1e13  # a q* above this stands for infinity: the signal explodes
 SHOWN = (1, 2, 5, 10, 20, 29)  # layers, as clocks
 RUNS = Path(__file__).with_name("edge_of_chaos.csv")  # made by tools/edge_map.py
 
@@ -82,8 +82,8 @@ def theory_of(activation: str) -> PhaseMap:
 def edge_line(theory: PhaseMap) -> tuple[Array, Array]:
     """Where χ₁ = 1: σ_w, NaN where there is none, and σ_b.
 
-    A jump of χ₁ over 1, as GELU's where its q* runs away, is no edge. ReLU's q* runs away, too, but its χ₁
-    rises no faster than σ_w².
+    Where χ₁ jumps over 1, as GELU's does where its q* becomes infinite, there is no edge. ReLU's q* becomes
+    infinite, too, but its χ₁ rises no faster than σ_w².
 
     >>> w, b = edge_line(theory_of("tanh"))
     >>> w[[0, 6]].round(1).tolist()
@@ -112,7 +112,7 @@ def walk(first: float, x: Array, y: Array, steps: int) -> Array:
 
 
 class Shades(AxesImage):
-    """An image that keeps its pixels, as sampling it for every picture is a quarter of the picture's time."""
+    """An image that caches its resampled pixels: to resample it takes a quarter of a picture's time."""
 
     kept: dict[float, tuple]  # resolution → what matplotlib made of it
 
@@ -168,7 +168,7 @@ class Map(plots.Picture):
         )  # fmt: skip
         axes.xaxis.labelpad = axes.yaxis.labelpad = 0
         self.shades = self.moves(axes.add_image(Shades(axes, origin="lower", interpolation="nearest")))
-        self.shown = None  # what ``shades`` shows: they are asked for at every move, and change at few
+        self.shown = None  # what ``shades`` shows now: most moves ask for the same again
         self.edge = self.curve(axes, color=THEORY, lw=2)
         self.here = self.curve(axes, "o", ms=11, mfc="white", mec="black", mew=2.5, clip_on=False)
         self.legend = self.words(0.055, 0.838, "black", 10)

@@ -1,4 +1,4 @@
-"""Lesson 10: what the one net gets that you have, where the mean over all nets is kept."""
+"""Lesson 10: what happens to the one net that you have, where the mean over all nets is kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .. import answers
 from ..registry import exercise, live_figure
 
 BARS, NARROW, WIDE, START = 10, 2, 100, 40
-NETS, MOST = 500, 4  # of each, so many times the ten layers
+NETS, MOST = 500, 4  # nets in the cloud; how many times they have the ten layers, at most
 LOW, HIGH, METER = 1e-5, 1e2, 1.5  # the ends of the axes: M, and Σ1/n
 APART = 0.06  # marks nearer than that on the meter would melt together
 
@@ -84,8 +84,8 @@ def stacked(logs: Array, spread: float) -> Array:
 def finite_width(*, lang: Language, seed: int = 0):
     """Ten ReLU layers from He, once, twice or four times; the width of each is a bar. M of 500 such nets.
 
-    Given what enters a layer, the entries of z are independent normals whatever its direction, so that a
-    column of normals is as good as the matrix: one draw serves every width, and the dots move with the hand.
+    Given a layer's input, the entries of z are independent normals, whatever the input's direction. So a
+    column of normals replaces the matrix: one draw serves every width, and the dots move with the hand.
     """
     picture = Cloud(lang)
     normals = sampling.generator(seed).standard_normal((BARS * MOST, NETS, WIDE), np.float32)

@@ -24,8 +24,8 @@ CHANCE = np.exp(-np.square(Z) / 2) / np.exp(-np.square(Z) / 2).sum()
 def matrices(start: str, seed: int) -> np.ndarray:
     """Weights (layers, n, n) for σ_w = 1.
 
-    Independent ones are each multiplied by a number near 1, so that the mean s² of their product, which
-    wanders in a net of 100 units, is exactly the 1 that it is on average.
+    Independent ones are each multiplied by a number near 1. It makes the mean s² of their product, which
+    differs by draw in a net of 100 units, exactly its average, 1.
     """
     rng, whole, drawn = np.random.default_rng(seed), np.eye(WIDTH), []
     for _ in range(SHOWN[-1]):
@@ -51,7 +51,7 @@ def opening(weights: np.ndarray, activation: str, sigma_w: float, x: np.ndarray)
         if layer in SHOWN:
             kept.append(jacobian)
     values = np.linalg.svd(np.array(kept), compute_uv=False)
-    return np.where(values > 1e-13 * values[:, :1], values, 0.0)  # less is what rounding makes of 0
+    return np.where(values > 1e-13 * values[:, :1], values, 0.0)  # smaller ones are rounding errors
 
 
 class Edge:

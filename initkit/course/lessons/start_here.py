@@ -29,7 +29,7 @@ class LayerHistograms(plots.Picture):
     def build(self):
         figure = self.figure
         figure.suptitle(self.text("taste.title"), fontsize=12, x=0.08, ha="left", y=0.975)
-        self.note(0.965, self.text("layers.edge"))
+        self.note(0.965, self.text("taste.edge"))
         panels = figure.subplots(2, 3, sharex=True, sharey=True, squeeze=False)
         figure.subplots_adjust(left=0.08, right=0.985, top=0.855, bottom=0.125, wspace=0.14, hspace=0.34)
         self.panels = []
@@ -40,13 +40,13 @@ class LayerHistograms(plots.Picture):
             bars = self.moves(axes.stairs(empty, self.edges, fill=True, color=MEASURED))
             over = self.curve(axes, "^", color=MEASURED, ms=6, clip_on=False)
             place = {"transform": axes.transAxes, "ha": "right", "va": "baseline", "color": MEASURED}
-            axes.text(0.71, 1.05, self.text("layers.spread"), **place)
+            axes.text(0.71, 1.05, self.text("taste.spread"), **place)
             note = axes.add_artist(plots.Words(1, 1.05, MEASURED, right=True))
             self.panels.append((bars, over, self.moves(note)))
         for axes in panels[-1]:
             axes.set(xlabel=self.text("layers.value"), xticks=(-1, 0, 1))
         for axes in panels[:, 0]:
-            axes.set_ylabel(self.text("layers.share"))
+            axes.set_ylabel(self.text("taste.share"))
 
     def update(self, shares, spreads):
         """``shares`` (layers, bins) sum to 1 a row; ``spreads`` (layers,) are standard deviations."""

@@ -57,7 +57,7 @@ def why_initialization(*, lang: Language, seed: int = 0):
 @exercise("01.1", kept=(0.8, (0.7, 0.75, 0.8)), layers=(40, range(20, 40)))
 def factor_to_the_depth(answer, kept, layers):
     """0.8⁴⁰."""
-    # The root is so near to 1 that 5 % of it would be half of all answers.
+    # The root is so near to 1 that with a tolerance of 5 % it would be taken for 1.
     close = answers.nearest(answer, {"one": 1, "root": kept ** (1 / layers)}, rel=0.005)
     if close[0] != "other":
         return close

@@ -47,7 +47,7 @@ def xavier(*, lang: Language, seed: int = 0):
 
 @exercise("04.1", inputs=(200, range(160, 330, 5)))
 def xavier_uniform(answer, inputs):
-    """Weights (50, 200) from U[−b, b], b² = 6/250, by law and order.
+    """Weights (50, 200) from U[−b, b], b² = 6/250, by their law and their independence.
 
     Of 10,000 draws the variance is known to 1 %, of 8,000, the fewest that there may be, hardly less.
     """

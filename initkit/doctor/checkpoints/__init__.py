@@ -1,10 +1,10 @@
 """Checkpoint files, read as if a stranger had sent them: nothing in them is run, and no lie costs memory.
 
 ``opened(path)`` lists the tensors of a file, or of all files that an index names; each is then read in the
-blocks that ``scan`` asks for. A file is what it holds, whatever it is called.
-Blocks are read, not memory-mapped: mapped pages count as this process's memory once they were touched, and a
-mapped file that shrinks meanwhile kills the process. A format is a module of this package that registers a
-reader (``protocol.register``); importing the package imports them all.
+blocks that ``scan`` asks for. Its format is recognized by its content, whatever it is called. Blocks are
+read, not memory-mapped: mapped pages count as this process's memory once they were touched, and a mapped file
+that shrinks meanwhile kills the process. A format is a module of this package that registers a reader
+(``protocol.register``); importing the package imports them all.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from .shards import files_of
 __all__ = ["Source", "Unreadable", "format_names", "opened"]
 
 LARGEST = 2**38  # elements of a tensor
-EXPANSION, FREE = 100, 2**30  # a file stands for so many times its size at most, or for a GiB
+EXPANSION, FREE = 100, 2**30  # tensors may declare so many times the file's size, or a GiB if that is more
 
-# What is no checkpoint that is read, by how it begins or by its suffix, and what to do instead.
+# Files that are not read, by their first bytes or their suffix, and what to do instead.
 OTHER_FORMATS = [
     (re.compile(pattern), instead)
     for pattern, instead in (
@@ -75,8 +75,8 @@ def opened(path: str | os.PathLike, *, others: bool = False) -> Iterator[list[So
     Parameters
     ----------
     path : str or path-like
-        A file of one of ``format_names()``, or a folder of such as models are saved to. Files stay open as
-        long as the context.
+        A file in one of ``format_names()``, or a folder that a model was saved to. Files stay open as long as
+        the context.
     others : bool
         Whether integers, booleans, complex numbers and dtypes that are not known are listed too. They cannot
         be read: their ``unread`` is one of ``protocol.OTHERS``.

@@ -60,7 +60,8 @@ OPERANDS = {
     "Gather": ("embedding",), "Where": ("", "buffer", "buffer"), "Clip": ("", "buffer", "buffer"),
     "Max": ("buffer", "buffer"), "Min": ("buffer", "buffer"),
 }  # fmt: skip
-# Bytes of HEADER that a number and a message count as, by the time that they take: all of it takes seconds.
+# Bytes of HEADER that each number and message is charged, in proportion to its parsing time: using all of
+# HEADER takes seconds.
 NUMBER, MESSAGE = 8, 64
 CHUNK = 2**14  # bytes that are read at once
 KEPT = 64  # values that are kept of a field of a node or a tensor that repeats; NumPy has as many axes
@@ -198,7 +199,7 @@ class _Model:
                 self.roles[name] = use
 
     def sources(self) -> Iterator[Source]:
-        """The tensors that were noted; of Constants of one entry, shapes and places none."""
+        """The tensors that were noted, but no Constants of one entry or of integers, which are shapes."""
         for where, name, fields, sparse, is_constant in self.tensors:
             full, shape = where + name, tuple((sparse or fields)["dims"])
             kind = fields["data_type"][-1] if fields["data_type"] else 0
@@ -256,7 +257,7 @@ def _unpacked(data: Bytes, count: int, numbers: Numbers, matrix: tuple[int, int]
     bits, have, at = np.empty(count, f"<u{numbers.dtype.itemsize}"), 0, 0
     while at < data.size:
         part = np.frombuffer(data.read(at, min(BLOCK, data.size - at)), np.uint8).astype(np.uint32)
-        last = np.flatnonzero(part < 128)  # byte of a number, and its highest
+        last = np.flatnonzero(part < 128)  # where numbers end: their last byte, the highest, is below 128
         if not len(last) or have + len(last) > count:
             break
         first = np.append(0, last[:-1] + 1)

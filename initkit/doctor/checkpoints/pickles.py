@@ -15,7 +15,7 @@ from .protocol import Unreadable
 
 STEPS = 2**21  # of a pickle
 
-# Whoever names these wants something done, not an object told. Nothing would be: the reader is warned.
+# A pickle that names one of these modules wants to run something. Nothing runs: it is refused with a warning.
 _DOERS = {
     "os", "posix", "nt", "sys", "io", "_io", "subprocess", "_posixsubprocess", "shutil", "socket", "runpy",
     "pty", "importlib", "ctypes", "_ctypes", "code", "webbrowser", "pickle", "_pickle", "marshal", "pdb",
@@ -43,7 +43,7 @@ _EMPTY = {"EMPTY_LIST": "list", "LIST": "list", "EMPTY_DICT": "dict", "DICT": "d
 _FIXED = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 
 
-@dataclass(eq=False)  # one may hold itself: it is told by its identity
+@dataclass(eq=False)  # an object may contain itself, so that only its identity can be compared
 class Told:
     """An object that a pickle describes.
 
@@ -152,7 +152,7 @@ def told(file: BinaryIO) -> object:
 
 
 def _named(module: str, name: str) -> Told:
-    """What stands for a class or function of this name: told by "a name", until something is made by it."""
+    """What stands for a class or function of this name: ``what`` is "a name" until a call makes something."""
     module, name = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, str(module)), str(name)
     if module.split(".")[0] in _DOERS or (module == "builtins" and name not in _BUILTINS):
         raise Unreadable(

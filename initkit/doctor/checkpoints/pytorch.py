@@ -21,7 +21,7 @@ from .pickles import STEPS, Told, is_name, told
 from .protocol import HEADER, TENSORS, Bytes, Source, Unreadable, printable, register
 from .raw import NUMBERS, Numbers, c_strides, tensor
 
-HEAD = 2**12  # bytes that tell of one storage, where pickle.dump wrote it
+HEAD = 2**12  # bytes in front of a storage's entries, at most, where pickle.dump wrote it
 LEGACY = 2**28  # bytes of a pickle that holds its arrays itself: it can only be read whole
 MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save began with before 2020
 
@@ -157,7 +157,7 @@ def _legacy(path: Path, data: Bytes, most: int = HEADER) -> tuple[object, dict]:
 def _stored_within(root: object, path: Path) -> dict[str, Bytes]:
     """The storages that pickle.dump, of tensors, wrote as files of torch.save into the pickle, by new keys.
 
-    Each is then told of as torch.save has it.
+    What refers to one of them then refers to it as in a file of torch.save.
     """
     storages: dict[str, Bytes] = {}
     read: dict[int, tuple[bytes, tuple]] = {}  # by the identity of the bytes, which they keep alive
@@ -289,7 +289,7 @@ def _flat(root: object, storages: dict[str, Bytes], path: Path) -> list[Tensor]:
 
 
 def _key(key: object, place: int) -> str | int:
-    """How a key is called that is no text and no number: by its place."""
+    """The key, if it is text or a number; else its place."""
     return key if isinstance(key, (str, int)) else place
 
 
