@@ -94,7 +94,7 @@ def _form(row: Row) -> str:
 
 def _is_drawn(row: Row) -> bool:
     """Whether the entries are a random draw: identity and the like are the same in every file."""
-    return row.tensor.found.verdict in ("fresh", "fresh_unnamed") and row.tensor.found.scheme not in EXACT
+    return row.tensor.found.is_fresh and row.tensor.found.scheme not in EXACT
 
 
 def _laws(one: Row, other: Row) -> str:
@@ -114,7 +114,7 @@ def _laws(one: Row, other: Row) -> str:
         return "other_seed" if _named(a) & _named(b) else "other_law"
     if apart > SPREAD:
         return "other_law"
-    if "not_fresh" in verdicts and verdicts & {"fresh", "fresh_unnamed"}:
+    if "not_fresh" in verdicts and (a.found.is_fresh or b.found.is_fresh):
         return "doubtful"
     laws = [t.found.law.scheme for t in (a, b) if t.found.law and not t.found.ambiguous]
     return "other_law" if len(set(laws)) > 1 else "other_seed"

@@ -24,6 +24,7 @@ from .against import compared
 from .bias_evidence import by_default, trained_by_bias
 from .checkpoints import Source, opened
 from .checkpoints.protocol import OTHERS, printable
+from .gains import gains_of, nearest_right, right_gains
 from .identify import EXACT, SET, Identification, of_scan, past_an_edge
 from .layout import LAYOUTS, Layout
 from .order import before_activation
@@ -38,7 +39,7 @@ OUTLIER = 10.0  # a gain is an outlier that many times above the file's median, 
 # A weight of LEFT entries or more shows training; one that does not is reported if LEARNT others or more do.
 LEFT, LEARNT = 2048, 10
 WORN = 0.01  # the share of a trained layer's units that may die, or become equal, during training
-OFF = -20.0  # a bias that shuts a unit: its sigmoid, or its share of a softmax, is below e⁻²⁰
+SHUT_BIAS = -20.0  # a bias that shuts a unit: its sigmoid, or its share of a softmax, is below e⁻²⁰
 # Kinds that are no finding on a tensor that fits the recipe.
 BY_RECIPE = ("all_zero", "scale_outlier", "transposed_fans", "scheme_activation_mismatch")
 # Layers that are known to start at zero, by the end of their modules' path without numbers. The last layer of
@@ -59,8 +60,7 @@ _DRAWS_UNIFORM = re.compile(r"^torch_default|uniform")
 _DRAWS_NORMAL = re.compile(r"(?<!truncated_)normal")
 # What a normalization adds to the name of the layer in front of it: conv10_linear_bn_scale, conv.norm.weight.
 _NORM_OF = re.compile(r"(?i)[._/](bn|(batch|layer|group|instance)?_?norm(alization)?)(?=[._/])")
-SAME = 2.0  # gains by fan_out within this factor count as equal
-MISMATCH = 1.25  # a gain that is off by this factor changes the mean square 87-fold over ten layers
+SAME_GAIN = 2.0  # gains by fan_out within this factor count as equal
 
 
 def audit(
@@ -84,8 +84,9 @@ def audit(
         a folder with a model. The files that an index names are judged together, as one model.
     activation : str, tuple, Activation or callable, optional
         The function of the hidden layers, as ``gain`` takes it. Then fresh layers that sit before it must
-        have its gain, by fan_in or fan_out. Exempt are first and last layers, heads, projections of
-        attention, shortcuts, gates, recurrent layers, and whatever shares a block with a normalization
+        have one of its right gains (``gains.right_gains``, which ``diagnose`` asks too; none is known where
+        f(0) ≠ 0), by fan_in or fan_out. Exempt are first and last layers, heads, projections of attention,
+        shortcuts, gates, recurrent layers, and whatever shares a block with a normalization
         (``order.before_activation``).
     lang : {"en", "zh"}
         The language that the report speaks.
@@ -166,7 +167,8 @@ def audit(
     >>> [str(tensor.found) for tensor in report.tensors], report.findings[0].kind
     (['he_normal()', 'zeros()'], 'all_zero')
     """
-    wanted = None if activation is None else (activations.get(activation), activations.gain(activation))
+    function = None if activation is None else activations.get(activation)
+    wanted = None if function is None else (function, right_gains(function))
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     comparison, differ = None, []
@@ -212,7 +214,7 @@ def _read(
     surveyed = survey(sources, layout)
     plan = None if recipe is None else Plan(recipe, surveyed)
     rows = [_examined(one, plan) for one in surveyed if one.source.unread not in OTHERS]
-    return _told_by_company(_told_by_bias(rows)), [
+    return _told_by_other_weights(_told_by_bias(rows)), [
         Row(one, None) for one in surveyed if one.source.unread in OTHERS
     ]
 
@@ -313,7 +315,7 @@ def _told_by_bias(rows: list[Row]) -> list[Row]:
     return [told(row) for row in rows]
 
 
-def _told_by_company(rows: list[Row]) -> list[Row]:
+def _told_by_other_weights(rows: list[Row]) -> list[Row]:
     """In a mostly trained file, call a tensor that passes as a draw and may be trained "too_few".
 
     A trained bias, shift or small kernel often looks like a normal draw of some scale. A uniform draw within
@@ -331,7 +333,7 @@ def _told_by_company(rows: list[Row]) -> list[Row]:
 
     def told(row: Row) -> Row:
         found = row.tensor.found
-        passes = found.verdict in ("fresh", "fresh_unnamed") and found.scheme not in EXACT
+        passes = found.is_fresh and found.scheme not in EXACT
         bounded = found.matches and _DRAWS_UNIFORM.search(str(found.matches[0]))
         one = row.surveyed
         if math.prod(row.tensor.shape) < LEFT:
@@ -358,7 +360,7 @@ def _starts(rows: list[Row]) -> dict[str, bool]:
         if row.surveyed.is_vector and (norm := _NORM_OF.search(row.tensor.name)):
             beside[row.tensor.name[: norm.start()], math.prod(row.tensor.shape)].append(row)
     biases = {row.surveyed.weight: row for row in rows if row.bias_scan is not None}
-    passing = (row for row in rows if row.tensor.found.verdict in ("fresh", "fresh_unnamed"))
+    passing = (row for row in rows if row.tensor.found.is_fresh)
     for one in (row.surveyed for row in passing if row.surveyed.is_judged):
         stem = CALLED_WEIGHT.sub("", one.name).rstrip("._/")
         learn = beside[stem, one.sides[1]] + ([biases[one.name]] if one.name in biases else [])
@@ -386,7 +388,7 @@ def _by_training(finding: Finding, rows: list[Row]) -> bool:
     if few or finding.kind == "symmetric_rows":
         return few or not (row.equal or 2 * count > units)
     biases = [one.bias_scan for one in rows if one.surveyed.weight == finding.tensor and one.bias_scan]
-    shut = [bias.sample[0] <= OFF for bias in biases]
+    shut = [bias.sample[0] <= SHUT_BIAS for bias in biases]
     return any(first < len(off) and off[first] and np.count_nonzero(off) == count for off in shut)
 
 
@@ -462,11 +464,11 @@ def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], l
     if not zero or not drawn or _is_trained(rows):
         return findings, []
     rest = {_numbers_out(one.name) for one in drawn}  # by name: what is not zero in some block
-    blocks = {_block(one.name) for one in drawn} - {()}
+    blocks = {_outer_block(one.name) for one in drawn} - {()}
     modules = {Path.of(one.surveyed.name, ()).parts[:-2] for one in rows if "receptance" in one.surveyed.name}
 
     def design(name: str) -> str | None:
-        path, block = Path.of(name, ()), _block(name)
+        path, block = Path.of(name, ()), _outer_block(name)
         module = ".".join(part for part in path.parts[:-1] if not part.isdigit())
         if not block:
             return "zero_head" if blocks and _HEADS.search(module) else None
@@ -485,15 +487,15 @@ def _numbers_out(name: str) -> tuple[str, ...]:
     return tuple("#" if part.isdigit() else part for part in Path.of(name, ()).parts)
 
 
-def _block(name: str) -> tuple[str, ...]:
+def _outer_block(name: str) -> tuple[str, ...]:
     """The parts of its path up to the first number that a module's name follows; none where there is none."""
     path = Path.of(name, ())
     owner = max((k for k, part in enumerate(path.parts[:-1]) if part == path.owner), default=0)
     return next((path.parts[: k + 1] for k, part in enumerate(path.parts[:owner]) if part.isdigit()), ())
 
 
-def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[Finding]:
-    """What shows only beside the other weights, or beside the activation function and its gain.
+def _compared(rows: list[Row], wanted: tuple[Activation, tuple[float, float]] | None) -> list[Finding]:
+    """What shows only beside the other weights, or beside the activation function and its right gains.
 
     Scales are compared where most weights are as they were drawn: what training makes of a scale is no fault.
     """
@@ -503,9 +505,8 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
     trained = [one for one in told if one.found.verdict == "not_fresh" and one.found.reason != "edge"]
     held = before_activation(row.surveyed for row in rows) if wanted else ()
     findings = []
-    by_fan_in, by_fan_out = _GAINS
     medians = (
-        [float(np.median([gain(one) for one in weights])) for gain in _GAINS]
+        np.median([gains_of(one) for one in weights], axis=0)
         if len(weights) > 3 and not _is_trained(rows)
         else None
     )
@@ -521,9 +522,9 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
         ]
     for weight in weights:
         readings = [weight] if weight.other is None else [weight, weight.other]
-        factor = medians and min(_apart(by_fan_in(one), medians[0]) for one in readings)
+        factor = None if medians is None else min(_apart(one.gain, medians[0]) for one in readings)
         # A weight whose gain by fan_out equals the others' was drawn by fan_out, as they were: no outlier.
-        if factor and factor > OUTLIER and _apart(by_fan_out(weight), medians[1]) > SAME:
+        if factor and factor > OUTLIER and _apart(gains_of(weight)[1], medians[1]) > SAME_GAIN:
             median = f"{medians[0]:.3g}"
             fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": median}
             findings.append(Finding("scale_outlier", weight.name, fields))
@@ -532,13 +533,12 @@ def _compared(rows: list[Row], wanted: tuple[Activation, float] | None) -> list[
         matches = weight.found.matches
         if matches and len(weight.shape) == 2 and all(match.fan == "fan_out" for match in matches):
             findings.append(Finding("transposed_fans", weight.name, {"match": str(matches[0])}))
-        if weight.name in held and weight.found.verdict in ("fresh", "fresh_unnamed"):
-            activation, gain = wanted
-            # By its fan_out a gain keeps the gradient, and either is as good (He et al. 2015, §2.2).
-            if min(_apart(by_fan(weight), gain) for by_fan in _GAINS) > MISMATCH:
+        if weight.name in held and weight.found.is_fresh:
+            activation, right = wanted
+            if nearest := nearest_right(weight, right):
                 fields = {
                     "gain": f"{weight.gain:.3g}",
-                    "wanted": f"{gain:.3g}",
+                    "wanted": f"{nearest:.3g}",
                     "activation": activation.name,
                 }
                 findings.append(Finding("scheme_activation_mismatch", weight.name, fields))
@@ -554,7 +554,7 @@ def _identical_layers(rows: list[Row]) -> list[Finding]:
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: natural(row.tensor.name)):
         source, found = row.surveyed.source, row.tensor.found
-        drawn = found.verdict in ("fresh", "fresh_unnamed") and found.scheme not in SET
+        drawn = found.is_fresh and found.scheme not in SET
         if drawn and row.surveyed.is_judged and row.digest:
             group = groups[row.digest, source.shape, source.nbytes]
             if all(source.place is None or one.surveyed.source.place != source.place for one in group):
@@ -578,13 +578,6 @@ def _is_trained(rows: list[Row]) -> bool:
 def _apart(a: float, b: float) -> float:
     """By which factor two positive numbers differ, at least 1."""
     return max(a / b, b / a)
-
-
-# √(mean square·fan) of a weight, by fan_in and by fan_out.
-_GAINS = (
-    lambda weight: weight.gain,
-    lambda weight: weight.gain * math.sqrt(weight.fan_out / weight.fan_in),
-)
 
 
 def _is_weight(row: Row) -> bool:

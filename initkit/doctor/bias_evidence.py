@@ -13,7 +13,7 @@ import numpy as np
 import scipy
 
 from .checkpoints import Source
-from .identify import ALPHA, LAWS, UNIFORM, kolmogorov, p_value
+from .identify import ALPHA, LAWS, TOO_SMALL, UNIFORM, kolmogorov, p_value
 from .scan import Scan, scan_array
 from .survey import RECURRENT
 
@@ -51,7 +51,7 @@ def trained_by_bias(
                 rest = scan_array(s.sample[s.sample != entries[counts.argmax()]])
                 rest.epsilon = s.epsilon
                 s = rest
-        if s.low == s.high or s.non_finite or not 1e-290 < s.squares < 1e290:
+        if s.low == s.high or s.non_finite or not TOO_SMALL < s.squares < 1 / TOO_SMALL:
             continue
         values[layer], epsilon = s.sample[0], max(epsilon, s.epsilon)
         if not by_default(s, layer_fans) or _one_law([values[layer]], s.epsilon) < ALPHA / 2:

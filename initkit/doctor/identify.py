@@ -31,7 +31,7 @@ LESS_LIKELY = 7.0
 # Training by small steps carries the entries of a uniform draw past its edges by this factor at most.
 EDGE = 1.05
 # A sum of squares below this has lost its digits in float64.
-LEAST = 1e-290
+TOO_SMALL = 1e-290
 
 Verdict: TypeAlias = Literal["fresh", "fresh_unnamed", "too_few", "not_fresh"]
 
@@ -113,6 +113,11 @@ class Identification:
         found = " or ".join(map(str, self.matches)) if self.matches else f"{self.law}, no scheme's scale"
         lone = ", ".join(f"{far.value:.4g} at ({far.row}, {far.column})" for far in self.outliers)
         return f"{found}, but for {lone}" if lone else found
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is a draw: "fresh" or "fresh_unnamed"."""
+        return self.verdict in ("fresh", "fresh_unnamed")
 
     @property
     def scheme(self) -> str | None:
@@ -749,7 +754,7 @@ def of_scan(
     """
     if s.non_finite:
         return Identification("not_fresh", reason="non_finite")
-    if not 0 <= s.squares < math.inf or (s.squares < LEAST and s.low != s.high):
+    if not 0 <= s.squares < math.inf or (s.squares < TOO_SMALL and s.low != s.high):
         return Identification("not_fresh", reason="too_large")
     if exact := _exact(s, shape, units_last):
         return Identification("fresh", (Match(*exact, None, 1.0),))
@@ -758,7 +763,7 @@ def of_scan(
     found = _of_laws(s, shape, axes, layer_fans)
     if found.verdict == "not_fresh" and s.far:
         rest = s.without_far()
-        if rest.squares < LEAST:
+        if rest.squares < TOO_SMALL:
             return found
         of_rest = _of_laws(rest, shape, axes, layer_fans)
         if of_rest.matches or of_rest.law:

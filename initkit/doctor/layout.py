@@ -90,14 +90,14 @@ def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bo
     sure = {s.name: s.units_last if s.told else s.units_last or None for s in weights}
     votes = {s.name: _by_bias(s, biases[s.name]) for s in weights}
     for key in (_digits_out, _block, lambda path: path.leaf):
-        company = defaultdict(list)
+        said = defaultdict(list)
         for s in weights:
             vote = sure[s.name] if sure[s.name] is not None else votes[s.name]
             if vote is not None:
-                company[key(Path.of(s.name, s.shape)), len(s.shape)].append(vote)
+                said[key(Path.of(s.name, s.shape)), len(s.shape)].append(vote)
         for s in weights:
             path = Path.of(s.name, s.shape)
-            near = company[key(path), len(s.shape)]
+            near = said[key(path), len(s.shape)]
             # A weight that is called "weight" and has no bias is PyTorch's own, whatever its neighbours are.
             alone = not biases[s.name] and _TORCH.match(path.leaf)
             if sure[s.name] is None and near and not alone and 2 * sum(near) != len(near):
@@ -121,15 +121,16 @@ def _told(weights: list[Source], biases: dict[str, tuple]) -> tuple[dict[str, bo
 
 
 def _digits_out(path: Path) -> tuple:
-    return tuple(re.sub(r"\d+", "#", part) for part in path.parts)
+    return _without_digits(path.parts)
+
+
+def _without_digits(parts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(re.sub(r"\d+", "#", part) for part in parts)
 
 
 def _block(path: Path) -> tuple:
-    """The parts up to the last number before the layer's own module, without numbers; its leaf."""
-    module = path.parts[:-2]
-    numbers = [k for k, part in enumerate(module) if part.isdigit()]
-    within = module[: numbers[-1] + 1] if numbers else ("no block", path.parts)
-    return (*_digits_out(Path.of(".".join(within), ())), path.leaf) if numbers else within
+    """The parts of the block that the layer lies in, without numbers; its leaf."""
+    return (*_without_digits(path.block), path.leaf) if path.block else ("no block", path.parts)
 
 
 def _by_bias(s: Source, bias: tuple[int, ...]) -> bool | None:

@@ -52,10 +52,11 @@ def before_activation(rows: Iterable[Surveyed]) -> set[str]:
             n_out in of_convolutions and any(n % n_out == 0 for n in of_matrices)
         ):
             last.append(one)
-        parts = Path.of(one.name, ()).parts[:-1]
+        path = Path.of(one.name, ())
+        parts = path.parts[:-1]
         aside = any(map(_ASIDE.search, parts)) or RECURRENT.search(one.name)
         at_the_end = natural(one.name)[0] in (_FIRST, _LAST) and not parts[-1].isdigit()
-        if not aside and not at_the_end and _block(one.name) not in normed:
+        if not aside and not at_the_end and path.block not in normed:
             found.append(one)
     ends = [*(first or ordered[:1]), *(last or ordered[-1:])]
     return {one.name for one in found} - {one.name for one in ends}
@@ -71,10 +72,3 @@ def _normalizations(rows: Iterable[Surveyed]) -> Iterator[tuple[str, ...]]:
             and path.leaf not in ("weight_g", "original0")
         ):
             yield path.parts
-
-
-def _block(name: str) -> tuple[str, ...]:
-    """The path of the block that a layer lies in: up to the last number before the layer's own module."""
-    module = Path.of(name, ()).parts[:-2]
-    numbers = [k for k, part in enumerate(module) if part.isdigit()]
-    return module[: numbers[-1] + 1] if numbers else ()

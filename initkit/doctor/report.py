@@ -45,8 +45,6 @@ CAUSES = {cause: tuple(k for k in KINDS if _CAUSE[k] == cause) for cause in dict
 
 # What looks odd and is meant so.
 NOTES = ("zero_branch", "zero_gate", "zero_head", "icnr", "frozen", "not_in_loss")
-# What theory says of a plain net, well or ill.
-FACTS = ("phase", "singular_values", "finite_width")
 ALIKE = 3  # so many findings, or rows, that differ only in the block's number are merged
 LEAST = 24  # columns for what a tensor was drawn by; if fewer are left, names get lines of their own
 ITEM = "  · "  # how a line of a list begins, in words.toml's doctor.group too
@@ -183,7 +181,7 @@ class Tensor:
     found : Identification
         Which initializer it is a sample of.
     role : str or None
-        Of ``audit``: what it is for, one of ``roles.ROLES``.
+        Of ``audit``: what it is for, one of ``roles.Role``.
     other : Tensor or None
         Of ``audit``, where nothing tells the layout: the same tensor, read with its units on the last axis.
     """
@@ -242,7 +240,7 @@ class Coverage:
     judged : tuple of str
         Names: of tensors that are a layer's weight, or of layers that ran.
     left_out : dict
-        Names by role, one of ``roles.ROLES``: what is no layer's weight. "unknown" are tensors without a
+        Names by role, one of ``roles.Role``: what is no layer's weight. "unknown" are tensors without a
         matrix's shape of which nothing is known.
     unread : dict
         Names by reason: "quantized", "sparse", "empty", "integer" or "dtype".

@@ -16,12 +16,14 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
-ROLES = (
+Role: TypeAlias = Literal[
     "weight", "unknown", "bias", "norm_scale", "embedding", "buffer", "optimizer", "ema", "adapter",
     "quantization", "other",
-)  # fmt: skip
+]  # fmt: skip
+"""What a tensor is for."""
+
 # Roles whose tensors are judged as a layer's weight, if they have the shape of one.
 JUDGED = ("weight", "unknown")
 
@@ -70,6 +72,13 @@ class Path(NamedTuple):
         # Keras puts its variables into a group "vars".
         named = (part for part in reversed(parts[:-1]) if not part.isdigit() and part != "vars")
         return cls(parts, parts[-1], next(named, ""), tuple(shape))
+
+    @property
+    def block(self) -> tuple[str, ...]:
+        """The path of the block that a layer lies in: up to the last number before the layer's own module."""
+        module = self.parts[:-2]
+        numbers = [k for k, part in enumerate(module) if part.isdigit()]
+        return module[: numbers[-1] + 1] if numbers else ()
 
 
 # Where a part of a path stands in a network, if its name says so; all else lies between.
@@ -219,8 +228,8 @@ class Sign(NamedTuple):
 
     Attributes
     ----------
-    role : str
-        One of ``ROLES``.
+    role : Role
+        What it is for.
     where : {"root", "path", "owner", "leaf"}
         What ``pattern`` is searched in: the first part; each before the leaf; the owner; the leaf.
     pattern : str
@@ -231,7 +240,7 @@ class Sign(NamedTuple):
         The kinds of findings on the tensor by itself that its role allows; None allows all.
     """
 
-    role: str
+    role: Role
     where: str
     pattern: str
     shape: Callable[[Path], bool] | None = None

@@ -60,7 +60,7 @@ class Surveyed:
     is_vector, is_scale : bool
         Whether it has a bias's shape; whether its neighbours make it a normalization's scale or shift.
     role : str
-        What it is for: one of ``roles.ROLES``.
+        What it is for: one of ``roles.Role``.
     finds : tuple of str or None
         The kinds of findings on it by itself that its role allows; None allows all.
     is_open : bool

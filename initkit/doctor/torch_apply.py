@@ -346,8 +346,7 @@ def _kept(
 def _by_choice(found: dict[str, Identification]) -> bool:
     """Whether somebody has chosen how the module starts: not all is PyTorch's default."""
     return any(
-        one.verdict in ("fresh", "fresh_unnamed") and all(m.scheme != "torch_default" for m in one.matches)
-        for one in found.values()
+        one.is_fresh and all(m.scheme != "torch_default" for m in one.matches) for one in found.values()
     )
 
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..fans import fans
-from ..signals import KEPT
-from .identify import EXACT, Identification, of_scan
+from ..signals import KEPT, passage
+from .gains import gains_of
+from .identify import SET, Identification, of_scan
 from .report import Coverage, Finding, Tensor, identical_layers, span
 from .scan import scan_array
 from .torch_rules import applied_to
@@ -21,11 +22,11 @@ from .torch_watch import (
     is_rescaled, is_transposed, nn, numbers, numpy_of, torch, worth_a_look,
 )  # fmt: skip
 
-LARGE, SMALL = 10.0, 1e-3  # root mean squares between which a network's input should lie
+LARGE_INPUT, SMALL_INPUT = 10.0, 1e-3  # root mean squares between which a network's input should lie
 # How many nats the first loss may lie above ln(classes). Logits of variance s² add about s²/2: up to 2 under
 # He's start. A network that is 3 nats above is sure of wrong answers, and its logits have a q of 6 and more.
 SURE = 3.0
-ALONE = 100.0  # a layer's root mean square gain, or its reciprocal, beyond which no scheme starts a layer
+LONE_GAIN = 100.0  # a layer's root mean square gain, or its reciprocal, beyond which no scheme starts a layer
 # Gains between which schemes start a layer, by fan_in or by fan_out. He's has √2 by one of them; N(0, 0.02²),
 # which looks at no fan, has 0.08 at a width of 16. So small ones also have a standard deviation below FINE.
 LARGEST, SMALLEST, FINE = 2.5, 0.08, 0.005
@@ -155,10 +156,10 @@ def _of_streams(sums: list[Sum]) -> list[Finding]:
 
 def _fate_of_stream(q: np.ndarray) -> str | None:
     """What the mean squares along a stream do: "explodes", "vanishes" or None."""
-    change, later = q[-1] / q[0], q[-1] / max(q[(len(q) - 1) // 2], 1e-300)
-    if q[-1] > KEPT * max(1.0, q[0]) or (change > KEPT and len(q) > 6 and later > math.sqrt(KEPT)):
+    verdict, later = passage(q[0], q[-1], len(q) - 1).verdict, q[-1] / max(q[(len(q) - 1) // 2], 1e-300)
+    if verdict == "explodes" and (q[-1] > KEPT or (len(q) > 6 and later > math.sqrt(KEPT))):
         return "explodes"
-    return None if change > 1 / KEPT else "vanishes"
+    return "vanishes" if verdict == "vanishes" else None
 
 
 def _of_inputs(layers: list[Layer]) -> list[Finding]:
@@ -171,7 +172,7 @@ def _of_inputs(layers: list[Layer]) -> list[Finding]:
             continue
         x = numbers(layer.x)
         rms = math.sqrt(np.square(x).mean())
-        if rms > LARGE or 0 < rms < SMALL:
+        if rms > LARGE_INPUT or 0 < rms < SMALL_INPUT:
             fields = {"rms": f"{rms:.3g}", "low": f"{x.min():.3g}", "high": f"{x.max():.3g}"}
             fields |= {"mean": f"{x.mean():.3g}", "std": f"{x.std():.3g}"}
             found.append(Finding("input_scale", weight_of(layer), fields))
@@ -223,7 +224,7 @@ def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
         bias = None if layer.key else layer.module.bias
         if bias is not None and q > before and q <= 4 * np.square(numbers(bias)).mean():
             continue
-        if not 1 / ALONE <= gain <= ALONE:
+        if not 1 / LONE_GAIN <= gain <= LONE_GAIN:
             found.append(Finding("layer_gain", weight_of(layer), {"factor": f"{gain:.2g}"}))
     return found
 
@@ -233,7 +234,7 @@ def scale_of_none(row: Tensor, m: nn.Module) -> str | None:
     if not row.gain or not row.std or not math.isfinite(row.gain):
         return None
     apart = math.prod(m.stride) if isinstance(m, conv._ConvTransposeNd) else 1  # an output sees fan_in/apart
-    gains = row.gain / math.sqrt(apart), row.gain, row.gain * math.sqrt(row.fan_out / row.fan_in)
+    gains = row.gain / math.sqrt(apart), *gains_of(row)
     if min(gains) > LARGEST:
         return "large"
     return "small" if max(gains) < SMALLEST and row.std < FINE else None
@@ -361,7 +362,7 @@ def _identical(module, back: Back | None, tensors: tuple[Tensor, ...]) -> list[F
         row = rows.get(name)
         if row is None or not row.std or p.ndim < 2 or isinstance(m, NORMS) or not p.requires_grad:
             continue
-        if any(match.scheme in EXACT - {"orthogonal"} for match in row.found.matches):
+        if any(match.scheme in SET for match in row.found.matches):
             continue
         if back is None or id(p) in back.reached:
             groups[p.shape, p.dtype, row.std].append((name, p))
@@ -369,8 +370,9 @@ def _identical(module, back: Back | None, tensors: tuple[Tensor, ...]) -> list[F
     for those in groups.values():
         first = those[0][1]
         same = [name for name, p in those[1:] if torch.equal(p, first)]
-        # A kernel with equal rows, or mostly zeros, was not drawn.
-        drawn = first[0].numel() > 1 and first.count_nonzero() * 2 > first.numel()
+        # A kernel with equal rows, or mostly zeros around no orthogonal matrix, was not drawn.
+        delta = rows[those[0][0]].found.scheme == "delta_orthogonal"
+        drawn = first[0].numel() > 1 and (delta or first.count_nonzero() * 2 > first.numel())
         if same and drawn and not bool((first == first[:1]).all()):
             alike.append((those[0][0], *same))
     return identical_layers(alike)

@@ -19,7 +19,7 @@ from .torch_watch import nn, torch
 
 # How many lines are tried for one report: at first without ``apply``'s trial, which takes a few passes each;
 # those that mend their finding are tried once more with it, which takes some 50.
-MOST = 24, 3
+LINES_TRIED = 24, 3
 
 
 def diagnose(
@@ -133,7 +133,7 @@ def _tried(report: Report, module: nn.Module, inputs: tuple | dict, loss) -> tup
     def after(line: str, trial: bool) -> set | None:
         of = seen[trial]
         if line not in of:
-            of[line] = _after(line, module, inputs, loss, trial) if len(of) < MOST[trial] else None
+            of[line] = _after(line, module, inputs, loss, trial) if len(of) < LINES_TRIED[trial] else None
         return of[line]
 
     def mends(line: str, finding: Finding) -> bool:

@@ -18,6 +18,7 @@ from ..signals import KEPT, Signals, fate, passage
 from ..theory import predict, predict_for
 from ..words import Language, text
 from .audit import wrong_by_itself
+from .gains import nearest_right, right_gains
 from .identify import Identification, of_scan
 from .report import Finding, Report, Tensor, as_told, span
 from .scan import scan_array
@@ -33,11 +34,10 @@ from .torch_watch import (
 )  # fmt: skip
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
-OFF = 1.2  # the factor by which a gain may be off
 TINY = 1e-60  # the mean square of numbers that float32 can hardly hold
 GATED = KEPT**3  # the factor by which the mean square may change in stacked recurrent layers
 STEADY = 1.25  # the factor by which a mean square may change a layer, whatever the gain
-DEEP = 4  # fewer layers than these with a wrong gain do no harm
+LAYERS_OFF = 4  # fewer layers than these with a wrong gain do no harm
 
 
 def _theory(layers: list[Layer], grad_var) -> Signals | None:
@@ -343,7 +343,7 @@ def _of_passage(what: str, run: list[Layer], values, layers, table, module) -> l
 
 
 def _of_gains(run, table, module) -> list[Finding]:
-    """One finding for each activation for which DEEP or more layers of a run have the wrong gain."""
+    """One finding for each activation for which LAYERS_OFF or more layers of a run have the wrong gain."""
     if _steady(run):
         return []
     off: dict[str, list] = {}
@@ -351,7 +351,7 @@ def _of_gains(run, table, module) -> list[Finding]:
         off.setdefault(function.name, []).append(one)
     found = []
     for name, those in off.items():
-        if len(those) < DEEP:
+        if len(those) < LAYERS_OFF:
             continue
         gain, wanted = (float(np.median([t[k] for t in those])) for k in (1, 2))
         fields = {"gain": f"{gain:.3g}", "activation": name, "wanted": f"{wanted:.3g}"}
@@ -384,25 +384,8 @@ def _gains_off(run, table) -> Iterator[tuple]:
             or is_rescaled(layer.module)
         ):
             continue
-        low, high = _wanted(function)
-        # By its fan_out a gain keeps the gradient, and either is as good (He et al. 2015, §2.2).
-        gains = tensor.gain, tensor.gain * math.sqrt(tensor.fan_out / tensor.fan_in)
-        if high and not any(low / OFF <= gain <= high * OFF for gain in gains):
-            yield function, layer, tensor.gain, low if tensor.gain < low else high
-
-
-def _wanted(function) -> tuple[float, float]:
-    """The least and the largest right gain for a function: one keeps q = 1, the other, 1/f'(0), a small q.
-
-    (0, 0) where f(0) is not 0, so that no gain keeps a small signal.
-    """
-    zero = np.zeros(1)
-    if abs(function.f(zero)[0]) > 1e-9:
-        return 0.0, 0.0
-    at_one, slope = activations.gain(function), float(function.df(zero)[0])
-    kinked = base_name(function) in ("relu", "leaky_relu", "selu")
-    other = at_one if kinked else 1 / slope
-    return min(at_one, other), max(at_one, other)
+        if wanted := nearest_right(tensor, right_gains(function)):
+            yield function, layer, tensor.gain, wanted
 
 
 def _better(function: activations.Activation | None, depth: int) -> str:

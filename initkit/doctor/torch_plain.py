@@ -11,16 +11,17 @@ import math
 
 import numpy as np
 
-from ..signals import KEPT
+from ..signals import KEPT, passage
 from ..theory import phase, width_sum
-from .identify import EXACT
+from .identify import SET
 from .report import Finding, Tensor, span
 from .torch_beside import weight_of
 from .torch_watch import LINEAR, Layer, Watch, as_it_was, conv, is_rescaled, nn, numbers, output_of, torch
 
 HIDDEN, DEEP = 4, 10  # hidden layers from which on a phase is told, and the singular values
 NARROW = 0.5  # Σ1/n above which the widths are told
-ALIKE = 1.25, 0.05  # by which factor σ_w², and by how much σ_b², may differ between layers of one scale
+ONE_SCALE = 1.25, 0.05  # by which factor σ_w², and by how much σ_b², may differ between layers of one scale
+MEANS = {"vanishes": "shrinks", "kept": "little", "explodes": "grows"}  # what a gradient does, by its verdict
 PROBES = 16, 64  # random directions, at least and at most
 POOLS = {"dropout", "feature_dropout", *(f"{how}_pool{k}d" for how in ("max", "avg") for k in (1, 2, 3))}
 POOLS |= {f"adaptive_{pool}" for pool in POOLS if "pool" in pool}
@@ -77,7 +78,7 @@ def _as_drawn(layer: Layer, row: Tensor | None) -> bool:
         return False
     b = None if layer.module.bias is None else numbers(layer.module.bias)
     centred = b is None or abs(b.sum()) <= 5 * math.sqrt(np.square(b).sum())
-    return centred and not any(match.scheme in EXACT - {"orthogonal"} for match in row.found.matches)
+    return centred and not any(match.scheme in SET for match in row.found.matches)
 
 
 def _phase(hidden: list[Layer], rows: dict[str, Tensor]) -> Finding:
@@ -98,10 +99,10 @@ def _phase(hidden: list[Layer], rows: dict[str, Tensor]) -> Finding:
     error = 4 * math.sqrt(np.square(scatter).sum()) / len(links)
     sigma_b = math.sqrt(b2.mean())
     chi = w2 * [layer.slopes[0] for layer in hidden[:-1]]
-    one_scale = np.all(np.abs(np.log(w2 / mean)) < math.log(ALIKE[0]) + 4 * scatter)
-    slack = ALIKE[1] + 4 * b2.mean() * np.sqrt([2 / row.shape[0] for row in tensors])
+    one_scale = np.all(np.abs(np.log(w2 / mean)) < math.log(ONE_SCALE[0]) + 4 * scatter)
+    slack = ONE_SCALE[1] + 4 * b2.mean() * np.sqrt([2 / row.shape[0] for row in tensors])
     fields = {"depth": len(hidden), "change": change}
-    fields["means"] = "shrinks" if change < 1 / KEPT else "grows" if change > KEPT else "little"
+    fields["means"] = MEANS[passage(last, first, len(links)).verdict]
     place = span(map(weight_of, hidden))
     if one_scale and np.all(np.abs(b2 - b2.mean()) < slack):
         f = hidden[0].activation

@@ -40,7 +40,7 @@ WIDE = 4.0  # mean square before a smoothed ReLU: one of 1 or less does not stay
 SMOOTH, KINKED = ("gelu", "silu", "mish"), ("relu", "leaky_relu")
 CENTRED = 5  # layers up to which the outputs' means are taken out in full; else the share CENTRED/layers
 STEPS, SLOW, LARGE = 20, 5, 2**24  # steps of a trial; steps for a module with more than LARGE parameters
-NEAR = math.sqrt(10)  # the factor by which a root mean square that is measured on noise may be off
+BY_NOISE = math.sqrt(10)  # the factor by which a root mean square that is measured on noise may be off
 SIDES = (32, 28, 64, 224, 8)  # of the images that are tried on a module whose batch is not known
 
 
@@ -167,8 +167,8 @@ def rescale(
     allowed : set of int
         Ids of the parameters that may be written.
     exact : bool
-        False, for a batch of noise: only what is off by more than a factor of ``NEAR`` is scaled, or a branch
-        or output that is too large, and nothing is centred.
+        False, for a batch of noise: only what is off by more than a factor of ``BY_NOISE`` is scaled, or a
+        branch or output that is too large, and nothing is centred.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def rescale(
             return None
         factor = math.sqrt(target / float(size))
         if not exact:
-            low, high = (1.0, NEAR) if branch else (1.0, math.inf) if head else (1 / NEAR, NEAR)
+            low, high = (1.0, BY_NOISE) if branch else (1.0, math.inf) if head else (1 / BY_NOISE, BY_NOISE)
             if low <= factor <= high:
                 return None
         with torch.no_grad():

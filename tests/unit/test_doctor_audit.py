@@ -15,11 +15,13 @@ import pytest
 from memory import peak_memory
 
 import initkit as ik
+from initkit import activations
 from initkit.command import main
 from initkit.doctor import Coverage, Identification, Match, Report, audit
 from initkit.doctor.audit import wrong_by_itself
+from initkit.doctor.gains import right_gains
 from initkit.doctor.identify import FEWEST, REASONS
-from initkit.doctor.report import CAUSES, FACTS, KINDS, LINES, NOTES, WIDTH, Finding, _width
+from initkit.doctor.report import CAUSES, KINDS, LINES, NOTES, WIDTH, Finding, _width
 from initkit.doctor.scan import Far, scan
 from initkit.words import LANGUAGES, system_language, text
 
@@ -114,6 +116,31 @@ def test_hidden_gains_are_held_to_the_activation(tmp_path):
     assert audit(tmp_path / "net.npz").findings == ()
     with pytest.raises(ValueError, match="rely"):
         audit(tmp_path / "net.npz", activation="rely")
+
+
+@pytest.mark.parametrize("gain", [1.0, 5 / 3, 1.59])
+def test_a_gain_for_tanh_is_right_that_keeps_a_signal_small_or_of_size_one(gain, tmp_path):
+    layers = {f"{k}.weight": ik.xavier_normal((64, 64), gain=gain, rng=k) for k in range(8)}
+    assert not audit(_file(tmp_path, layers), activation="tanh").findings
+    layers |= {"4.weight": ik.xavier_normal((64, 64), gain=0.7, rng=4)}
+    (finding,) = audit(_file(tmp_path, layers), activation="tanh").findings
+    assert (finding.tensor, finding.fields["wanted"]) == ("4.weight", "1")
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus", lambda x: x**2])
+def test_an_activation_without_a_right_gain_at_0(activation, tmp_path):
+    """f(0) ≠ 0: no gain keeps a small signal. f'(0) = 0: only q = 1 is kept, by 1/√3 under x²."""
+    layers = {f"{k}.weight": ik.xavier_normal((64, 64), gain=3**-0.5, rng=k) for k in range(8)}
+    assert not audit(_file(tmp_path, layers), activation=activation).findings
+
+
+def test_a_function_without_a_name_has_the_right_gains_of_its_own():
+    for f in activations.NAMES.values():
+        assert right_gains(activations.get(lambda x, f=f: f.f(x))) == pytest.approx(right_gains(f), rel=1e-4)
+    for kinked in ("relu", "leaky_relu", "selu"):
+        assert right_gains(activations.get(kinked)) == (ik.gain(kinked),) * 2
+    for flat in (lambda x: x**2, lambda x: x**3, lambda x: np.where(abs(x) > 1, x, 0)):
+        assert right_gains(activations.get(flat)) == (ik.gain(flat),) * 2
 
 
 def _file(folder, arrays):
@@ -256,7 +283,7 @@ def test_every_word_exists(lang, tmp_path):
     reasons |= {"singular_values": ("even", "uneven")}
     numbers = dict.fromkeys(["chi_1", "xi_c", "change", "low", "high", "sum", "depth", "width"], 1.5)
     numbers |= dict.fromkeys(["factor", "directions", "effective", "spread", "probes"], 1.5)
-    for kind in FACTS:
+    for kind in ("phase", "singular_values", "finite_width"):
         for why in reasons.get(kind, ("",)):
             for means in ("little", "shrinks", "grows"):
                 said = {**numbers, "means": means} | ({"why": why} if why else {})

@@ -38,7 +38,7 @@ from initkit.doctor.checkpoints import (
     pytorch,
     raw,
 )
-from initkit.doctor.checkpoints.protocol import Bytes
+from initkit.doctor.checkpoints.protocol import READERS, Bytes
 
 W = np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32)
 KERNEL = np.random.default_rng(1).standard_normal((4, 3, 2, 5)).astype(np.float32)
@@ -784,6 +784,16 @@ def test_a_package_of_pytorch_is_told_what_to_do(tmp_path):
         archive.writestr("net/.data/0.storage", bytes(8))
         archive.writestr("net/.data/extern_modules", "torch")
     assert "PackageImporter" in refused(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("suffix", READERS)
+def test_a_folder_with_one_file_of_any_format_is_the_model_in_it(suffix, tmp_path):
+    save(tmp_path / f"w{suffix}", {"w": W})
+    for part in ("policy.pth", "model.weights.h5"):  # which ``save`` packs
+        (tmp_path / part).unlink(missing_ok=True)
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    ((_, entries),) = scans(tmp_path).items()
+    assert_same(entries, W)
 
 
 def test_a_folder_is_the_model_in_it(tmp_path):

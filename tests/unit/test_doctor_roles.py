@@ -2,13 +2,14 @@
 
 import json
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
 
 import initkit as ik
 from initkit.doctor import audit
-from initkit.doctor.roles import ROLES, signs
+from initkit.doctor.roles import Role, signs
 from initkit.words import LANGUAGES
 
 MODEL = [(120, 64), (100, 120), (90, 100), (80, 90), (10, 80)]
@@ -227,7 +228,7 @@ def test_the_others_are_not_held_to_weights_in_8_bits(scale, tmp_path):
 
 def test_every_role_is_told_by_some_sign():
     seen = {role for *_, role in ALONE} | {role for _, expected in TOGETHER for role in expected}
-    assert seen == set(ROLES)
+    assert seen == set(get_args(Role))
 
 
 def noise(shape, std):
@@ -329,7 +330,7 @@ def test_every_role_has_its_words(lang, tmp_path):
     tensors = {name: np.ones(shape) for name, shape, _ in ALONE if np.prod(shape) < 1e5}
     tensors |= {name: np.ones(shape) for shapes, _ in TOGETHER for name, shape in shapes.items()}
     report = audited(tmp_path, tensors | {"centre": np.ones(3)}, lang=lang)
-    assert set(report.coverage.left_out) == set(ROLES) - {"weight"}
+    assert set(report.coverage.left_out) == set(get_args(Role)) - {"weight"}
     assert len(str(report)) > 1000
     judged = set(report.coverage.judged)
     assert all(t.role in ("weight", "unknown") for t in report.tensors if t.name in judged)

@@ -271,6 +271,26 @@ def test_he_under_relu_is_healthy(seed):
     assert not diagnose(mlp(he), batch(), LABELS).findings
 
 
+@pytest.mark.parametrize("scheme", ["xavier_normal", "he_uniform", "lecun_normal"])
+@pytest.mark.parametrize(
+    "activation", [nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ReLU, nn.LeakyReLU, nn.SELU]
+)
+def test_the_file_of_a_net_is_held_to_the_gains_that_its_module_is(activation, scheme, tmp_path):
+    model, kind = nn.Sequential(), "scheme_activation_mismatch"
+    for k in range(8):
+        model.append(nn.Linear(64, 64)).append(activation())
+        with torch.no_grad():
+            model[-2].weight.copy_(torch.from_numpy(ik.get(scheme)((64, 64), rng=k)))
+            model[-2].bias.zero_()
+    del model[-1]
+    np.savez(tmp_path / "net.npz", **{name: p.numpy() for name, p in model.state_dict().items()})
+    name = {"LeakyReLU": "leaky_relu"}.get(activation.__name__, activation.__name__.lower())
+    report = ik.doctor.audit(tmp_path / "net.npz", activation=name)
+    its = diagnose(model, batch())
+    assert (kind in kinds(report)) == (kind in kinds(its))
+    assert its.findings or not report.findings
+
+
 def test_what_explodes():
     model = mlp(lambda w: nn.init.normal_(w, std=1.0))
     report = diagnose(model, batch())

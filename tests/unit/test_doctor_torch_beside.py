@@ -16,7 +16,8 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
 from torch import nn  # noqa: E402
 
-from initkit.doctor import apply, assert_healthy, diagnose  # noqa: E402
+import initkit as ik  # noqa: E402
+from initkit.doctor import apply, assert_healthy, audit, diagnose  # noqa: E402
 from initkit.doctor.torch_examine import examined  # noqa: E402
 
 
@@ -912,6 +913,18 @@ def test_layers_that_one_seed_drew_are_found():
     for k in (0, 2):  # nobody draws an identity
         nn.init.eye_(model[k].weight)
     assert not diagnose(model, batch()).findings
+
+
+@pytest.mark.parametrize("seeds", [(0, 0, 0), (0, 1, 2)])
+def test_delta_orthogonal_layers_that_one_seed_drew_are_found_in_the_module_and_in_its_file(seeds, tmp_path):
+    layers = [nn.Conv2d(16, 16, 3, padding=1) for _ in seeds]
+    for layer, seed in zip(layers, seeds, strict=True):
+        layer.weight.data = torch.from_numpy(ik.delta_orthogonal((16, 16, 3, 3), rng=seed))
+        nn.init.zeros_(layer.bias)
+    model = nn.Sequential(layers[0], nn.Tanh(), layers[1], nn.Tanh(), layers[2])
+    np.savez(tmp_path / "net.npz", **{name: p.numpy() for name, p in model.state_dict().items()})
+    for report in (diagnose(model, batch(8, 16, 6, 6)), audit(tmp_path / "net.npz")):
+        assert [f.kind for f in report.findings] == ["identical_layers"] * (len(set(seeds)) == 1)
 
 
 # How models come ---------------------------------------------------------------------------------------

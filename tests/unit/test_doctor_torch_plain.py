@@ -68,6 +68,18 @@ def test_the_phase_is_that_of_theory(activation, name, sigma_w, sigma_b, phase, 
     assert fact.tensor == "0.weight … 22.weight"
 
 
+def test_theory_tells_of_a_delta_orthogonal_net_as_of_a_normal_one():
+    """Xiao et al. 2018: only the singular values are others, all alike."""
+    model = nn.Sequential()
+    for k in range(12):
+        model.append(nn.Conv2d(16, 16, 3, padding=1)).append(nn.Tanh())
+        model[-2].weight.data = torch.from_numpy(ik.delta_orthogonal((16, 16, 3, 3), rng=k))
+        nn.init.zeros_(model[-2].bias)
+    told = facts(model[:-1], 0.1 * batch(32, 16, 6, 6))
+    assert told["phase"].fields["phase"] == "critical"
+    assert told["singular_values"].fields["why"] == "even"
+
+
 def test_a_fact_is_no_finding_and_speaks_both_languages():
     model = plain(EQUAL)
     report = diagnose(model, batch())

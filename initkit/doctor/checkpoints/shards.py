@@ -10,13 +10,13 @@ import json
 import re
 from pathlib import Path
 
-from .protocol import HEADER, NAMES, Unreadable, format_names, printable
+from .protocol import HEADER, NAMES, READERS, Unreadable, format_names, printable
 
 INDEX = ".index.json"
 NAMES.append(INDEX)
 FILES = 4096  # of one model
 _SHARD = re.compile(r"^(.+)-(\d{5,})-of-(\d{5,})\.(safetensors|bin)$")
-# Of several files in a folder, the first of these is the model.
+# Of several files in a folder, the first of these is the model, else the first of the other ``READERS``.
 _FIRST = (".safetensors", ".bin", ".keras", ".h5", ".ckpt", ".pth", ".pt", ".npz", ".onnx")
 # What trainers save beside it.
 _BESIDE = re.compile(r"^(training_args|optimizer|scheduler|scaler|rng_state|random_states|sampler)")
@@ -57,7 +57,7 @@ def beside(path: Path, name: object) -> Path:
 
 def _in_folder(folder: Path) -> list[Path]:
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and not _BESIDE.match(p.name))
-    for suffix in _FIRST:
+    for suffix in dict.fromkeys((*_FIRST, *READERS)):
         of_suffix = [name for name in names if name.lower().endswith(suffix)]
         if len(index := [name for name in names if name.lower().endswith(f"{suffix}{INDEX}")]) == 1:
             return _of_index(folder / index[0])
