@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import scipy
 
 from .checkpoints.raw import NUMBERS
-from .identify import ALPHA, EXACT, FEW, SPREAD
+from .identify import ALPHA, FEW, SET, SPREAD
 from .report import Comparison, Finding, Tensor, span
 from .roles import Path, natural, unwrapped
 from .survey import Row
@@ -94,7 +94,7 @@ def _form(row: Row) -> str:
 
 def _is_drawn(row: Row) -> bool:
     """Whether the entries are a random draw: identity and the like are the same in every file."""
-    return row.tensor.found.is_fresh and row.tensor.found.scheme not in EXACT
+    return row.tensor.found.is_fresh and row.tensor.found.scheme not in SET
 
 
 def _laws(one: Row, other: Row) -> str:

@@ -71,7 +71,9 @@ def trained_by_bias(
 
 def by_default(s: Scan, layer_fans: tuple[int, ...]) -> bool:
     """Whether a bias may be PyTorch's default for a layer whose fan_in is one of these."""
-    return any(p_value(s, UNIFORM, (3 * fan) ** -0.5) >= ALPHA for fan in layer_fans)
+    return s.squares > TOO_SMALL and any(
+        p_value(s, UNIFORM, (3 * fan) ** -0.5) >= ALPHA for fan in layer_fans
+    )
 
 
 def _one_law(biases: list[np.ndarray], epsilon: float) -> float:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from .identify import ALPHA, FEW, FEWEST, NORMAL, SPREAD, TRUNCATED, UNIFORM, Law, p_value
+from .identify import ALPHA, FEW, FEWEST, NORMAL, SPREAD, TOO_SMALL, TRUNCATED, UNIFORM, Law, p_value
 from .roles import natural
 from .scan import Scan
 from .survey import Surveyed
@@ -67,6 +67,8 @@ class Draw:
             return _is_orthogonal(s, wanted)
         std = wanted / math.sqrt(3) if self.law is UNIFORM else wanted * self.law.narrow
         s = s.without_far()  # trunc_normal_ leaves lone entries at its bounds
+        if s.squares < TOO_SMALL:  # they stand among zeros
+            return False
         n, furthest = s.n, max(-s.low, s.high)
         padded = place.one.role == "embedding" and s.has_lines and not s.by_row.squares.all()
         if padded:  # rows of zeros, as padding_idx leaves them

@@ -366,6 +366,14 @@ def test_the_first_tensor_of_a_replica_that_differs(tmp_path):
     assert (finding.fields["count"], finding.fields["same"], finding.fields["difference"]) == (2, 22, "0.25")
 
 
+def test_equal_orthogonal_weights_make_a_replica(tmp_path):
+    """By chance no two seeds draw one rotation."""
+    here = {f"{k}.weight": ik.orthogonal((20, 20), rng=k) for k in range(6)}
+    there = here | {f"{k}.weight": ik.orthogonal((20, 20), rng=10 + k) for k in range(1, 6)}
+    (finding,) = against(tmp_path, here, there).findings
+    assert (finding.kind, finding.tensor) == ("replica_differs", "1.weight")
+
+
 def test_training_is_another_law(tmp_path):
     other = net(1)
     for k in (0, 5, 6, 10):

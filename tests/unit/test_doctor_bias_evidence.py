@@ -9,7 +9,7 @@ import pytest
 
 import initkit as ik
 from initkit.doctor import audit, identify
-from initkit.doctor.bias_evidence import trained_by_bias
+from initkit.doctor.bias_evidence import by_default, trained_by_bias
 from initkit.doctor.checkpoints import Source
 from initkit.doctor.identify import ALPHA
 from initkit.doctor.scan import scan_array
@@ -345,3 +345,8 @@ def test_a_trained_recurrent_layer_of_pytorch(tmp_path):
     net.bias_ih_l0.data += torch.randn(128) * 0.2
     torch.save(net.state_dict(), tmp_path / "net.pt")
     assert told(tmp_path / "net.pt") == {"weight_ih_l0"}
+
+
+def test_a_bias_whose_squares_are_lost_is_no_default():
+    assert not by_default(scan_array(ik.uniform(64, -1, 1, rng=0, dtype=np.float64) * 1e-170), (64,))
+    assert by_default(scan_array(ik.torch_default(64, fan_in=64, rng=0)), (64,))

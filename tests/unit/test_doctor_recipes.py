@@ -132,6 +132,13 @@ def test_a_tensor_that_is_off(recipe, tmp_path):
     assert (told["name"], told["off"]) == (recipe, [name])
 
 
+def test_lone_entries_among_zeros_are_off(tmp_path):
+    tensors, name = gpt2(np.random.default_rng(0)), "h.1.mlp.c_proj.weight"
+    tensors[name] = np.zeros_like(tensors[name])
+    tensors[name][1, 2] = 1.0
+    assert audited(tmp_path, tensors, "gpt2").recipe.off == (name,)
+
+
 def test_gpt2s_projections_are_scaled_by_the_depth(tmp_path):
     tensors = gpt2(np.random.default_rng(0))
     tensors |= {name: w * math.sqrt(6) for name, w in tensors.items() if name.endswith("c_proj.weight")}
