@@ -520,5 +520,5 @@ def _computed_gain(activation: Activation) -> float:
         raise ValueError(f"activation: {activation.name!r} has no gain: of E[f(z)^2], {error}") from None
     if second_moment == 0:
         raise ValueError(f"activation: {activation.name!r} has no gain: E[f(z)^2] is 0")
-    # Twelve digits: exp and tanh differ from one machine to another in the last of sixteen.
-    return float(f"{second_moment**-0.5:.12g}")
+    # Thirteen digits: exp and tanh differ from one machine to another in the last of sixteen.
+    return float(f"{second_moment**-0.5:.13g}")
