@@ -135,7 +135,7 @@ def uniform_bound(answer, n):
     return key, fields | {"right": f"{b:.3g}"}
 
 
-SPECIMENS = {"A": ("sigmoid", 0.2), "B": ("tanh", 0.6), "C": ("tanh", 0.05)}
+SPECIMENS = {"A": ("sigmoid", 0.2), "B": ("tanh", 0.6), "C": ("tanh", 0.07)}
 
 
 def specimen(name: Literal["A", "B", "C"], *, lang: Language) -> plots.Figure:
