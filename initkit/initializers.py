@@ -1,7 +1,7 @@
 """Initializers: a shape in, an array of weights out.
 
 One mechanism, ``variance_scaling``, whose arguments the named schemes fill in. ``glorot_*`` and ``kaiming_*``
-are other names of ``xavier_*`` and ``he_*``, which errors say. Every function takes, by keyword only:
+are other names of ``xavier_*`` and ``he_*``; errors say these. Every function takes, by keyword only:
 
 rng : int, SeedSequence, Generator or None
     A seed; None for fresh entropy; a Generator advances (Scientific Python's SPEC 7).

@@ -384,14 +384,13 @@ def main() -> int:
     end = pages.rindex(last := ".. autofunction:: ", figures, pages.index(".. currentmodule::", figures))
     end = pages.index("\n", end)
     api.write_text(f"{pages[:end]}\n{last}{room}{pages[end:]}", encoding="utf-8")
-    changed = [notebooks.README, api]
+    changed, names = [notebooks.README, api], notebooks.lessons()
+    before = names[names.index(f"{asked.name}.ipynb") - 1]
     for lang, ending in (("en", ".md"), ("zh", ".zh.md")):
         changed.append(page := root / "docs" / f"teaching{ending}")
         rubric = RUBRIC if lang == "en" else RUBRIC.replace("WRITE.", "待写。").replace("WRITE", "待写")
         text = with_meeting(page.read_text(encoding="utf-8"), number, fill(MEETING[lang] + 2 * rubric, lang))
         page.write_text(text, encoding="utf-8")
-        names = notebooks.lessons()
-        before = names[names.index(f"{asked.name}.ipynb") - 1]
         changed += [notebooks.ROOT / lang / name for name in sorted({notebooks.FIRST, before})]
     print("made", *(path.relative_to(root) for path in made), sep="\n  ")
     print("changed", *(path.relative_to(root) for path in sorted(changed)), sep="\n  ")

@@ -14,8 +14,8 @@ from reading import FLAGS, Reader, chromium
 # Where it was built: its folder lite/ is what is tried.
 SITE = Path(os.environ.get("INITKIT_SITE", "build/site")).resolve()
 CDN = "cdn.jsdelivr.net"
-# A name as of a class's own network. Chromium takes this machine's address for it, but not for a secure one:
-# over plain http a page has no service worker.
+# Two names of this machine. LAN is one as in a class's own network: over plain http its pages count as
+# insecure, those of HERE do not, and an insecure page has no service worker.
 HERE, LAN = "127.0.0.1", "class.lan"
 SUB_PATH = "/courses/init"
 # All of a notebook in the page, not only what is in view.

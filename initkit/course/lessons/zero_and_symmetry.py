@@ -6,6 +6,7 @@ import functools
 import itertools
 
 import numpy as np
+import numpy.typing as npt
 
 from ... import datasets, initializers, plots
 from ...network import MLP
@@ -145,14 +146,14 @@ def zero_and_symmetry(*, lang: Language, seed: int = 0):
     return picture, moved, respond
 
 
-def first_step_that_moves_hidden_weights() -> int | None:
-    """After how many steps of training with output weights of zero the hidden weights have changed.
+def first_step_that_moves_hidden_weights(output_weights: npt.ArrayLike = 0.0) -> int | None:
+    """After how many steps of gradient descent the hidden weights of a random net have changed.
 
-    None if they never change.
+    ``output_weights``: what the output weights start at. None if the hidden weights never change.
     """
     data = datasets.digits()
     net = MLP([64, 30, 10], "tanh", "xavier_normal", rng=0)
-    net.weights[1][:] = 0
+    net.weights[1][:] = output_weights
     start = net.weights[0].copy()
     for step, _ in enumerate(iterate(net, data, lr=0.1, epochs=4, batch_size=len(data.x_train), rng=0)):
         if not np.array_equal(net.weights[0], start):
