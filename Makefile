@@ -15,24 +15,12 @@ PIP := $(BIN)/python $(RUN_PIP)
 # Where it cannot, pip installs.
 INDEX = $${PIP_INDEX_URL:-$$($$pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraints constraints.txt
-# One BLAS thread: pytest-xdist has a worker a core, and the nets are small. No cache in a folder of someone else's.
-NO_CACHE := $(if $(shell test -w . && echo w),,--no-cache)
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(NO_CACHE),-p no:cacheprovider)
-# One more than there are cores: a worker often waits for its kernel.
-WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
-# What takes longest first, so that no worker is left with it at the end.
-TESTED := tests/notebooks tests/papers tests/machines tests/unit initkit
-NBVAL := --nbval-lax --nbval-cell-timeout=60 --nbval-kernel-name=python3
+# Runs a session of noxfile.py in .venv, where all that it needs is installed.
+NOX := PATH="$$(cd $(BIN) && pwd):$$PATH" $(BIN)/nox --no-venv --session
 # Not torch in the lock: which of its builds is right depends on the machine. This is what the benchmarks use.
 TORCH ?= torch==2.13.0
-# What PyTorch's absence skips has its name in its own, or stands in one of these files.
-NEEDS_TORCH := torch or doctor_files or doctor_roles or in_your_framework or 06b_rescue or 07_doctor
 # What the lessons name; flax brings jax.
 FRAMEWORKS ?= "flax==0.12.*" "keras==3.15.*"
-# Looks for what keeps a page from a reader who does not see it, or has no mouse. From npm, for the tests alone.
-AXE := axe-core@4.14.1
-# Shows slides. From npm when they are made, and copied beside them.
-REVEAL := reveal.js@6.0.2
 LOCKED := course test browser site binder docs font sweep doctor
 # JupyterLab, IPython, matplotlib and uv keep things there.
 ifneq ($(shell test -w "$$HOME" && echo writable),writable)
@@ -43,62 +31,54 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Compiled once, when it is installed; else workers and kernels would all do it, at the same time.
 USED_course := ipykernel.kernelapp, ipykernel.zmqshell, initkit.doctor.audit, initkit.live
-USED_test := distributed, h5py, hypothesis, nbval.plugin, papermill, pytest, scipy.optimize, scipy.stats
+USED_test := distributed, h5py, hypothesis, nbval.plugin, nox, papermill, pytest, scipy.optimize, scipy.stats
 
 .DEFAULT_GOAL := help
-.PHONY: lab test test-slow test-lib test-notebooks test-browser test-pages site test-site test-door test-grade test-binder test-torch test-machines jolt numbers test-versions bench papers lint docs slides format diff strip record lesson sync lock frameworks font bundle help clean
+# Those of noxfile.py.
+SESSIONS := test test-slow test-lib test-notebooks test-browser test-pages test-site test-door test-grade test-binder test-torch \
+	test-machines jolt papers lint format docs slides lesson sync strip record
+.PHONY: lab $(SESSIONS) site numbers test-versions bench diff lock frameworks font bundle help clean
 
 lab: $(VENV)/lab ## open the course in JupyterLab (ARGS="--no-browser --port 9999", EDITION=zh)
 	$(BIN)/initkit course notebooks $(EDITION:%=--lang %) $(ARGS)
 
+# Contributors' commands: what a session needs, and is for. What it does stands in noxfile.py, for who has no make, too.
 test: $(VENV)/installed ## test the library, the papers, and every notebook in both editions
-	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not slow" $(NBVAL) notebooks/zh $(TESTED) $(ARGS)
-
 test-slow: $(VENV)/installed ## run the tests that make test leaves out for its time
-	$(PYTEST) -n $(WORKERS) --dist loadgroup -m slow $(TESTED) $(ARGS)
-
 test-lib: $(VENV)/installed ## run the tests of the library and the papers
-	$(PYTEST) initkit tests/unit tests/papers $(ARGS)
-
 test-notebooks: $(VENV)/installed ## run the notebooks with nbval and papermill
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) tests/notebooks notebooks/zh $(ARGS)
-
 test-browser: $(VENV)/browser ## read the lessons in a real JupyterLab and Chromium
-	$(PYTEST) -n 2 tests/browser $(ARGS)
+test-pages: $(VENV)/browser $(VENV)/docs ## read the reading pages in Chromium; axe-core looks at them, too
+test-site: $(VENV)/site $(VENV)/browser ## run the course in Chromium, no server behind it (SITE=_site: the one there)
+test-door: $(VENV)/installed ## try every way in that README names, each from an empty environment
+test-grade: $(VENV)/installed ## grade a class's notebooks (apt-get install bubblewrap: the hostile ones too)
+test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
+test-torch: $(VENV)/torch ## run the doctor's tests and lessons, and the others' cells, with PyTorch at hand (make test has to do without)
+test-machines: $(VENV)/installed ## run the tests as four other CPUs would (ARGS="Nehalem Prescott": these)
+jolt: $(VENV)/installed ## does anything printed or claimed hang on the last bit? (ARGS="--seed 7 --only 05")
+papers: $(VENV)/installed ## check the papers' claims, jolted too, and write tests/papers/RESULTS.md
+lint: $(VENV)/installed ## check style, of notebooks too, and types
+format: $(VENV)/installed ## mend style, of notebooks too
+docs: $(VENV)/docs ## build the reading pages (lessons, design, API) into build/docs
+slides: $(VENV)/docs ## make a lesson's slides in build/slides (LESSON=04, EDITION=zh)
+lesson: $(VENV)/installed ## make a lesson's skeleton (NAME=09_orthogonal EN="Orthogonal start" ZH="正交初始化")
+sync: $(VENV)/installed ## copy code from English to Chinese, mark stale cells, mend links (ACCEPT="lesson:cell …")
+strip: $(VENV)/installed ## drop every stored output that is not compared
+record: $(VENV)/installed ## run notebooks, store what is compared, if it stands two jolts (LESSON=05: only this)
 
-test-pages: $(VENV)/browser $(VENV)/docs $(VENV)/$(AXE) $(VENV)/$(REVEAL) ## read the reading pages in Chromium; axe-core looks at them, too
-	$(PYTEST) -n 2 tests/site/test_pages.py $(ARGS)
+$(SESSIONS):
+	@$(NOX) $@ -- $(ARGS)
+test-site: export INITKIT_SITE := $(SITE)
+slides: ARGS = --lesson "$(LESSON)" $(EDITION:%=--lang %)
+lesson: ARGS = "$(NAME)" --en "$(EN)" --zh "$(ZH)"
+sync: ARGS = $(ACCEPT)
+record: ARGS = $(LESSON:%=--lesson %)
 
 site: $(VENV)/site $(VENV)/docs ## build the course as web pages into _site (OFFLINE=a Pyodide distribution: all in _site.zip)
 	@rm -rf _site _site.zip
 	$(BIN)/python tools/pages.py _site
 	$(BIN)/python tools/lite.py _site/lite $(OFFLINE:%=--offline "%")
 	$(if $(OFFLINE),$(BIN)/python -m zipfile -c _site.zip _site && du -h _site.zip)
-
-# Where SITE does not name one that is there, one with Pyodide inside is built, of what a Python package index has.
-test-site: $(VENV)/site $(VENV)/browser ## run the course in Chromium, no server behind it (SITE=_site: the one there)
-	$(if $(SITE),,$(BIN)/python tests/site/distribution.py build/pyodide && \
-		$(BIN)/python tools/lite.py build/site/lite --offline build/pyodide)
-	INITKIT_SITE=$(or $(SITE),build/site) $(PYTEST) -n 2 tests/site/test_course.py $(ARGS)
-
-test-door: $(VENV)/installed ## try every way in that README names, each from an empty environment
-	$(PYTEST) -n 2 tests/door $(ARGS)
-
-test-grade: $(VENV)/installed ## grade a class's notebooks (apt-get install bubblewrap: the hostile ones too)
-	$(PYTEST) -n 2 tests/grading $(ARGS)
-
-test-binder: $(VENV)/binder ## let repo2docker read this repository as Binder does
-	$(PYTEST) tests/binder $(ARGS)
-
-test-torch: $(VENV)/torch ## run the doctor's tests and lesson, and the other lessons' cells, with PyTorch at hand (make test has to do without)
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(NBVAL) -k "$(NEEDS_TORCH)" tests/unit/test_doctor*.py tests/unit/test_in_your_framework.py \
-		notebooks/zh/06b_rescue.ipynb notebooks/zh/07_doctor.ipynb tests/notebooks/test_papermill.py $(ARGS)
-
-test-machines: $(VENV)/installed ## run the tests as four other CPUs would (ARGS="Nehalem Prescott": these)
-	$(BIN)/python tools/machines.py $(ARGS)
-
-jolt: $(VENV)/installed ## does anything printed or claimed hang on the last bit? (ARGS="--seed 7 --only 05")
-	$(BIN)/python tools/jolt.py $(ARGS)
 
 numbers: $(VENV)/torch ## measure anew what the lessons say of many seeds and machines (an hour; ARGS=six_epochs: only that)
 	$(BIN)/python tools/prose.py measure $(ARGS)
@@ -113,43 +93,9 @@ bench: $(VENV)/browser $(VENV)/torch $(VENV)/bench ## measure speed, beside what
 	$(BIN)/python tests/benchmarks/bench_doctor.py --write
 	$(BIN)/python tests/benchmarks/bench_apply.py --write
 
-papers: $(VENV)/installed ## check the papers' claims, jolted too, and write tests/papers/RESULTS.md
-	$(BIN)/python tools/jolt.py --jolts 2 --only papers
-	INITKIT_WRITE_PAPERS=1 $(PYTEST) tests/papers $(ARGS)
-
-lint: $(VENV)/installed ## check style, of notebooks too, and types
-	$(BIN)/ruff check $(NO_CACHE) .
-	$(BIN)/ruff format --check $(NO_CACHE) .
-	$(BIN)/mypy $(if $(NO_CACHE),--cache-dir /dev/null)
-	$(PYTEST) -q tests/typing/test_calls.py
-
-docs: $(VENV)/docs ## build the reading pages (lessons, design, API) into build/docs
-	$(BIN)/python tools/pages.py build/docs
-
-slides: $(VENV)/docs $(VENV)/$(REVEAL) ## make a lesson's slides in build/slides (LESSON=04, EDITION=zh)
-	$(BIN)/python tools/slides.py --lesson "$(LESSON)" $(EDITION:%=--lang %) --reveal $(VENV)/node_modules/reveal.js
-
-format: $(VENV)/installed ## mend style, of notebooks too
-	$(BIN)/ruff check --fix-only .
-	$(BIN)/ruff format .
-	$(BIN)/ruff check .
-
 diff: $(VENV)/lab ## show what changed in the lessons, as text, without pictures (ARGS="main -- notebooks/zh")
 	git -c diff.lesson.textconv="$(BIN)/jupyter nbconvert --to markdown --stdout --log-level ERROR" \
 		diff $(or $(ARGS),-- notebooks)
-
-strip: $(VENV)/installed ## drop every stored output that is not compared
-	$(BIN)/python tools/notebooks.py strip
-
-record: $(VENV)/installed ## run notebooks, store what is compared, if it stands two jolts (LESSON=05: only this)
-	$(BIN)/python tools/notebooks.py record --lesson "$(LESSON)" --jolts 2
-
-lesson: $(VENV)/installed ## make a lesson's skeleton (NAME=09_orthogonal EN="Orthogonal start" ZH="正交初始化")
-	$(BIN)/python tools/lesson.py "$(NAME)" --en "$(EN)" --zh "$(ZH)"
-
-sync: $(VENV)/installed ## copy code from English to Chinese, mark stale cells, mend links (ACCEPT="lesson:cell …")
-	$(BIN)/python tools/formats.py
-	$(BIN)/python tools/notebooks.py sync --accept $(ACCEPT)
 
 lock: $(VENV)/installed ## write constraints.txt anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group install $(LOCKED:%=--extra %) --universal --python-version 3.11 --upgrade --quiet \
@@ -157,7 +103,7 @@ lock: $(VENV)/installed ## write constraints.txt anew from pyproject.toml
 
 frameworks: $(VENV)/torch ## try the lessons' cells for PyTorch, Flax and Keras, and record anew what they do
 	$(PIP) install $(FRAMEWORKS)
-	$(PYTEST) tests/unit/test_in_your_framework.py
+	$(BIN)/python -m pytest tests/unit/test_in_your_framework.py
 	$(BIN)/python tools/record_frameworks.py
 
 font: $(VENV)/installed ## cut the Chinese font anew (needs Debian's fonts-noto-cjk)
@@ -188,8 +134,10 @@ RELATIVE = [ $(VENV) != .venv ] || for path in .venv/lib/python3*/site-packages/
 comma := ,
 
 # To read takes $(VENV)/lab; all else takes $(VENV)/installed, which has the tests' packages too.
+TOOLS := uv pip
 $(VENV)/lab: EXTRAS := course
 $(VENV)/installed: EXTRAS := course test
+$(VENV)/installed: TOOLS += nox
 # The project is installed editable, so only what pip reads can make an installation old. What was installed stays
 # in use where there is no network; what a full disk or Ctrl-C left `unfinished` is thrown away.
 $(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt
@@ -207,8 +155,8 @@ $(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt
 	wanted='--editable .[$(subst $() ,$(comma),$(EXTRAS))]' && \
 	export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt UV_DEFAULT_INDEX="$(INDEX)" && \
 	if [ -e $@ ]; then export PIP_RETRIES=0 UV_HTTP_RETRIES=0; fi && { \
-		{ [ -x $(BIN)/uv ] || $$pip install --no-compile uv; } && $(UV) $$wanted uv pip || \
-		$$pip install --no-compile $$wanted pip || \
+		{ [ -x $(BIN)/uv ] || $$pip install --no-compile uv; } && $(UV) $$wanted $(TOOLS) || \
+		$$pip install --no-compile $$wanted $(filter-out uv,$(TOOLS)) || \
 		{ [ -e $@ ] && $(IMPORTS) && rm $(VENV)/unfinished && \
 			echo "$(VENV) is older than constraints.txt and could not be brought up to date: it is used as it is"; }; }
 	@$(RELATIVE)
@@ -219,10 +167,6 @@ $(VENV)/lab $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/browser $(VENV)/site $(VENV)/binder $(VENV)/docs: $(VENV)/%: $(VENV)/installed
 	$(PIP) install --constraint constraints.txt --editable ".[$*]"
 	@$(RELATIVE)
-	@touch $@
-
-$(VENV)/$(AXE) $(VENV)/$(REVEAL): | $(VENV)/installed
-	npm install --silent --no-audit --no-fund --prefix $(VENV) $(@F)
 	@touch $@
 
 $(VENV)/bench: $(VENV)/torch

@@ -1,6 +1,6 @@
 """Make slides of a lesson, from the lesson's own cells, by rule: nothing is marked in a notebook.
 
-    python tools/slides.py --lesson 04 --lang zh --reveal FOLDER    writes build/slides/zh/04_xavier.html
+    python tools/slides.py --lesson 04 --lang zh    writes build/slides/zh/04_xavier.html
 
 The rule looks at what a cell is made of, never at how long it is, so that both editions have the same slides:
 
@@ -13,7 +13,7 @@ The rule looks at what a cell is made of, never at how long it is, so that both 
   kernel, has its stored picture and a link to where it runs;
 - the whole text is in the notes, with the answers. The glossary, settings and imports are left out.
 
-nbconvert writes the deck, for reveal.js, whose files (from npm, see the Makefile) go beside it: it opens from
+nbconvert writes the deck, for reveal.js, whose files (from npm, see noxfile.py) go beside it: it opens from
 a disk, without a network. Formulas are MathML, as on the reading pages.
 """
 
@@ -291,7 +291,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--lesson", default="")
     parser.add_argument("--lang", choices=("en", "zh"), default="en")
-    parser.add_argument("--reveal", type=Path, required=True, help="the folder of npm's package reveal.js")
+    reveal = Path(sys.prefix) / "node_modules" / "reveal.js"  # where noxfile.py puts npm's packages
+    parser.add_argument("--reveal", type=Path, default=reveal, help="the folder of npm's package reveal.js")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "slides")
     asked = parser.parse_args()
     for path in write(asked.lesson, asked.lang, asked.reveal, asked.out):

@@ -25,8 +25,8 @@ from initkit import words
 from initkit.course import quizzes
 
 ROOT = Path(__file__).parents[2]
-REVEAL = ROOT / ".venv" / "node_modules" / "reveal.js"
-AXE = ROOT / ".venv" / "node_modules" / "axe-core" / "axe.min.js"
+NODE_MODULES = Path(sys.prefix) / "node_modules"  # where noxfile.py puts npm's packages
+AXE = NODE_MODULES / "axe-core" / "axe.min.js"
 LANGUAGES = words.LANGUAGES
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks" / "en").glob("*.ipynb"))
 OTHER = {"en": "zh", "zh": "en"}
@@ -351,7 +351,7 @@ def test_the_cheat_sheet_is_one_page_of_a4_and_fills_it(tab, lang):
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_slides_open_from_a_disk_and_fit_in_large_type(tab, tmp_path, lang):
     """As reveal.js lays them out: nothing over an edge, nothing small, nothing asked of another site."""
-    (path,) = slides.write("06", lang, REVEAL, tmp_path)
+    (path,) = slides.write("06", lang, NODE_MODULES / "reveal.js", tmp_path)
     asked, page = [], tab.context.browser.new_page(viewport={"width": 1366, "height": 900})
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri())
