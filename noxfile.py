@@ -21,8 +21,9 @@ SPREAD = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup"]
 # What takes longest first, so that no worker is left with it at the end.
 TESTED = ["tests/notebooks", "tests/papers", "tests/machines", "tests/unit", "initkit"]
 NBVAL = ["--nbval-lax", "--nbval-cell-timeout=60", "--nbval-kernel-name=python3"]
-# What PyTorch's absence skips has its name in its own, or stands in one of these files.
-NEEDS_TORCH = "torch or doctor_files or doctor_roles or in_your_framework or 06b_rescue or 07_doctor"
+# What PyTorch's absence skips has its name in its own, or stands in one of these files (if damaged, as .pt).
+NEEDS_TORCH = "torch or doctor_files and not (fuzz and not .pt) or doctor_roles or in_your_framework"
+NEEDS_TORCH += " or 06b_rescue or 07_doctor"
 # From npm: what finds a page's barriers for who does not see it, or has no mouse; what shows slides.
 AXE, REVEAL = "axe-core@4.14.1", "reveal.js@6.0.2"
 

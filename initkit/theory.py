@@ -59,7 +59,7 @@ _POWERS = np.arange(float(_TERMS))
 
 def _on_gaussian(f: Elementwise, q: npt.ArrayLike, nodes: Array = _Z) -> Array:
     """f(√q·z) on the nodes, a row for each entry of ``q``."""
-    return np.asarray(f(np.sqrt(np.asarray(q, np.float64))[..., None] * nodes), np.float64)
+    return np.asarray(f(np.multiply.outer(np.sqrt(q), nodes)), np.float64)
 
 
 def _second(activation: Activation, q: Any) -> Any:

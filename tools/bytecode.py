@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 # The kernel's modules. pyodide_kernel and piplite are the site's only where its Pyodide is an older one.
 KERNEL = ["pyodide_kernel", "piplite", "IPython", "jedi"]
-# What a lesson's first cell and first figure ask for.
-LESSON = ["initkit.course", "initkit.live", "matplotlib.pyplot", "matplotlib.backends.backend_agg"]
+# What a lesson's first cell asks for, and theory when it first computes.
+LESSON = ["initkit.course", "matplotlib.pyplot", "matplotlib.backends.backend_agg", "scipy.special"]
 STDLIB = f"/lib/python{sys.version_info.major}{sys.version_info.minor}.zip"
 
 
@@ -46,7 +46,12 @@ def replace(archive: Path, name: str, data: bytes) -> None:
             packed.writestr(entry, content)
 
 
-for name in [*filter(find_spec, KERNEL), *LESSON]:
+for name in LESSON:
+    import_module(name)
+# Lesson 00's figure: to compute and to draw, NumPy, SciPy and Pillow import more. The kernel's modules come
+# later, as with them a widget wants a page.
+import_module("initkit.live").taste(lang="en")
+for name in filter(find_spec, KERNEL):
     import_module(name)
 packages = str(Path(sys.modules["initkit"].__file__).parents[1])
 imported = {getattr(module, "__file__", None) for module in sys.modules.values()}

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 import initkit as ik
-from initkit import packages, sampling, training
+from initkit import network, packages, sampling, training
 from initkit.doctor.checkpoints import keras, protocol
 
 
@@ -88,3 +89,38 @@ def test_no_blas_is_looked_for(monkeypatch):
     monkeypatch.setattr(sampling, "_blas", lambda *loaded: pytest.fail("looked for"))
     with sampling.one_blas_thread():
         ik.train(ik.MLP([64, 10], rng=0), ik.datasets.digits(), lr=0.1, epochs=1, rng=0, progress=False)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize(
+    "layout", [np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]]
+)
+def test_matrices_are_multiplied_by_scipys_blas(monkeypatch, dtype, layout):
+    rng = np.random.default_rng(0)
+    a, b = (layout(rng.standard_normal(shape).astype(dtype)) for shape in ((7, 5), (5, 9)))
+    here = a @ b
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    there = network._product(a, b)
+    assert (there.dtype, there.shape) == (here.dtype, here.shape)
+    np.testing.assert_allclose(there, here, rtol=0, atol=4 * np.finfo(dtype).eps * 5 * 9)
+    used = []
+    monkeypatch.setattr("scipy.linalg.blas.sgemm", lambda *_, **__: used.append("sgemm") or here)
+    monkeypatch.setattr("scipy.linalg.blas.dgemm", lambda *_, **__: used.append("dgemm") or here)
+    network._product(a, b)
+    assert used == {np.float32: ["sgemm"], np.float64: ["dgemm"], np.float16: []}[dtype]
+    assert network._product(a[:0], b).shape == (0, 9)
+    assert not network._product(a[:, :0], b[:0]).any()
+
+
+def test_a_net_computes_there_what_it_does_here(monkeypatch):
+    """Infinities too: a net that explodes does so in either."""
+    x = np.random.default_rng(0).standard_normal((30, 20))
+    for scale in (1.0, 1e12):
+        net = ik.MLP([20, 40, 40, 40, 3], rng=0)
+        net.weights = [w * np.float32(scale) for w in net.weights]
+        found = []
+        for platform in ("linux", "emscripten"):
+            monkeypatch.setattr(sys, "platform", platform)
+            s = ik.measure(net, x, np.zeros(30, int))
+            found.append([s.q, s.grad_var])
+        np.testing.assert_allclose(*found, rtol=1e-4)
