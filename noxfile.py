@@ -6,8 +6,10 @@ What comes after ``--`` goes to pytest, or to the tool:
 ``nox -s lesson -- 09_orthogonal --en "Orthogonal start" --zh 正交初始化``.
 """
 
+import json
 import os
 import sys
+from pathlib import Path
 
 import nox
 
@@ -37,8 +39,11 @@ def ready(session: nox.Session, extras: str = "course,test", npm: tuple[str, ...
         session.install("--constraint", "constraints.txt", "--editable", f".[{extras}]")
     prefix = session.virtualenv.location if own else sys.prefix
     for package in npm:
-        where = ["--prefix", prefix, "--prefer-offline"]
-        session.run("npm", "install", "--silent", "--no-audit", "--no-fund", *where, package, external=True)
+        name, version = package.split("@")
+        manifest = Path(prefix, "node_modules", name, "package.json")
+        if not manifest.exists() or json.loads(manifest.read_text(encoding="utf-8"))["version"] != version:
+            quietly = ["--silent", "--no-audit", "--no-fund"]
+            session.run("npm", "install", *quietly, "--prefix", prefix, package, external=True)
 
 
 @nox.session
