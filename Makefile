@@ -67,12 +67,13 @@ strip: $(VENV)/installed ## drop every stored output that is not compared
 record: $(VENV)/installed ## run notebooks, store what is compared, if it stands two jolts (LESSON=05: only this)
 
 $(SESSIONS):
-	@$(NOX) $@ -- $(ARGS)
+	@$(NOX) $@ -- $(OPTIONS) $(ARGS)
 test-site: export INITKIT_SITE := $(SITE)
-slides: ARGS = --lesson "$(LESSON)" $(EDITION:%=--lang %)
-lesson: ARGS = "$(NAME)" --en "$(EN)" --zh "$(ZH)"
-sync: ARGS = $(ACCEPT)
-record: ARGS = $(LESSON:%=--lesson %)
+slides: OPTIONS = --lesson "$(LESSON)" $(EDITION:%=--lang %)
+# From the environment, where make puts them: a title may have quotes.
+lesson: OPTIONS = "$$NAME" --en "$$EN" --zh "$$ZH"
+sync: OPTIONS = $(ACCEPT)
+record: OPTIONS = $(if $(LESSON),--lesson "$(LESSON)")
 
 site: $(VENV)/site $(VENV)/docs ## build the course as web pages into _site (OFFLINE=a Pyodide distribution: all in _site.zip)
 	@rm -rf _site _site.zip
@@ -118,7 +119,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache .mypy_cache build dist _site _site.zip
+	rm -rf $(VENV) .nox .pytest_cache .hypothesis .ruff_cache .mypy_cache build dist _site _site.zip
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
 

@@ -35,9 +35,13 @@ def ready(session: nox.Session, extras: str = "course,test", npm: tuple[str, ...
     # A worker a core, and the nets are small. OpenMP's number is PyTorch's, whose threads wait without sleep.
     session.env.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     own = session.virtualenv.is_sandboxed
-    if own:
-        session.install("--constraint", "constraints.txt", "--editable", f".[{extras}]")
     prefix = session.virtualenv.location if own else sys.prefix
+    if own:
+        pins = {"PIP_BUILD_CONSTRAINT": "constraints.txt"}
+        session.install("--constraint", "constraints.txt", "--editable", f".[{extras}]", env=pins)
+        # Python 3.11 and 3.12 read it in the locale's encoding, which may not have the folder's characters.
+        for path in Path(prefix).glob("**/site-packages/*_initkit_course.pth"):
+            path.write_text(f"{os.path.relpath('.', path.parent)}\n", encoding="ascii")
     for package in npm:
         name, version = package.split("@")
         manifest = Path(prefix, "node_modules", name, "package.json")

@@ -346,6 +346,17 @@ def main() -> int:
     for name in names:
         paths = {lang: ROOT / lang / name for lang in ("en", "zh")}
         books[name] = {lang: read(path) for lang, path in paths.items() if path.exists()}
+    cells = {
+        f"{Path(name).stem}:{cell.id}"
+        for name, editions in books.items()
+        for book in editions.values()
+        for cell in book.cells
+    }
+    if unknown := sorted(set(arguments.accept) - cells - {"all"}):
+        parser.error(
+            f"--accept takes a cell, as in 01_why_initialization:title, or all, not {' '.join(unknown)}"
+        )
+    for name in names:
         if arguments.command == "sync":
             failed |= _synced(Path(name).stem, books[name], set(arguments.accept))
         elif arguments.command == "record":
