@@ -125,6 +125,9 @@ def survey(sources: Sequence[Source], layout: Layout = "auto") -> list[Surveyed]
     shapes = {s.name: s.shape for s in sources}
     coarse = [s.name for s in sources if s.epsilon > COARSE]
     found = signs(shapes, coarse) | {s.name: OF_GRAPH[s.role] for s in sources if s.role}
+    # A head tied to an embedding is that embedding, in which padding leaves a row of zeros.
+    tables = {(s.place, s.shape): found[s.name] for s in sources if found[s.name].role == "embedding"}
+    found |= {s.name: tables[s.place, s.shape] for s in sources if s.place and (s.place, s.shape) in tables}
     judged = [name for name, sign in found.items() if sign.role in JUDGED]
     placed = laid_out(sources, layout, bias_of, judged)
     sources = [one.source for one in placed.values()]

@@ -754,6 +754,32 @@ def test_a_file_is_what_it_holds_whatever_it_is_called(tmp_path):
             assert_same(scans(tmp_path / name)["w"], W, suffix in KERAS)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_head_tied_to_a_table_is_the_table(zipped, tmp_path):
+    """Its row of padding is no dead unit; of a head with entries of its own it is."""
+    torch = pytest.importorskip("torch")
+    table = torch.tensor(ik.normal((300, 40), std=0.02, rng=0))
+    table[0] = 0
+    for head, kinds in ((table, []), (table.clone(), ["dead_rows"])):
+        state = {
+            "embed.weight": table,
+            "body.weight": torch.tensor(ik.normal((40, 40), std=0.02, rng=1)),
+            "lm_head.weight": head,
+        }
+        torch.save(state, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+        assert [finding.kind for finding in audit(tmp_path / "w.pt").findings] == kinds
+
+
+@pytest.mark.parametrize("length", [640, 0x380, 0x480, 0x580])
+def test_a_safetensors_header_may_be_as_long_as_a_pickle_begins(length, tmp_path):
+    """Its length comes first, and that of 640 bytes is written as a pickle's first two are."""
+    file = pytest.importorskip("safetensors.numpy").save({"w": W})
+    old = int.from_bytes(file[:8], "little")
+    padded = length.to_bytes(8, "little") + file[8 : 8 + old].ljust(length) + file[8 + old :]
+    (tmp_path / "w.safetensors").write_bytes(padded)
+    assert_same(scans(tmp_path / "w.safetensors")["w"], W)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "what"),
     [

@@ -52,7 +52,8 @@ Tensor = tuple[str, Told, dict[str, Bytes]]
 
 @register(
     ".pt", ".pth", ".bin", ".ckpt", ".th", ".pth.tar",
-    holds=r"^[^/]+/(data|constants)\.pkl$", begins=rb"\x80[\2-\5]",
+    holds=r"^[^/]+/(data|constants)\.pkl$",
+    begins=rb"\x80[\2-\5](?!.{3}\0{3}\{)",  # not a .safetensors file, which begins with its header's length
 )  # fmt: skip
 def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
     """The tensors in nested dicts, lists and objects, called by their keys with dots between."""
