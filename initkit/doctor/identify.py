@@ -413,9 +413,12 @@ def _at_best(
     rms, furthest = math.sqrt(s.mean_square), max(-s.low, s.high)
     scales = [rms]
     # A law that is refused whatever its scale needs no further ones.
-    if law is not NORMAL and (len(known) + 4) * min(known.values()) >= ALPHA:
+    refused = (len(known) + 4) * min(known.values()) < ALPHA
+    if law is not NORMAL and not refused:
         scales += [furthest / law.furthest(s.n, share) for share in (0.5, 0.03, 2 * ALPHA)]
     tried = [(std, _tests(s, law, std, known, ordered)) for std in scales]
+    if law is not NORMAL and refused:  # not for its end, which at another scale may be where the sample's is
+        tried[0][1].update(tails=1.0, scale=1.0)
     std, tests = max(tried, key=lambda pair: _combined(pair[1]))
     return _combined(tests), std, tests
 

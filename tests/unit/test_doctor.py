@@ -529,3 +529,14 @@ def test_refused():
 def test_a_fan_that_is_none(fan_in):
     with pytest.raises(ValueError, match="fan_in must be a positive number"):
         identify(ik.zeros(8), fan_in=fan_in)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_reason_is_not_the_end_of_a_law_whose_scale_is_a_guess(seed):
+    """Half of all uniform draws pass the end √3·rms a little; what speaks against this one is its order."""
+    w, rng = ik.uniform((64, 1600), rng=seed), np.random.default_rng(seed)
+    alike = np.where(
+        rng.random((64, 800)) < 0.53, 1, -1
+    )  # in sign, more than half of all pairs of neighbours
+    w[:, 1::2] = np.abs(w[:, 1::2]) * np.sign(w[:, ::2]) * alike
+    assert identify(w).reason == "neighbours"
