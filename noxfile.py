@@ -32,14 +32,14 @@ AXE, REVEAL = "axe-core@4.14.1", "reveal.js@6.0.2"
 
 def ready(session: nox.Session, extras: str = "course,test", npm: tuple[str, ...] = ()) -> None:
     """Install what the session needs; in make's environment all but npm's packages are there."""
-    # A worker a core, and the nets are small. OpenMP's number is PyTorch's, whose threads wait without sleep.
+    # One thread a worker: the nets are small. PyTorch's threads (OMP) keep a core busy while they wait.
     session.env.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     own = session.virtualenv.is_sandboxed
     prefix = session.virtualenv.location if own else sys.prefix
     if own:
         pins = {"PIP_BUILD_CONSTRAINT": "constraints.txt"}
         session.install("--constraint", "constraints.txt", "--editable", f".[{extras}]", env=pins)
-        # Python 3.11 and 3.12 read it in the locale's encoding, which may not have the folder's characters.
+        # Names the folder by a relative path: Python 3.11 and 3.12 read the file in the locale's encoding.
         for path in Path(prefix).glob("**/site-packages/*_initkit_course.pth"):
             path.write_text(f"{os.path.relpath('.', path.parent)}\n", encoding="ascii")
     for package in npm:
