@@ -70,6 +70,15 @@ RECENT = [
     "@jupyterlab/docmanager-extension:reopen-recently-closed",
     "@jupyterlab/mainmenu-extension:recents",
 ]
+# Plugins that no lesson has a use for, each with words that only its part of JupyterLab's code holds. They
+# are switched off and their code is left out, a quarter of what the site is without Python.
+UNUSED = {
+    "@jupyterlab/mermaid-extension": ["mermaidAPI", "org.eclipse.elk"],  # diagrams, and how they are laid out
+    "@jupyterlab/terminal-extension": ["registerLinkProvider", "CanvasAddon", "WebglAddon"],
+    "@jupyterlab/vega5-extension": [":vega_identifier:", "vega-lite"],  # charts
+}
+# Of the languages that JupyterLab's editor colours, those that a reader of the course may open a file in.
+COLOURED = ["CSS", "HTML", "JSON", "Javascript", "LaTeX", "Shell", "TOML", "XML", "YAML", "diff"]
 OVERRIDES = {
     # A long output, such as the glossary, is shown whole, not scrolled in a box.
     "@jupyter-notebook/notebook-extension:scroll-output": {"autoScrollOutputs": False},
@@ -202,7 +211,7 @@ def build(out: Path, offline: Path | None) -> None:
         config = {
             "appName": "initkit",
             # Else the page asks for its "busy" icon and back at every step of a slider, before the picture.
-            "disabledExtensions": ["@jupyterlab/application-extension:faviconbusy"],
+            "disabledExtensions": ["@jupyterlab/application-extension:faviconbusy", *UNUSED],
             "litePluginSettings": {f"{KERNEL}:kernel": kernel},
         }
         (work / "lite" / "notebooks").mkdir()
@@ -225,11 +234,43 @@ def build(out: Path, offline: Path | None) -> None:
         for suffix in ("eot", "svg", "ttf", "woff"):  # icons' fonts for browsers that cannot run WebAssembly
             for path in (work / "out" / "build").glob(f"fa-*.{suffix}"):
                 path.unlink()
+        leave_out_unused(work / "out" / "build")
+        # JupyterLab's icon has 319 kB, the notebook's 1.
+        shutil.copy(work / "out" / "notebooks" / "favicon.ico", work / "out" / "lab")
         # Copied here, as JupyterLite takes only a whole distribution.
         shutil.copytree(static, work / "out" / "static" / "pyodide")
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(work / "out", out)
+
+
+def leave_out_unused(code: Path) -> None:
+    """Delete the chunks of JupyterLab's code that only parts of UNUSED, or languages not COLOURED, load."""
+    # By a chunk's number, which is its name's beginning; jlab_core and the apps' own files have none.
+    texts = {path: path.read_text(encoding="utf-8") for path in code.rglob("*.js")}
+    paths = {path.name.split(".")[0]: path for path in texts if re.match(r"\d+\.", path.name)}
+    loaders: dict[str, set[str]] = {number: set() for number in paths}
+    for path, text in texts.items():
+        for number in loaded(text) & paths.keys():
+            loaders[number].add(path.name.split(".")[0])
+    (core,) = (text for path, text in texts.items() if path.name.startswith("jlab_core."))
+    languages = re.findall(r'\{name:"([^"]+)"(?:(?!\{name:).)*?load:async\(\)=>(.+?)\.then', core)
+    gone = set().union(*(loaded(load) for _, load in languages)) & paths.keys()
+    for mark in (mark for marks in UNUSED.values() for mark in marks):
+        holding = {number for number, path in paths.items() if mark in texts[path]}
+        if not holding:
+            sys.exit(f"JupyterLab's code, of which {mark} is to be left out, holds it nowhere")
+        gone |= holding
+    gone -= set().union(*(loaded(load) for name, load in languages if name in COLOURED))
+    while more := {number for number, by in loaders.items() if by and by <= gone} - gone:
+        gone |= more
+    for number in gone:
+        paths[number].unlink()
+
+
+def loaded(code: str) -> set[str]:
+    """The numbers of the chunks that some code loads."""
+    return set(re.findall(r"\.e\((\d+)\)", code))
 
 
 def add_bytecode(static: Path, lock: dict) -> None:

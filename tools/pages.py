@@ -230,9 +230,11 @@ def sources(lang: str, folder: Path) -> None:
         shutil.copy(ROOT / "SECURITY.md", folder / "security.md")
 
 
-# Not for readers: the theme's maps of its scripts, its translations, which are in the pages already.
+# Not for readers: the theme's maps of its scripts, its translations, which are in the pages already, and a
+# script of 1.5 MB that draws the icons anew, which the theme's style sheet sets from a font.
+ICONS = "fontawesome.js"
 LEFT_OUT = shutil.ignore_patterns(
-    "*.map", "*-macros.html", "locales", "_sources", ".buildinfo", ".doctrees", "objects.inv"
+    ICONS, "*.map", "*-macros.html", "locales", "_sources", ".buildinfo", ".doctrees", "objects.inv"
 )
 
 
@@ -265,6 +267,7 @@ def themed(page: str, lang: str) -> str:
     page = re.sub(r'(<button class="btn search-button-field[^>]*) aria-label="[^"]*"', r"\1", page)
     fold = '<summary><span class="toctree-toggle"'
     page = page.replace(fold, fold.replace("<summary", f'<summary aria-label="{WORDS["more"][lang]}"'))
+    page = re.sub(rf"<script [^>]*/{ICONS}[^>]*></script>", "", page)
     # Sphinx does not always know where a name is documented that is imported by another module.
     page = re.sub(r'<a class="viewcode-back"[^>]*>.*?</a>', "", page)
     for english, said in THEME.items() if lang == "zh" else ():

@@ -66,10 +66,16 @@ def site_on_a_lan(site):
 
 
 @pytest.fixture(scope="session")
-def pyodide():
+def folder():
+    """The folder lite/ itself."""
+    return SITE / "lite"
+
+
+@pytest.fixture(scope="session")
+def pyodide(folder):
     """The folder with Pyodide, where it lies in the site."""
-    folder = SITE / "lite/static/pyodide"
-    return folder if (folder / "pyodide.mjs").exists() else None
+    inside = folder / "static/pyodide"
+    return inside if (inside / "pyodide.mjs").exists() else None
 
 
 @pytest.fixture(scope="session")

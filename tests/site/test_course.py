@@ -81,6 +81,30 @@ def test_saved_work_is_there_after_a_reload(reader, app):
     assert mine not in (reader.files / path).read_text(encoding="utf-8")
 
 
+def test_what_the_site_leaves_out_is_shown_as_text(reader):
+    """JupyterLab's charts and diagrams and the colours of most languages, which no lesson has."""
+    chart = {"application/vnd.vegalite.v5+json": {"mark": "bar"}, "text/plain": "a chart in words"}
+    texts = {"mermaid": "graph LR; here --> there", "php": "<?php echo 'here';"}
+    markdown = "\n".join(f"```{language}\n{text}\n```" for language, text in texts.items())
+    reader.open("en/00_start_here.ipynb")
+    reader.page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
+    reader.page.keyboard.press("Control+a")
+    shown = f"display({chart}, raw=True); display({{'text/markdown': {markdown!r}}}, raw=True)"
+    reader.page.keyboard.insert_text(shown)
+    reader.page.keyboard.press("Control+Enter")
+    output = reader.page.locator(".jp-Notebook .jp-CodeCell .jp-OutputArea").first
+    for text in (chart["text/plain"], *texts.values()):
+        wait_for(lambda text=text: text in output.inner_text(), reader.patience, text)
+    assert not any("mermaid" in text or "vega" in text for text in reader.console)
+
+
+def test_the_site_is_small(folder, pyodide):
+    """MiB of a site with Python inside, and without it; the wheels beside Python take two."""
+    sizes = {path: path.stat().st_size / 2**20 for path in folder.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) <= (80 if pyodide else 15)
+    assert sum(size for path, size in sizes.items() if pyodide not in path.parents) <= 15 - 2 * bool(pyodide)
+
+
 def test_what_a_lesson_imports_first_is_compiled(pyodide):
     """Beside its source, and of it as it is: Python does not compare them."""
     if pyodide is None:
