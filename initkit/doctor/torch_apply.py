@@ -28,8 +28,8 @@ from .torch_scale import first_and_last, on_a_copy, probe, rescale, scale_of, wa
 
 # isort: off
 from .torch_watch import (
-    EMBEDDINGS, LINEAR, RECURRENT, as_it_was, checked, each_parameter, following, nn, numpy_of, torch,
-    unwrapped,
+    EMBEDDINGS, LINEAR, RECURRENT, as_it_was, checked, each_parameter, following, is_linear, nn, numpy_of,
+    torch, unwrapped, weight_axes,
 )  # fmt: skip
 
 TOO_LARGE = KEPT**2  # a layer's mean square from which on a module is not well, though nothing is found
@@ -300,7 +300,7 @@ def _identified(module: nn.Module) -> dict[str, Identification]:
     lengths = {id(g) for _, g in normed.values()}
     for name, m, key, p in each_parameter(module):
         layer, _ = normed.get(id(p), (m, None))
-        if not isinstance(layer, (*LINEAR, *RECURRENT, nn.MultiheadAttention)) or p.ndim < 2:
+        if not (is_linear(layer) or isinstance(layer, (*RECURRENT, nn.MultiheadAttention))) or p.ndim < 2:
             continue
         if ("weight" not in key and id(p) not in normed) or id(p) in lengths:
             continue
@@ -309,7 +309,7 @@ def _identified(module: nn.Module) -> dict[str, Identification]:
         s = scan_array(numpy_of(p))
         if not any(wrong_by_itself(name, p.shape, s)):
             of_layer = (layer.hidden_size,) if isinstance(layer, RECURRENT) else ()
-            found[name] = of_scan(s, p.shape, {"in_axis": 1, "out_axis": 0}, of_layer)
+            found[name] = of_scan(s, p.shape, weight_axes(layer), of_layer)
     return found
 
 
@@ -327,9 +327,9 @@ def _kept(
     biases = {}
     for prefix, m in module.named_modules():
         name = f"{prefix}.weight" if prefix else "weight"
-        bias = m._parameters.get("bias") if isinstance(m, LINEAR) else None
+        bias = m._parameters.get("bias") if is_linear(m) else None
         if name in found and bias is not None and bias.numel():
-            biases[name] = scan_array(numpy_of(bias)), (fans(m.weight.shape).fan_in,)
+            biases[name] = scan_array(numpy_of(bias)), (fans(m.weight.shape, **weight_axes(m)).fan_in,)
     trained = {name for name, one in found.items() if one.verdict == "not_fresh"}
     if found:
         trained |= trained_by_bias(biases, lambda _: ())
@@ -377,11 +377,11 @@ def _drawn(module, scheme, rng, follows, free: set[str], measured: bool = False)
         if length is not None:
             key = "weight"
         rule = rule_of(layer, key, p, follows, module) if p.is_floating_point() else None
-        if rule and measured and isinstance(layer, LINEAR) and key == "weight":
+        if rule and measured and is_linear(layer) and key == "weight":
             rule = orthogonal_in_place_of(rule, layer)
         if scheme != "auto" and p.ndim > 1 and p.is_floating_point():
             rule = scheme, axes_of(scheme, rule[1] if rule else {}), rule[2] if rule else 1
-        elif rule and isinstance(layer, LINEAR) and key == "weight" and follows.get(id(layer), layer) is None:
+        elif rule and is_linear(layer) and key == "weight" and follows.get(id(layer), layer) is None:
             unseen.append(name)
         if rule is None:
             left.append(name)

@@ -28,9 +28,9 @@ from .torch_rules import HE, applied_to, call_of, scheme_for
 
 # isort: off
 from .torch_watch import (
-    LAYERS, LINEAR, RECURRENT, Back, Layer, Watch, Weight, as_it_was, base_name, checked, conv,
+    LAYERS, RECURRENT, Back, Layer, Watch, Weight, as_it_was, base_name, checked, conv,
     each_parameter, floats_in, gradients, is_linear, is_matrix, is_rescaled, is_transposed, nn, numbers,
-    numpy_of, output_of, reached_from, tensors_in, torch, unwrapped, worth_a_look,
+    numpy_of, output_of, reached_from, tensors_in, torch, unwrapped, weight_axes, worth_a_look,
 )  # fmt: skip
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
@@ -171,12 +171,11 @@ def _table(module, watch: Watch, named: bool) -> tuple[tuple[Tensor, ...], list[
         s = scan_array(w)
         n_in = n_out = None
         of_layer = ()  # the fan_in that PyTorch draws it by, where its own shape does not tell
-        axes = {"in_axis": 0, "out_axis": 1} if flipped else {"in_axis": 1, "out_axis": 0}
+        axes = weight_axes(m)
         if w.ndim > 1:
-            # As PyTorch counts, also for a ConvTranspose, whose first axis is the input.
             n_in, n_out = fans(w.shape, **axes)
-        elif key == "bias" and isinstance(m, LINEAR) and m.weight.ndim > 1:
-            of_layer = (fans(m.weight.shape).fan_in,)
+        elif key == "bias" and is_linear(m) and m.weight.ndim > 1:
+            of_layer = (fans(m.weight.shape, **axes).fan_in,)
         if isinstance(m, RECURRENT):
             of_layer = (m.hidden_size,)
         row = Tensor.of(name, w.shape, (n_in, n_out), s, Identification("too_few"))

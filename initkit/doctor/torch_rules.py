@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import activations, initializers
 from .torch_scale import scale_of
-from .torch_watch import EMBEDDINGS, LINEAR, NORMS, RECURRENT, base_name, conv, nn
+from .torch_watch import EMBEDDINGS, NORMS, RECURRENT, base_name, conv, is_linear, is_transposed, nn
 
 # Activations without an upper bound, which want He's gain.
 HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}
@@ -25,17 +25,19 @@ def rule_of(m, key: str, p, follows, module) -> tuple[str, dict, int] | None:
         if key == "in_proj_bias":
             return "zeros", {}, 1
         return ("xavier_normal", {}, 3 if key == "in_proj_weight" else 1) if "proj_weight" in key else None
-    if isinstance(m, (*LINEAR, *RECURRENT)) and key.startswith("bias"):
+    if (is_linear(m) or isinstance(m, RECURRENT)) and key.startswith("bias"):
         known = isinstance(m, RECURRENT) or scale_of(m) is not None  # else its weight stays
         return ("zeros", {}, 1) if known else None
     if isinstance(m, RECURRENT):
         if key.startswith("weight_hr"):  # an LSTM's projection
             return "xavier_normal", {}, 1
         return "orthogonal" if "_hh" in key else "xavier_normal", {}, p.shape[0] // m.hidden_size
-    if isinstance(m, LINEAR) and key == "weight":
+    if is_linear(m) and key == "weight":
         name, arguments = scheme_for(follows.get(id(m)) or activations.identity)
         if isinstance(m, conv._ConvTransposeNd):  # (in, out/groups, *kernel)
             return name, {**arguments, "in_axis": 0, "out_axis": 1}, m.groups
+        if is_transposed(m):
+            return name, {**arguments, "in_axis": 0, "out_axis": 1}, 1
         groups = getattr(m, "groups", 1)
         return name, {**arguments, "groups": groups} if groups > 1 else arguments, 1
     return None
@@ -79,7 +81,7 @@ def call_of(name: str, arguments: dict) -> str:
 
 def applied_to(module: nn.Module, sick: Sequence[str]) -> tuple[str, ...]:
     """Calls of ``apply`` for the layers with these names, the narrowest first."""
-    every = {name for name, m in module.named_modules() if isinstance(m, LINEAR)}
+    every = {name for name, m in module.named_modules() if is_linear(m)}
     if "" in sick or len(every - set(sick)) < min(3, len(every)):  # two layers at most are well
         return WHOLE
     first = sick[0].split(".")

@@ -23,6 +23,7 @@ from .torch_watch import (
     base_name,
     conv,
     floats_in,
+    is_linear,
     labels_for,
     leaves,
     nn,
@@ -124,7 +125,7 @@ def watched(module: nn.Module, inputs: tuple | dict) -> tuple[list[Layer], set[i
         id(layer.module)
         for layer in layers
         if id(layer.module) in heads
-        and isinstance(layer.module, LINEAR)
+        and is_linear(layer.module)
         and (layer.activation is None or layer.activation.name == "identity")
     }
 
@@ -175,7 +176,7 @@ def rescale(
     dict
         By id of the scaled parameter: the factor.
     """
-    runs = {id(layer.module): layer for layer in layers if isinstance(layer.module, LINEAR)}
+    runs = {id(layer.module): layer for layer in layers if is_linear(layer.module)}
     for layer in layers:  # the scale in front of a norm does not matter: the norm divides by it
         if isinstance(layer.module, NORMS) and layer.source is not None:
             runs.pop(id(layer.source.module), None)

@@ -116,10 +116,10 @@ def leaves(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def following(module: nn.Module) -> dict[int, activations.Activation | None]:
-    """By id of a Linear or Conv: the activation registered next, with norms, dropout or pooling between."""
+    """By id of a linear layer: the activation registered next, with norms, dropout or pooling between."""
     found, after = {}, None
     for m in reversed(list(leaves(module))):
-        if isinstance(m, LINEAR):
+        if is_linear(m):
             found[id(m)] = after
         if (function := _of_module(m)) is not None:
             after = function
@@ -176,6 +176,11 @@ def is_linear(m: nn.Module) -> bool:
 def is_transposed(m: nn.Module) -> bool:
     """Whether it is Hugging Face's Conv1D, a Linear layer whose weight is (in, out)."""
     return type(m).__name__ == "Conv1D" and getattr(getattr(m, "weight", None), "ndim", 0) == 2
+
+
+def weight_axes(m: nn.Module) -> dict[str, int]:
+    """Where PyTorch counts the fans of a layer's weight, which for a ConvTranspose is the wrong way round."""
+    return {"in_axis": 0, "out_axis": 1} if is_transposed(m) else {"in_axis": 1, "out_axis": 0}
 
 
 def is_rescaled(m: nn.Module) -> bool:

@@ -1006,6 +1006,11 @@ def test_hugging_faces_conv1d_is_a_linear_layer_with_its_axes_exchanged():
     model[2].weight.data[:, 7] = model[2].weight.data[:, 3]
     (found,) = diagnose(model, batch()).findings
     assert (found.kind, found.fields["second"]) == ("symmetric_rows", 7)
+    model[4].weight.data *= 100
+    assert apply(model, batch(), rng=0).done["2.weight"].startswith("orthogonal(in_axis=0, out_axis=1)")
+    assert not diagnose(model, batch()).findings
+    assert apply(model, only="2", rng=0).done["2.weight"].startswith("he_normal(in_axis=0, out_axis=1)")
+    assert model[2].weight.std().item() == pytest.approx(math.sqrt(2 / 96), rel=0.05)
 
 
 # In a test suite ---------------------------------------------------------------------------------------
