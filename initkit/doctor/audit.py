@@ -50,7 +50,7 @@ _ENDS = re.compile(
 )
 # Layers that set a modulation (DiT), an offset (deformable convolutions) or a gate (AlphaFold, RWKV).
 _GATES = re.compile(
-    r"(?i)(^|\.)(adaln\w*|\w*modulation|(sampling|conv)_offsets?|linear_g|\w*gate|receptance)$"
+    r"(?i)(^|\.)(adaln\w*|\w*modulation|(sampling|conv)_offsets?|linear_g|\w*gate(\.proj)?|receptance)$"
 )
 _HEADS = re.compile(
     r"(?i)(^|\.)(\w*_?head|out(put)?(_?(layer|proj))?|classifier|logits|final(_?layer(\.linear)?)?)$"
@@ -469,7 +469,7 @@ def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], l
 
     def design(name: str) -> str | None:
         path, block = Path.of(name, ()), _outer_block(name)
-        module = ".".join(part for part in path.parts[:-1] if not part.isdigit())
+        module = _module(name)
         if not block:
             return "zero_head" if blocks and _HEADS.search(module) else None
         if _numbers_out(name) in rest or block not in blocks:
@@ -481,6 +481,11 @@ def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], l
     kinds = {name: design(name) for name in zero}
     kept = [f for f in findings if f.kind != "all_zero" or not kinds[f.tensor]]
     return kept, [Finding(kind, name) for name, kind in kinds.items() if kind]
+
+
+def _module(name: str) -> str:
+    """The path of a tensor's module, without numbers."""
+    return ".".join(part for part in Path.of(name, ()).parts[:-1] if not part.isdigit())
 
 
 def _numbers_out(name: str) -> tuple[str, ...]:
@@ -504,12 +509,7 @@ def _compared(rows: list[Row], wanted: tuple[Activation, tuple[float, float]] | 
     # A tensor that training hardly moved is no evidence that training left another one out.
     trained = [one for one in told if one.found.verdict == "not_fresh" and one.found.reason != "edge"]
     held = before_activation(row.surveyed for row in rows) if wanted else ()
-    findings = []
-    medians = (
-        np.median([gains_of(one) for one in weights], axis=0)
-        if len(weights) > 3 and not _is_trained(rows)
-        else None
-    )
+    findings = [] if _is_trained(rows) else list(_outliers(weights))
     if len(trained) >= max(LEARNT, 0.9 * len(told)):
         findings += [
             Finding(
@@ -521,13 +521,6 @@ def _compared(rows: list[Row], wanted: tuple[Activation, tuple[float, float]] | 
             if weight.found.verdict != "not_fresh" and math.prod(weight.shape) >= LEFT
         ]
     for weight in weights:
-        readings = [weight] if weight.other is None else [weight, weight.other]
-        factor = None if medians is None else min(_apart(one.gain, medians[0]) for one in readings)
-        # A weight whose gain by fan_out equals the others' was drawn by fan_out, as they were: no outlier.
-        if factor and factor > OUTLIER and _apart(gains_of(weight)[1], medians[1]) > SAME_GAIN:
-            median = f"{medians[0]:.3g}"
-            fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": median}
-            findings.append(Finding("scale_outlier", weight.name, fields))
         if weight.other is not None or RECURRENT_KERNEL.search(weight.name):
             continue
         matches = weight.found.matches
@@ -543,6 +536,36 @@ def _compared(rows: list[Row], wanted: tuple[Activation, tuple[float, float]] | 
                 }
                 findings.append(Finding("scheme_activation_mismatch", weight.name, fields))
     return findings
+
+
+def _outliers(weights: list[Tensor]) -> Iterator[Finding]:
+    """The findings on gains far from the median of all, and from that of their kind, kernels or matrices.
+
+    A net may draw its kernels, which a normalization follows, by another scheme than its matrices. Heads and
+    gates that begin small are a design, as those that begin at zero.
+    """
+
+    def median(some: list[Tensor]) -> list[np.ndarray]:
+        return [np.median([gains_of(one) for one in some], axis=0)] if len(some) > 3 else []
+
+    def apart(weight: Tensor, by_fan_in: float, by_fan_out: float) -> tuple[float, float]:
+        readings = [weight] if weight.other is None else [weight, weight.other]
+        # A weight whose gain by fan_out equals the others' was drawn by fan_out, as they were: no outlier.
+        alike = _apart(gains_of(weight)[1], by_fan_out) <= SAME_GAIN
+        return 1.0 if alike else min(_apart(one.gain, by_fan_in) for one in readings), by_fan_in
+
+    of_all = median(weights)
+    of_kind = {
+        many: median([one for one in weights if (len(one.shape) > 2) == many]) for many in (False, True)
+    }
+    for weight in weights if of_all else ():
+        medians = [*of_all, *of_kind[len(weight.shape) > 2]]
+        factor, nearest = min(apart(weight, *one) for one in medians)
+        module = _module(weight.name)
+        small = weight.gain < nearest and (_HEADS.search(module) or _GATES.search(module))
+        if factor > OUTLIER and not small:
+            fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": f"{nearest:.3g}"}
+            yield Finding("scale_outlier", weight.name, fields)
 
 
 def _identical_layers(rows: list[Row]) -> list[Finding]:

@@ -55,7 +55,12 @@ def before_activation(rows: Iterable[Surveyed]) -> set[str]:
         path = Path.of(one.name, ())
         parts = path.parts[:-1]
         aside = any(map(_ASIDE.search, parts)) or RECURRENT.search(one.name)
-        at_the_end = natural(one.name)[0] in (_FIRST, _LAST) and not parts[-1].isdigit()
+        place = natural(one.name)[0]
+        # A head may be a net by itself, of layers with numbers.
+        at_the_end = place == _FIRST or (place == _LAST and not parts[-1].isdigit())
+        # Torchvision's squeeze-and-excitation, block.2.fc1: 1×1 convolutions, to fewer channels and back.
+        narrowed = path.owner == ("fc1" if n_out < n_in else "fc2")
+        aside = aside or (len(one.shape) == 4 and n_in != n_out and narrowed)
         if not aside and not at_the_end and path.block not in normed:
             found.append(one)
     ends = [*(first or ordered[:1]), *(last or ordered[-1:])]

@@ -75,9 +75,12 @@ class Path(NamedTuple):
 
     @property
     def block(self) -> tuple[str, ...]:
-        """The path of the block that a layer lies in: up to the last number before the layer's own module."""
+        """The path of the block that a layer lies in: up to the last number before the layer's own module.
+
+        The experts of a mixture lie side by side in one block.
+        """
         module = self.parts[:-2]
-        numbers = [k for k, part in enumerate(module) if part.isdigit()]
+        numbers = [k for k, part in enumerate(module) if part.isdigit() and module[k - 1] != "experts"]
         return module[: numbers[-1] + 1] if numbers else ()
 
 
@@ -427,6 +430,12 @@ SIGNS = (
     Sign("other", "leaf", r"^[ABCD]$", neighbours=_beside("A_log|log_dt|log_A_real|inv_dt")),
     # The variables that a state-space layer adds in Keras, which calls them by numbers: mamba/vars/0.
     Sign("other", "owner", r"(?i)^(mamba|ssm|ssd|s4d?)\d?(_\d+)?$", shape=_is_numbered),
+    # The scale of ResMLP's affine layer, which stands where others have a normalization.
+    Sign("norm_scale", "leaf", r"^alpha$", shape=_is_vector, neighbours=_beside("beta")),
+    # Weight standardization: what a unit is multiplied with after it, (C, 1, 1, 1) in NF-ResNet.
+    Sign("norm_scale", "leaf", r"^gain$", shape=_is_vector, neighbours=_beside("weight")),
+    # Codebooks that are averages of what they stand for, and not trained: 0 until the first batch.
+    Sign("buffer", "leaf", r"^(embed(_avg)?|cluster_size|inited)$", neighbours=_beside("cluster_size")),
     # The state that a recurrent net starts from: zeros, mostly.
     Sign("other", "leaf", r"(?i)^([hc]_?0|(init(ial)?|learned)_([hc]|hidden|cell|state)(_?state)?)$"),
     # Factors of a branch: LayerScale, 1e-6 to 0.1 (Touvron et al. 2021), timm's ls1.gamma; CLIP.

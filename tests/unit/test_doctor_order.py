@@ -20,9 +20,9 @@ def held(folder, layers) -> set:
     drawn = {
         n: ik.normal(s, std=0.1 * s[1] ** -0.5, rng=k)
         for k, (n, s) in enumerate(layers.items())
-        if len(s) > 1
+        if np.prod(s) > max(s)
     }
-    rest = {name: np.ones(shape, np.float32) for name, shape in layers.items() if len(shape) < 2}
+    rest = {name: np.ones(shape, np.float32) for name, shape in layers.items() if name not in drawn}
     return {tensor for kind, tensor in found(folder, drawn | rest) if kind == "scheme_activation_mismatch"}
 
 
@@ -97,7 +97,12 @@ def test_what_is_not_before_the_activation_is_not_held_to_it(tmp_path):
         layers[f"blocks.{k}.{name}.weight"] = (64, 64)
     layers["blocks.7.fc1.weight"] = layers["blocks.8.conv1.weight"] = (64, 64)
     layers["blocks.9.weight_ih_l0"] = layers["blocks.9.weight_hh_l0"] = (64, 64)
-    assert held(tmp_path, layers) == {"blocks.7.fc1.weight", "blocks.8.conv1.weight"}
+    layers["stem.1.0.weight"] = (64, 64)
+    # Torchvision's squeeze-and-excitation, and an MLP of 1×1 convolutions, which has the same names.
+    layers |= {"blocks.10.2.fc1.weight": (16, 64, 1, 1), "blocks.10.2.fc2.weight": (64, 16, 1, 1)}
+    layers |= {"blocks.11.2.fc1.weight": (256, 64, 1, 1), "blocks.11.2.fc2.weight": (64, 256, 1, 1)}
+    mlp = {"blocks.11.2.fc1.weight", "blocks.11.2.fc2.weight"}
+    assert held(tmp_path, layers) == {"blocks.7.fc1.weight", "blocks.8.conv1.weight"} | mlp
 
 
 def test_beside_a_normalization_no_scale_is_held(tmp_path):
@@ -108,6 +113,12 @@ def test_beside_a_normalization_no_scale_is_held(tmp_path):
         "layers.3.mlp.fc.weight_g": (64, 1),
     }
     assert held(tmp_path, layers) == {"layers.3.mlp.fc.weight"}
+    layers = {f"layers.{k}.mlp.fc.weight": (64, 64) for k in range(6)}
+    layers |= {"layers.1.norm1.alpha": (1, 1, 64), "layers.1.norm1.beta": (1, 1, 64)}  # ResMLP's
+    layers |= {"layers.2.mlp.fc.gain": (64, 1, 1, 1), "layers.3.mlp.alpha": (64,)}  # NF-ResNet's; no norm
+    experts = {f"layers.4.moe.experts.{k}.w1.weight": (64, 64) for k in range(2)}
+    assert held(tmp_path, layers | experts) == {"layers.3.mlp.fc.weight", "layers.4.mlp.fc.weight", *experts}
+    assert held(tmp_path, layers | experts | {"layers.4.norm.weight": (64,)}) == {"layers.3.mlp.fc.weight"}
     sequential = {f"features.{2 * k}.weight": (64, 64, 3, 3) for k in range(4)}
     assert len(held(tmp_path, sequential)) == 2
     assert held(tmp_path, sequential | {"features.1.weight": (64,)}) == set()
@@ -135,6 +146,27 @@ def test_a_scale_by_fan_out_is_no_outlier(tmp_path):
     assert found(tmp_path, net, None) == []
     net["3.weight"] = 20 * net["3.weight"]
     assert found(tmp_path, net, None) == [("scale_outlier", "3.weight")]
+
+
+def test_a_scale_is_compared_with_all_and_with_its_kind(tmp_path):
+    """MobileViT: kernels by He in front of norms beside matrices of N(0, 0.02²)."""
+    net = {f"blocks.{k}.fc.weight": ik.normal((64, 64), std=0.02, rng=k) for k in range(8)}
+    net |= {f"stages.{k}.conv.weight": ik.he_normal((64, 32, 3, 3), gain=3, rng=k) for k in range(5)}
+    assert found(tmp_path, net, None) == []
+    spoilt = {"stages.3.conv.weight": 400 * net["stages.3.conv.weight"]}
+    assert found(tmp_path, net | spoilt, None) == [("scale_outlier", "stages.3.conv.weight")]
+    spoilt = {"blocks.3.fc.weight": 100 * net["blocks.3.fc.weight"]}
+    assert found(tmp_path, net | spoilt, None) == [("scale_outlier", "blocks.3.fc.weight")]
+
+
+@pytest.mark.parametrize("name", ["head.weight", "blocks.1.mlp.gate.proj.weight", "blocks.1.fc.weight"])
+def test_heads_and_gates_may_begin_small_not_large(tmp_path, name):
+    """BEiT's head is drawn a thousand times smaller than the rest, gMLP's gates a million times."""
+    net = {f"blocks.{k}.fc.weight": ik.he_normal((64, 64), rng=k) for k in range(8)}
+    for std in (1e-6, 30):
+        may = std < 1 and "fc" not in name
+        drawn = {name: ik.normal((64, 64), std=std, rng=9)}
+        assert found(tmp_path, net | drawn, None) == ([] if may else [("scale_outlier", name)])
 
 
 def resnet18() -> dict:

@@ -163,6 +163,10 @@ def test_a_name_and_a_shape_tell(name, shape, role):
 # What its neighbours tell: the roles in order.
 TOGETHER = [
     ({"mixer.A_log": (64, 16), "mixer.D": (8, 8)}, ["other"] * 2),
+    ({"norm1.alpha": (1, 1, 64), "norm1.beta": (1, 1, 64)}, ["norm_scale", "bias"]),
+    ({"conv.weight": (64, 32, 3, 3), "conv.gain": (64, 1, 1, 1)}, ["weight", "norm_scale"]),
+    ({"book.embed": (64, 32), "book.embed_avg": (64, 32), "book.cluster_size": (64,)}, ["buffer"] * 3),
+    ({"codebook.embed": (64, 32), "codebook.weight": (64, 32)}, ["embedding"] * 2),
     ({"embed.0.weight": (64, 32), "embed.0.bias": (64,)}, ["weight", "bias"]),
     ({"embed.0.weight": (64,), "embed.0.bias": (64,)}, ["norm_scale", "bias"]),
     (
