@@ -267,7 +267,7 @@ def write(lesson: str, lang: str, reveal: Path, out: Path) -> list[Path]:
     if not found or not lesson:
         paths = sorted((ROOT / "notebooks" / lang).glob("*.ipynb"))
         known = ", ".join(path.stem.partition("_")[0] for path in paths)
-        raise SystemExit(f"make slides LESSON=…: {lesson!r} is none of {known}")
+        raise SystemExit(f"no lesson has the number {lesson!r}; there are {known}")
     for name in (*REVEAL, "../LICENSE"):
         (out / "reveal").mkdir(parents=True, exist_ok=True)
         shutil.copy(reveal / "dist" / name, out / "reveal")

@@ -123,7 +123,8 @@ def _report(module, watch: Watch, back, lang: Language, named: bool) -> Report:
     """The report of a pass; ``code`` of its findings holds the lines that are still to be tried."""
     layers = watch.layers
     tensors, findings = _table(module, watch, named)
-    findings += _of_signals(module, layers, tensors)
+    not_finite = {f.tensor.rpartition(".")[0] for f in findings if f.kind == "non_finite"}
+    findings += _of_signals(module, layers, tensors, not_finite)
     findings, notes = beside_chains(module, watch, back, tensors, findings)
     coverage = looked_at(module, watch)
     if not layers:
@@ -224,11 +225,13 @@ def _moved(fields: dict, by: int) -> dict:
     return {key: value if key == "count" else value + by for key, value in fields.items()}
 
 
-def _of_signals(module, layers: list[Layer], tensors: tuple[Tensor, ...]) -> list[Finding]:
-    """What is wrong with the signals of one pass."""
+def _of_signals(
+    module, layers: list[Layer], tensors: tuple[Tensor, ...], not_finite: set[str]
+) -> list[Finding]:
+    """What is wrong with the signals of one pass. ``not_finite``: names of layers found to hold NaN."""
     found = []
     broken = next((layer for layer in layers if not np.isfinite(layer.q)), None)
-    if broken:
+    if broken and broken.name not in not_finite:
         found.append(Finding("overflow", weight_of(broken)))
     table = {t.name: t for t in tensors}
     for run in _runs(layers, lambda layer: None):
