@@ -524,7 +524,9 @@ def _compared(rows: list[Row], wanted: tuple[Activation, tuple[float, float]] | 
         if weight.other is not None or RECURRENT_KERNEL.search(weight.name):
             continue
         matches = weight.found.matches
-        if matches and len(weight.shape) == 2 and all(match.fan == "fan_out" for match in matches):
+        by_fan_out = matches and len(weight.shape) == 2 and all(match.fan == "fan_out" for match in matches)
+        # Torchvision draws EfficientNet's head by fan_out, as TensorFlow's: it sets but the logits' scale.
+        if by_fan_out and not _HEADS.search(_module(weight.name)):
             findings.append(Finding("transposed_fans", weight.name, {"match": str(matches[0])}))
         if weight.name in held and weight.found.is_fresh:
             activation, right = wanted
@@ -542,7 +544,8 @@ def _outliers(weights: list[Tensor]) -> Iterator[Finding]:
     """The findings on gains far from the median of all, and from that of their kind, kernels or matrices.
 
     A net may draw its kernels, which a normalization follows, by another scheme than its matrices. Heads and
-    gates that begin small are a design, as those that begin at zero.
+    gates that begin small are a design, as those that begin at zero. So are layers of few inputs where all
+    have one standard deviation, as GPT-2's.
     """
 
     def median(some: list[Tensor]) -> list[np.ndarray]:
@@ -555,15 +558,18 @@ def _outliers(weights: list[Tensor]) -> Iterator[Finding]:
         return 1.0 if alike else min(_apart(one.gain, by_fan_in) for one in readings), by_fan_in
 
     of_all = median(weights)
+    if not of_all:
+        return
+    std = np.median([weight.std for weight in weights])
     of_kind = {
         many: median([one for one in weights if (len(one.shape) > 2) == many]) for many in (False, True)
     }
-    for weight in weights if of_all else ():
+    for weight in weights:
         medians = [*of_all, *of_kind[len(weight.shape) > 2]]
         factor, nearest = min(apart(weight, *one) for one in medians)
         module = _module(weight.name)
-        small = weight.gain < nearest and (_HEADS.search(module) or _GATES.search(module))
-        if factor > OUTLIER and not small:
+        by_design = _HEADS.search(module) or _GATES.search(module) or _apart(weight.std, std) <= SAME_GAIN
+        if factor > OUTLIER and not (by_design and weight.gain < nearest):
             fields = {"factor": f"{factor:.2g}", "gain": f"{weight.gain:.3g}", "median": f"{nearest:.3g}"}
             yield Finding("scale_outlier", weight.name, fields)
 

@@ -20,7 +20,7 @@ _FIRST, _LAST = 0, 3  # where ``natural`` puts stems and heads
 _ASIDE = re.compile(
     r"attn|attention|^to_(q|k|v|kv|qkv|out)$|^(q|k|v|o|qkv|kv)_?(proj|dense|lin)$|^(qkv|query|key|value)$|"
     r"^(in|out)_proj|"
-    r"downsample|shortcut|^skip|_skip|(^|_)(se|squeeze\w*|excit\w*|router|gate)(_|\d|$)",
+    r"downsample|shortcut|^skip|_skip|^fpn$|(^|_)(se|squeeze\w*|excit\w*|router|gate)(_|\d|$)",
     re.IGNORECASE,
 )
 

@@ -883,10 +883,12 @@ def test_recurrent_layers_are_named_as_pytorchs_default(tmp_path, kind):
         assert tensor.found.ambiguous == (len(tensor.found.matches) > 1)
 
 
-def test_a_recurrent_weight_that_he_drew_by_the_wrong_fan_is_transposed(tmp_path):
-    for name in ("rnn.weight_ih_l0", "fc.weight"):
+def test_a_weight_that_he_drew_by_the_wrong_fan_is_transposed(tmp_path):
+    """Recurrent, too; but a head by its fan_out is a design."""
+    swapped = ["transposed_fans"]
+    for name, kinds in (("rnn.weight_ih_l0", swapped), ("fc.weight", swapped), ("head.weight", [])):
         np.savez(tmp_path / "net.npz", **{name: ik.he_normal((288, 40), mode="fan_out", rng=0)})
-        assert [f.kind for f in audit(tmp_path / "net.npz").findings] == ["transposed_fans"]
+        assert [f.kind for f in audit(tmp_path / "net.npz").findings] == kinds
 
 
 @pytest.mark.parametrize("legacy", [False, True])

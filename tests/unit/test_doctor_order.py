@@ -89,20 +89,21 @@ def test_what_is_not_before_the_activation_is_not_held_to_it(tmp_path):
         "self_attention.query",
         "attn.c_proj",
         "downsample.0",
+        "fpn.inner_blocks",
         "shortcut",
         "se.fc1",
         "router",
     ]
     for k, name in enumerate(aside):
         layers[f"blocks.{k}.{name}.weight"] = (64, 64)
-    layers["blocks.7.fc1.weight"] = layers["blocks.8.conv1.weight"] = (64, 64)
+    layers["blocks.8.fc1.weight"] = layers["blocks.8.conv1.weight"] = (64, 64)
     layers["blocks.9.weight_ih_l0"] = layers["blocks.9.weight_hh_l0"] = (64, 64)
     layers["stem.1.0.weight"] = (64, 64)
     # Torchvision's squeeze-and-excitation, and an MLP of 1×1 convolutions, which has the same names.
     layers |= {"blocks.10.2.fc1.weight": (16, 64, 1, 1), "blocks.10.2.fc2.weight": (64, 16, 1, 1)}
     layers |= {"blocks.11.2.fc1.weight": (256, 64, 1, 1), "blocks.11.2.fc2.weight": (64, 256, 1, 1)}
     mlp = {"blocks.11.2.fc1.weight", "blocks.11.2.fc2.weight"}
-    assert held(tmp_path, layers) == {"blocks.7.fc1.weight", "blocks.8.conv1.weight"} | mlp
+    assert held(tmp_path, layers) == {"blocks.8.fc1.weight", "blocks.8.conv1.weight"} | mlp
 
 
 def test_beside_a_normalization_no_scale_is_held(tmp_path):
@@ -157,6 +158,14 @@ def test_a_scale_is_compared_with_all_and_with_its_kind(tmp_path):
     assert found(tmp_path, net | spoilt, None) == [("scale_outlier", "stages.3.conv.weight")]
     spoilt = {"blocks.3.fc.weight": 100 * net["blocks.3.fc.weight"]}
     assert found(tmp_path, net | spoilt, None) == [("scale_outlier", "blocks.3.fc.weight")]
+
+
+def test_of_few_inputs_a_common_standard_deviation_is_no_outlier(tmp_path):
+    """CaiT mixes its heads by matrices of 4 × 4, drawn at 0.02 as all its weights are."""
+    net = {f"blocks.{k}.fc.weight": ik.normal((256, 256), std=0.02, rng=k) for k in range(4)}
+    mix = np.array([[1, -1, -1, 1], [1, 1, -1, -1], [-1, 1, -1, 1], [1, 1, 1, -1]], np.float32)
+    for std, kinds in ((0.012, []), (0.005, ["scale_outlier"]), (2.0, ["scale_outlier"])):
+        assert [kind for kind, _ in found(tmp_path, net | {"blocks.3.mix.weight": std * mix}, None)] == kinds
 
 
 @pytest.mark.parametrize("name", ["head.weight", "blocks.1.mlp.gate.proj.weight", "blocks.1.fc.weight"])
