@@ -53,7 +53,8 @@ _GATES = re.compile(
     r"(?i)(^|\.)(adaln\w*|\w*modulation|(sampling|conv)_offsets?|linear_g|\w*gate(\.proj)?|receptance)$"
 )
 _HEADS = re.compile(
-    r"(?i)(^|\.)(\w*_?head|out(put)?(_?(layer|proj))?|classifier|logits|final(_?layer(\.linear)?)?)$"
+    r"(?i)(^|\.)(\w*_?head(\.(fc|linear|proj))?|out(put)?(_?(layer|proj))?|classifier|logits"
+    r"|final(_?layer(\.linear)?)?)$"
 )
 # The calls that draw by a uniform law, and by a normal one without truncation: only that has no sharp edges.
 _DRAWS_UNIFORM = re.compile(r"^torch_default|uniform")

@@ -26,6 +26,7 @@ LARGE_INPUT, SMALL_INPUT = 10.0, 1e-3  # root mean squares between which a netwo
 # How many nats the first loss may lie above ln(classes). Logits of variance s² add about s²/2: up to 2 under
 # He's start. A network that is 3 nats above is sure of wrong answers, and its logits have a q of 6 and more.
 SURE = 3.0
+FEW = 64  # values: half as many are enough to be a draw
 LONE_GAIN = 100.0  # a layer's root mean square gain, or its reciprocal, beyond which no scheme starts a layer
 # Gains between which schemes start a layer, by fan_in or by fan_out. He's has √2 by one of them; N(0, 0.02²),
 # which looks at no fan, has 0.08 at a width of 16. So small ones also have a standard deviation below FINE.
@@ -370,10 +371,15 @@ def _identical(module, back: Back | None, tensors: tuple[Tensor, ...]) -> list[F
     for those in groups.values():
         first = those[0][1]
         same = [name for name, p in those[1:] if torch.equal(p, first)]
-        # A kernel with equal rows, or mostly zeros around no orthogonal matrix, was not drawn.
+        if not same or first[0].numel() < 2:
+            continue
+        # A weight with equal rows, of few values (ConViT's positions), or mostly zeros around no orthogonal
+        # matrix was not drawn.
         delta = rows[those[0][0]].found.scheme == "delta_orthogonal"
-        drawn = first[0].numel() > 1 and (delta or first.count_nonzero() * 2 > first.numel())
-        if same and drawn and not bool((first == first[:1]).all()):
+        drawn = delta or (
+            first.count_nonzero() * 2 > first.numel() and first.unique().numel() * 2 > min(first.numel(), FEW)
+        )
+        if drawn and not bool((first == first[:1]).all()):
             alike.append((those[0][0], *same))
     return identical_layers(alike)
 

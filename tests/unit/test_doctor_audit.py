@@ -1048,7 +1048,9 @@ def test_known_designs_of_zeros_are_notes_once_for_all_blocks(kind, tmp_path):
     assert report.notes[0].tensor in str(report)
 
 
-@pytest.mark.parametrize("name", ["model.head.weight", "final_layer.linear.weight", "model.out.2.weight"])
+@pytest.mark.parametrize(
+    "name", ["model.head.weight", "head.fc.weight", "final_layer.linear.weight", "model.out.2.weight"]
+)
 def test_a_head_of_zeros_is_a_note_beside_what_is_drawn(name, tmp_path):
     report = audit(_file(tmp_path, blocks() | {name: np.zeros((10, 32))}))
     assert [(note.kind, note.tensor) for note in report.notes] == [("zero_head", name)]
