@@ -48,12 +48,14 @@ _ENDS = re.compile(
     r"(?i)(^|\.)(c_proj|(o|out)_?proj|proj(_?out)?|to_out|down_proj|fc_?2|linear_?2|wo|out(put|_layers)?"
     r"|zero_?(conv|proj|module)\w*|ffn\.value)$"
 )
-# Layers that set a modulation (DiT), an offset (deformable convolutions) or a gate (AlphaFold, RWKV).
+# Layers that set a modulation (DiT), an offset (deformable convolutions) or a gate (AlphaFold, RWKV,
+# xLSTM), and the weights of deformable attention.
 _GATES = re.compile(
-    r"(?i)(^|\.)(adaln\w*|\w*modulation|(sampling|conv)_offsets?|linear_g|\w*gate(\.proj)?|receptance)$"
+    r"(?i)(^|\.)(adaln\w*|\w*modulation|(sampling|conv)_offsets?|linear_g|\w*gate(\.proj|_preact)?|receptance"
+    r"|attention_weights)$"
 )
 _HEADS = re.compile(
-    r"(?i)(^|\.)(\w*_?head(\.(fc|linear|proj))?|out(put)?(_?(layer|proj))?|classifier|logits"
+    r"(?i)(^|\.)(\w*(head|logits)(\.(fc|linear|proj))?|out(put)?(_?(layer|proj))?|classifier"
     r"|final(_?layer(\.linear)?)?)$"
 )
 # The calls that draw by a uniform law, and by a normal one without truncation: only that has no sharp edges.

@@ -430,10 +430,14 @@ SIGNS = (
     Sign("other", "leaf", r"^[ABCD]$", neighbours=_beside("A_log|log_dt|log_A_real|inv_dt")),
     # The variables that a state-space layer adds in Keras, which calls them by numbers: mamba/vars/0.
     Sign("other", "owner", r"(?i)^(mamba|ssm|ssd|s4d?)\d?(_\d+)?$", shape=_is_numbered),
+    # Global response normalization (ConvNeXt V2): x + γ·(…), γ of shape (1, 1, 1, C) in transformers.
+    Sign("other", "owner", r"^grn$", shape=_is_vector),
     # The scale of ResMLP's affine layer, which stands where others have a normalization.
     Sign("norm_scale", "leaf", r"^alpha$", shape=_is_vector, neighbours=_beside("beta")),
     # Weight standardization: what a unit is multiplied with after it, (C, 1, 1, 1) in NF-ResNet.
     Sign("norm_scale", "leaf", r"^gain$", shape=_is_vector, neighbours=_beside("weight")),
+    # I-BERT: the weight in integers, 0 until the first pass.
+    Sign("buffer", "leaf", r"^weight_integer$"),
     # Codebooks that are averages of what they stand for, and not trained: 0 until the first batch.
     Sign("buffer", "leaf", r"^(embed(_avg)?|cluster_size|inited)$", neighbours=_beside("cluster_size")),
     # The state that a recurrent net starts from: zeros, mostly.

@@ -309,6 +309,12 @@ def _not_in_loss(module, back: Back | None) -> list[Finding]:
     return [Finding("not_in_loss", span(names), {"count": len(names)})] if names else []
 
 
+def _mixture(name: str) -> str:
+    """The path of the list of experts that a layer belongs to; "" for none."""
+    before, experts, _ = name.partition("experts.")
+    return before + experts if experts else ""
+
+
 def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> list[Finding]:
     """Layers whose parameters get no gradient: one finding a reason.
 
@@ -321,11 +327,16 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
     by_module = defaultdict(list)
     for layer in watch.layers:
         by_module[id(layer.module)].append(layer)
-    for name, m in worth_a_look(module).items():
+    look = worth_a_look(module).items()
+    # Experts that no example was sent to are not idle where others beside them ran.
+    chosen = {_mixture(name) for name, m in look if id(m) in watch.called} - {""}
+    for name, m in look:
         own = [(key, p) for key, p in m.named_parameters() if p.requires_grad]
         if not own or any(id(p) in back.reached | back.beside for _, p in own) or id(m) in watch.elsewhere:
             continue
         if id(m) not in watch.called:
+            if _mixture(name) in chosen:
+                continue
             why = "never_called"
         elif ran := by_module[id(m)]:
             why = "dropped" if all(layer.last for layer in ran) else "detached"

@@ -31,7 +31,8 @@ def diagnose(
 ) -> Report:
     """Run one ``batch`` through ``module`` and back: what the signal does, and what would mend it.
 
-    The module runs in the mode that it is in. Its parameters, buffers, gradients and attributes, and all
+    The module runs in the mode that it is in; but a BatchNorm that has seen no batch, whose statistics are 0
+    and 1, normalizes by this one in eval mode too, if it has two examples or more. Its parameters, buffers, gradients and attributes, and all
     random streams, are afterwards as they were.
 
     Parameters

@@ -28,8 +28,8 @@ from .torch_rules import HE, applied_to, call_of, scheme_for
 
 # isort: off
 from .torch_watch import (
-    LAYERS, RECURRENT, Back, Layer, Watch, Weight, as_it_was, base_name, checked, conv,
-    each_parameter, floats_in, gradients, is_linear, is_matrix, is_rescaled, is_transposed, nn, numbers,
+    LAYERS, RECURRENT, Back, Layer, Watch, Weight, as_it_was, base_name, checked, conv, each_parameter,
+    floats_in, gradients, has_seen_nothing, is_linear, is_matrix, is_rescaled, is_transposed, nn, numbers,
     numpy_of, output_of, reached_from, tensors_in, torch, unwrapped, weight_axes, worth_a_look,
 )  # fmt: skip
 
@@ -81,10 +81,13 @@ def examined(
         args = tuple(map(_outside, args))
         by_name = {key: _outside(value) for key, value in by_name.items()}
         inputs = by_name or args
+        n = len(next(tensors_in([inputs])))
+        for m in filter(has_seen_nothing, module.modules() if n > 1 else ()):
+            m.training = True  # else it would normalize nothing; as_it_was brings its mode back
         with Watch(module, (inputs,)) as watch:
             output = output_of(module, inputs)
         layers = watch.ran()
-        back = gradients(module, watch, output, loss, len(next(tensors_in([inputs]))))
+        back = gradients(module, watch, output, loss, n)
         watch.elsewhere = _used_elsewhere(module, inputs, watch, back)
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
         report = _report(module, watch, back, lang, named)

@@ -183,6 +183,13 @@ def weight_axes(m: nn.Module) -> dict[str, int]:
     return {"in_axis": 0, "out_axis": 1} if is_transposed(m) else {"in_axis": 1, "out_axis": 0}
 
 
+def has_seen_nothing(m: nn.Module) -> bool:
+    """Whether it is a normalization whose running statistics are 0 and 1: it has seen no batch so far."""
+    mean, var = getattr(m, "running_mean", None), getattr(m, "running_var", None)
+    known = isinstance(m, batchnorm._NormBase) and mean is not None and var is not None
+    return known and not mean.is_meta and not bool(mean.any()) and bool((var == 1).all())
+
+
 def is_rescaled(m: nn.Module) -> bool:
     """Whether a layer may multiply by another weight than is stored, as with weight standardization."""
     return not (is_transposed(m) or type(m).forward.__module__.startswith("torch.nn."))
@@ -700,14 +707,17 @@ def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 @contextlib.contextmanager
 def as_it_was(module: nn.Module) -> Iterator[None]:
-    """A context after which attributes, parameters, buffers and all random streams are as before."""
+    """A context after which attributes, parameters, buffers and all random streams are as before.
+
+    Inside, no parameter has a ``grad``, unless a backward pass of the module's own makes one.
+    """
     tables = [
         (table, dict(table))
         for m in module.modules()
         for table in (m.__dict__, m._parameters, m._buffers, m._modules)
         if isinstance(table, dict)
     ]
-    parameters = [(p, p.detach().clone(), p.requires_grad) for p in module.parameters()]
+    parameters = [(p, p.detach().clone(), p.requires_grad, p.grad) for p in module.parameters()]
     copies = {id(b): b.detach().clone() for b in module.buffers()}
     streams = random.getstate(), np.random.get_state()  # noqa: NPY002 - a module may use them
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
@@ -716,6 +726,9 @@ def as_it_was(module: nn.Module) -> Iterator[None]:
             # The module writes to copies: a pending backward pass of the caller may need the buffers.
             for m in module.modules():
                 m._buffers.update({k: copies[id(b)] for k, b in m._buffers.items() if b is not None})
+            for p, _, _, grad in parameters:
+                if grad is not None:
+                    p.grad = None
             yield
         finally:
             random.setstate(streams[0])
@@ -724,8 +737,10 @@ def as_it_was(module: nn.Module) -> Iterator[None]:
                 table.clear()
                 table.update(saved)
             with torch.no_grad():
-                for p, saved, requires_grad in parameters:
+                for p, saved, requires_grad, grad in parameters:
                     p.requires_grad_(requires_grad)
+                    if p.grad is not grad:
+                        p.grad = grad
                     # Only what has changed is written: writing spoils a pending backward pass. NaN equals
                     # NaN.
                     if not _same(p, saved):
@@ -778,7 +793,7 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     Raises
     ------
     ValueError
-        The labels do not fit the output, or the loss is no number.
+        The labels do not fit the output, the loss is no number, or checkpointing hides the gradients.
     """
     layers, returned = watch.layers, floats_in(output)
     outputs, y = returned, next(iter(returned), None)
@@ -814,7 +829,13 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     wanted = [*(layer.z for layer in layers), *parameters]
     try:
         found = torch.autograd.grad(y, wanted, start, allow_unused=True, retain_graph=True)
-    except RuntimeError:  # the forward pass wrote to a parameter: only the layers' outputs have gradients
+    except RuntimeError as error:
+        if "use_reentrant" in str(error):
+            raise ValueError(
+                "module uses torch.utils.checkpoint with use_reentrant=True, through which no gradient of a "
+                "layer can be asked for; switch checkpointing off, or pass use_reentrant=False"
+            ) from None
+        # The forward pass wrote to a parameter: only the layers' outputs have gradients.
         parameters = []
         found = torch.autograd.grad(y, wanted[: len(layers)], start, allow_unused=True)
     for layer, g in zip(layers, found[: len(layers)], strict=True):
@@ -823,6 +844,8 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
             layer.grad_var = 0.0 if g is None else float(np.square(scale * numbers(g)).mean())
         if g is None and any(id(p) in beside for p in layer.module.parameters()):
             layer.grad_var = math.nan
+    # A reversible layer computes itself anew on the way back, and sets its parameters' gradients.
+    reached |= {id(p) for p in module.parameters() if p.grad is not None}
     pairs = zip(parameters, found[len(layers) :], strict=True)
     zero = {id(p) for p, g in pairs if g is not None and not bool(g.any())}
     classes = 0 if logits is None or logits.ndim < 2 else logits.shape[1 if loss is not None else -1]

@@ -163,6 +163,8 @@ def test_a_name_and_a_shape_tell(name, shape, role):
 # What its neighbours tell: the roles in order.
 TOGETHER = [
     ({"mixer.A_log": (64, 16), "mixer.D": (8, 8)}, ["other"] * 2),
+    ({"grn.weight": (1, 1, 1, 64), "grn.bias": (1, 1, 1, 64)}, ["other"] * 2),
+    ({"fc.weight": (64, 32), "fc.weight_integer": (64, 32)}, ["weight", "buffer"]),
     ({"norm1.alpha": (1, 1, 64), "norm1.beta": (1, 1, 64)}, ["norm_scale", "bias"]),
     ({"conv.weight": (64, 32, 3, 3), "conv.gain": (64, 1, 1, 1)}, ["weight", "norm_scale"]),
     ({"book.embed": (64, 32), "book.embed_avg": (64, 32), "book.cluster_size": (64,)}, ["buffer"] * 3),

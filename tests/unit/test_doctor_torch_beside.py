@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
 from torch import nn  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import initkit as ik  # noqa: E402
 from initkit.doctor import apply, assert_healthy, audit, diagnose  # noqa: E402
@@ -736,6 +737,85 @@ def test_a_weight_that_is_used_by_hand_in_a_layer_left_out_by_chance_is_no_findi
     report = diagnose(model, batch(), LABELS)
     assert not report.findings
     assert report.coverage.left_out == {"skipped": ("aux",)}
+
+
+class Reversible(torch.autograd.Function):
+    """As in RevNets: a block that runs again on the way back, and then sets its parameters' gradients."""
+
+    @staticmethod
+    def forward(ctx, x, block):
+        ctx.block = block
+        ctx.save_for_backward(x.detach())
+        return block(x.detach()).detach()
+
+    @staticmethod
+    def backward(ctx, g):
+        x = ctx.saved_tensors[0].requires_grad_()
+        with torch.enable_grad():
+            y = ctx.block(x)
+        y.backward(g)
+        return x.grad, None
+
+
+@pytest.mark.parametrize("pending", [False, True])
+def test_a_layer_that_sets_its_own_gradients_learns_and_keeps_those_that_it_had(pending):
+    model = mlp()
+    if pending:
+        model(batch()).sum().backward()
+    before = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+    model.forward = lambda x: model[4](Reversible.apply(torch.relu(model[0](x)), model[1:4]))
+    assert not diagnose(model, batch(), LABELS).findings
+    for p, grad in zip(model.parameters(), before, strict=True):
+        assert p.grad is grad if grad is None else torch.equal(p.grad, grad)
+
+
+def test_checkpointing_that_hides_the_gradients_is_named():
+    model = mlp()
+    model.forward = lambda x: model[4](checkpoint(model[1:4], model[0](x), use_reentrant=reentrant))
+    reentrant = False
+    assert not diagnose(model, batch(), LABELS).findings
+    reentrant = True
+    with pytest.raises(ValueError, match="use_reentrant=False"):
+        diagnose(model, batch(), LABELS)
+
+
+def test_an_expert_that_no_example_was_sent_to_is_no_finding():
+    model = mlp()
+    model.experts = nn.ModuleList(nn.Linear(64, 64) for _ in range(4))
+    model.forward = lambda x: model[4](torch.relu(model.experts[2](model[:4](x))))
+    assert not diagnose(model, batch(), LABELS).findings
+    model.forward = lambda x: nn.Sequential.forward(model[:5], x)
+    assert [f.fields for f in diagnose(model, batch(), LABELS).findings] == [
+        {"count": 4, "why": "never_called"}
+    ]
+
+
+def test_a_batch_norm_that_has_seen_nothing_normalizes_in_eval_mode_too():
+    """Its statistics are 0 and 1: a fresh ResNet's stream would grow with its depth."""
+
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+            nn.init.kaiming_normal_(self.conv.weight)
+
+        def forward(self, x):
+            return torch.relu(x + self.norm(self.conv(x)))
+
+    blocks = (Residual() for _ in range(12))
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)
+    )
+    x = batch(8, 3, 10, 10)
+    assert not diagnose(model, x).findings
+    model.eval()
+    assert not diagnose(model, x).findings
+    assert not any(m.training or getattr(m, "num_batches_tracked", 0) for m in model.modules())
+    for m in model.modules():  # one that has seen batches is taken at its word
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_var.fill_(0.5)
+    assert "stream_explodes" in kinds(diagnose(model, x))
+    diagnose(model, x[:1])
 
 
 def test_all_outputs_count_where_there_is_no_loss_and_frozen_layers_are_a_note():
