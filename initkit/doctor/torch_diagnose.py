@@ -32,8 +32,8 @@ def diagnose(
     """Run one ``batch`` through ``module`` and back: what the signal does, and what would mend it.
 
     The module runs in the mode that it is in; but a BatchNorm that has seen no batch, whose statistics are 0
-    and 1, normalizes by this one in eval mode too, if it has two examples or more. Its parameters, buffers, gradients and attributes, and all
-    random streams, are afterwards as they were.
+    and 1, normalizes by this one in eval mode too, if it has two examples or more. The module's parameters,
+    buffers, gradients and attributes, and all random streams, are afterwards as they were.
 
     Parameters
     ----------
@@ -73,7 +73,8 @@ def diagnose(
     TypeError
         For what is no module or no batch.
     ValueError
-        For an empty batch, one that is not finite, a loss that does not fit, or parameters without values.
+        For an empty batch, one that is not finite, a loss that does not fit, parameters without values, or
+        checkpointing that hides the gradients.
     Exception
         Whatever the module raises.
     """
