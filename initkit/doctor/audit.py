@@ -30,7 +30,7 @@ from .layout import LAYOUTS, Layout
 from .order import before_activation
 from .recipes import Plan, RecipeName
 from .report import Coverage, Finding, Fit, Report, Tensor, as_told, gravest_first, identical_layers
-from .roles import CALLED_WEIGHT, JUDGED, NORM, Path, are_of_one_kind, natural
+from .roles import CALLED_WEIGHT, JUDGED, NORM, Path, are_of_one_kind, natural, numbers_out
 from .scan import Scan
 from .survey import RECURRENT_KERNEL, Row, Surveyed, is_vector, survey
 from .symmetry import are_equal, units_alike
@@ -466,7 +466,7 @@ def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], l
     drawn = [row.surveyed for row in rows if _is_weight(row)]
     if not zero or not drawn or _is_trained(rows):
         return findings, []
-    rest = {_numbers_out(one.name) for one in drawn}  # by name: what is not zero in some block
+    rest = {numbers_out(one.name) for one in drawn}  # by name: what is not zero in some block
     blocks = {_outer_block(one.name) for one in drawn} - {()}
     modules = {Path.of(one.surveyed.name, ()).parts[:-2] for one in rows if "receptance" in one.surveyed.name}
 
@@ -475,7 +475,7 @@ def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], l
         module = _module(name)
         if not block:
             return "zero_head" if blocks and _HEADS.search(module) else None
-        if _numbers_out(name) in rest or block not in blocks:
+        if numbers_out(name) in rest or block not in blocks:
             return None
         if _GATES.search(module) or (path.owner == "key" and path.parts[:-2] in modules):
             return "zero_gate"
@@ -489,10 +489,6 @@ def _designs(rows: list[Row], findings: list[Finding]) -> tuple[list[Finding], l
 def _module(name: str) -> str:
     """The path of a tensor's module, without numbers."""
     return ".".join(part for part in Path.of(name, ()).parts[:-1] if not part.isdigit())
-
-
-def _numbers_out(name: str) -> tuple[str, ...]:
-    return tuple("#" if part.isdigit() else part for part in Path.of(name, ()).parts)
 
 
 def _outer_block(name: str) -> tuple[str, ...]:

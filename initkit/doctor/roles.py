@@ -84,6 +84,11 @@ class Path(NamedTuple):
         return module[: numbers[-1] + 1] if numbers else ()
 
 
+def numbers_out(name: str) -> tuple[str, ...]:
+    """The parts of a name without numbers: the same for layers that repeat in every block."""
+    return tuple("#" if part.isdigit() else part for part in Path.of(name, ()).parts)
+
+
 # Where a part of a path stands in a network, if its name says so; all else lies between.
 _PLACES = (
     (0, re.compile(r"(?i)^(stem|conv_?in|in_?conv|inputs?(_?(layer|proj))?|\w*embed\w*|wte|wpe)$")),

@@ -13,6 +13,7 @@ from ..signals import KEPT, passage
 from .gains import gains_of
 from .identify import SET, Identification, of_scan
 from .report import Coverage, Finding, Tensor, identical_layers, span
+from .roles import numbers_out
 from .scan import scan_array
 from .torch_rules import applied_to
 
@@ -102,13 +103,20 @@ def beside_chains(
 def _designs(
     layers: list[Layer], weights: dict[str, Weight], findings: list[Finding]
 ) -> tuple[list[Finding], list[Finding]]:
-    """The findings that stay, and those that are known designs, as notes."""
+    """The findings that stay, and those that are known designs, as notes.
+
+    The last layer of a branch may be zero, if it is so in every block.
+    """
     by_weight = {weight_of(layer): layer for layer in layers}
+    zero = {finding.tensor for finding in findings if finding.kind == "all_zero"}
+    rest = {numbers_out(name) for name, layer in by_weight.items() if layer.joins and name not in zero}
     kept, notes = [], []
     for finding in findings:
         layer, kind = by_weight.get(finding.tensor), None
         if finding.kind == "all_zero" and (layer := layer or weights.get(finding.tensor)):
             kind = "zero_branch" if layer.joins else "zero_head" if layer.last else None
+            if kind == "zero_branch" and numbers_out(finding.tensor) in rest:
+                kind = None
         elif layer and finding.kind == "symmetric_rows" and "pixel_shuffle" in layer.into:
             kind = "icnr" if not bool((layer.module.weight == layer.module.weight[:1]).all()) else None
         if kind:

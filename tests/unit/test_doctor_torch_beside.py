@@ -102,6 +102,15 @@ def test_what_repeats_in_every_block_is_one_line_and_says_how_often():
     assert note.message("en") in " ".join(str(report).split())
 
 
+def test_a_branch_that_is_zero_alone_among_many_is_found():
+    model = Residual(std=0.3)
+    assert not diagnose(model, batch()).findings
+    nn.init.zeros_(model.blocks[4].down.weight)
+    report = diagnose(model, batch())
+    assert [(f.kind, f.tensor) for f in report.findings] == [("all_zero", "blocks.4.down.weight")]
+    assert not report.notes
+
+
 def test_a_zero_layer_is_a_design_at_the_end_alone():
     model = mlp()
     nn.init.zeros_(model[4].weight)
