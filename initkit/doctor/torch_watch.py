@@ -633,12 +633,14 @@ class Watch(TorchFunctionMode):
     def _joined(self, name: str, a, b) -> Sum | None:
         """The addition of ``a`` and ``b``, if one, or both, is a branch from what the other comes from.
 
-        A product, x·g(x), is no addition. The layers that end its branch, which is a gate, are noted.
+        A product, x·g(x), is no addition, and neither is a context of fewer numbers that is added to a whole
+        stream (GCNet's). The layers that end such a branch, a gate or a context, are noted.
         """
         if not all(isinstance(t, torch.Tensor) and id(t) in self.origins for t in (a, b)):
             return None
-        if not a.is_floating_point() or not a.numel() or (a.shape != b.shape and name in ADDITIONS):
+        if not a.is_floating_point() or not a.numel():
             return None
+        adds = name in ADDITIONS and a.shape == b.shape
         if not self.past[id(a)] & ~self.past[id(b)]:
             a, b = b, a  # h comes second: f(h) + h
         common = self.past[id(a)] & self.past[id(b)]
@@ -647,6 +649,8 @@ class Watch(TorchFunctionMode):
         if not common or not within:
             return None
         two = bool(self.past[id(b)] & ~common)
+        if name in ADDITIONS and not adds and (two or a.numel() > b.numel()):
+            return None
         if two:
             ends |= self.origins[id(b)]
             within |= self.past[id(b)] & ~common
@@ -655,7 +659,7 @@ class Watch(TorchFunctionMode):
             return None
         self.ends |= ends
         self.forks |= {end for end in self.origins[id(b)] if end is not None and end.bit & common}
-        if name in PRODUCTS:
+        if not adds:
             return None
         carried = self.streams.get(id(a), frozenset()) | self.streams.get(id(b), frozenset())
         carried = {one for one in carried if one.bit & common} or carried

@@ -111,6 +111,22 @@ def test_a_branch_that_is_zero_alone_among_many_is_found():
     assert not report.notes
 
 
+def test_a_context_of_zeros_that_is_added_to_a_whole_stream_is_a_design():
+    """GCNet's global context, (B, C, 1, 1)."""
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 64, 10))
+    model.down, model.up = nn.Linear(16, 4), nn.Linear(4, 16)
+    nn.init.zeros_(model.up.weight)
+
+    def forward(x):
+        h = model[1](model[0](x))
+        return model[3](model[2](h + model.up(torch.relu(model.down(h.mean((2, 3)))))[..., None, None]))
+
+    model.forward = forward
+    report = diagnose(model, batch(16, 3, 10, 10))
+    assert not report.findings
+    assert [(note.kind, note.tensor) for note in report.notes] == [("zero_branch", "up.weight")]
+
+
 def test_a_zero_layer_is_a_design_at_the_end_alone():
     model = mlp()
     nn.init.zeros_(model[4].weight)
