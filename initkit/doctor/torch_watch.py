@@ -764,7 +764,7 @@ class Back:
     reached : set of int
         Ids of the parameters that the loss, or without one any output, is computed from.
     zero : set of int
-        Ids of those whose gradient is exactly zero.
+        Ids of those whose gradient is exactly zero; without a loss, of every output.
     beside : set of int
         Ids of those that only another output uses: one with a gradient, such as an auxiliary head's, or one
         without, if no output with a gradient shares their layers, such as a target network's.
@@ -851,7 +851,12 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     # A reversible layer computes itself anew on the way back, and sets its parameters' gradients.
     reached |= {id(p) for p in module.parameters() if p.grad is not None}
     pairs = zip(parameters, found[len(layers) :], strict=True)
-    zero = {id(p) for p, g in pairs if g is not None and not bool(g.any())}
+    flat = [p for p, g in pairs if g is not None and not bool(g.any())]
+    others = [t for t in returned if t is not y and t.requires_grad] if start is not None else []
+    if flat and others:  # as DETR's heads of all layers, of which the first output has the last one's alone
+        again = torch.autograd.grad(others, flat, [torch.randn_like(t) for t in others], allow_unused=True)
+        flat = [p for p, g in zip(flat, again, strict=True) if g is None or not bool(g.any())]
+    zero = set(map(id, flat))
     classes = 0 if logits is None or logits.ndim < 2 else logits.shape[1 if loss is not None else -1]
     return Back(None if mean is None else float(mean.detach()), classes, reached, zero, beside)
 

@@ -855,6 +855,21 @@ def test_all_outputs_count_where_there_is_no_loss_and_frozen_layers_are_a_note()
     assert [(note.kind, note.fields["count"]) for note in report.notes] == [("frozen", 2)]
 
 
+def test_a_layer_that_the_first_output_multiplies_by_zero_learns_from_the_others():
+    """DETR's heads: the stack of all is returned, and first its last."""
+    model = Parts("dropped")
+    model.aux = nn.Linear(64, 10)
+
+    def forward(x):
+        both = torch.stack([model.aux(model.b(model.a(x))), model.head(model.b(model.a(x)))])
+        return both[1], both
+
+    model.forward = forward
+    assert not diagnose(model, batch()).findings
+    (found,) = diagnose(model, batch(), lambda out: out[0].square().mean()).findings
+    assert (found.kind, found.tensor) == ("not_learning", "aux.weight")
+
+
 def test_what_another_output_is_made_of_is_a_note_where_the_loss_is_of_the_first():
     two = Parts("dropped")
     two.forward = lambda x: (lambda h: (two.head(h), two.aux(h)))(two.b(two.a(x)))
