@@ -125,8 +125,8 @@ class Reader:
     def run_all(self):
         self.page.click(".lm-MenuBar-itemLabel:text-is('Run')")
         self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
-        for cell in self.code_cells():
-            wait_for(lambda cell=cell: self.has_run(cell), self.patience, "every cell has run")
+        for k, cell in enumerate(self.code_cells()):
+            wait_for(lambda cell=cell: self.has_run(cell), self.patience, f"code cell {k} has run")
         self.wait_idle()
 
     def code_cells(self):
