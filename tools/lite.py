@@ -77,7 +77,8 @@ UNUSED = {
     "@jupyterlab/terminal-extension": ["registerLinkProvider", "CanvasAddon", "WebglAddon"],
     "@jupyterlab/vega5-extension": [":vega_identifier:", "vega-lite"],  # charts
 }
-# Of the languages that JupyterLab's editor colours, those that a reader of the course may open a file in.
+# Of the languages that JupyterLab's editor colours, those that a reader of the course may open a file in,
+# beside Python and Markdown, which stay in any case.
 COLOURED = ["CSS", "HTML", "JSON", "Javascript", "LaTeX", "Shell", "TOML", "XML", "YAML", "diff"]
 OVERRIDES = {
     # A long output, such as the glossary, is shown whole, not scrolled in a box.

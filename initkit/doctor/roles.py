@@ -80,7 +80,8 @@ class Path(NamedTuple):
         The experts of a mixture lie side by side in one block.
         """
         module = self.parts[:-2]
-        numbers = [k for k, part in enumerate(module) if part.isdigit() and module[k - 1] != "experts"]
+        before = ("", *module)
+        numbers = [k for k, part in enumerate(module) if part.isdigit() and before[k] != "experts"]
         return module[: numbers[-1] + 1] if numbers else ()
 
 

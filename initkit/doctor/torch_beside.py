@@ -20,7 +20,7 @@ from .torch_rules import applied_to
 # isort: off
 from .torch_watch import (
     NORMS, PRODUCTS, RECURRENT, Back, Layer, Sum, Watch, Weight, conv, each_parameter, is_linear, is_matrix,
-    is_rescaled, is_transposed, nn, numbers, numpy_of, torch, worth_a_look,
+    is_rescaled, is_transposed, nn, numbers, numpy_of, torch, weight_axes, worth_a_look,
 )  # fmt: skip
 
 LARGE_INPUT, SMALL_INPUT = 10.0, 1e-3  # root mean squares between which a network's input should lie
@@ -251,15 +251,15 @@ def scale_of_none(row: Tensor, m: nn.Module) -> str | None:
 
 def _drawn_at_once(m: nn.Module, p: nn.Parameter, row: Tensor) -> list[Tensor]:
     """A weight's row; of one that may be attention's Q, K and V together, a row for each third."""
-    w, flipped = numpy_of(p), is_transposed(m)
+    w, axes = numpy_of(p), weight_axes(m)
     if w.ndim != 2 or row.fan_out != 3 * row.fan_in:
         return [row]
-    rows, axes = [], {"in_axis": 0, "out_axis": 1} if flipped else {"in_axis": 1, "out_axis": 0}
-    for part in np.split(w, 3, axis=1 if flipped else 0):
+    rows = []
+    for part in np.split(w, 3, axis=axes["out_axis"]):
         s = scan_array(np.ascontiguousarray(part))
         third = Tensor.of(row.name, part.shape, fans(part.shape, **axes), s, Identification("too_few"))
         if scale_of_none(third, m):
-            third = replace(third, found=of_scan(s, part.shape, axes, (), flipped))
+            third = replace(third, found=of_scan(s, part.shape, axes, (), is_transposed(m)))
         rows.append(third)
     return rows
 

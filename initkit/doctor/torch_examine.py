@@ -231,7 +231,7 @@ def _moved(fields: dict, by: int) -> dict:
 def _of_signals(
     module, layers: list[Layer], tensors: tuple[Tensor, ...], not_finite: set[str]
 ) -> list[Finding]:
-    """What is wrong with the signals of one pass. ``not_finite``: names of layers found to hold NaN."""
+    """What is wrong with the signals of one pass. ``not_finite``: layers found to hold NaN or infinity."""
     found = []
     broken = next((layer for layer in layers if not np.isfinite(layer.q)), None)
     if broken and broken.name not in not_finite:

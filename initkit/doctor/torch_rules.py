@@ -34,11 +34,9 @@ def rule_of(m, key: str, p, follows, module) -> tuple[str, dict, int] | None:
         return "orthogonal" if "_hh" in key else "xavier_normal", {}, p.shape[0] // m.hidden_size
     if is_linear(m) and key == "weight":
         name, arguments = scheme_for(follows.get(id(m)) or activations.identity)
-        if isinstance(m, conv._ConvTransposeNd):  # (in, out/groups, *kernel)
-            return name, {**arguments, "in_axis": 0, "out_axis": 1}, m.groups
-        if is_transposed(m):
-            return name, {**arguments, "in_axis": 0, "out_axis": 1}, 1
         groups = getattr(m, "groups", 1)
+        if is_transposed(m) or isinstance(m, conv._ConvTransposeNd):  # (in, out/groups, *kernel)
+            return name, {**arguments, "in_axis": 0, "out_axis": 1}, groups
         return name, {**arguments, "groups": groups} if groups > 1 else arguments, 1
     return None
 

@@ -120,6 +120,13 @@ def test_beside_a_normalization_no_scale_is_held(tmp_path):
     experts = {f"layers.4.moe.experts.{k}.w1.weight": (64, 64) for k in range(2)}
     assert held(tmp_path, layers | experts) == {"layers.3.mlp.fc.weight", "layers.4.mlp.fc.weight", *experts}
     assert held(tmp_path, layers | experts | {"layers.4.norm.weight": (64,)}) == {"layers.3.mlp.fc.weight"}
+    # Of a path that begins with a number, that is the block.
+    plain = {f"{k}.experts.w1.weight": (64, 64) for k in range(3)} | {
+        f"{k + 3}.fc.weight": (64, 64) for k in range(3)
+    }
+    found_in = held(tmp_path, plain)
+    assert "1.experts.w1.weight" in found_in
+    assert held(tmp_path, plain | {"1.norm.weight": (64,)}) == found_in - {"1.experts.w1.weight"}
     sequential = {f"features.{2 * k}.weight": (64, 64, 3, 3) for k in range(4)}
     assert len(held(tmp_path, sequential)) == 2
     assert held(tmp_path, sequential | {"features.1.weight": (64,)}) == set()
