@@ -14,7 +14,8 @@ from .arguments import Array, Elementwise, Real, is_finite
 
 __all__ = [
     "ALIASES", "NAMES", "Activation", "ActivationLike", "elu", "erf", "expectation", "gain", "gelu", "get",
-    "identity", "leaky_relu", "mish", "relu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
+    "hardswish", "identity", "leaky_relu", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softplus",
+    "softsign", "tanh",
 ]  # fmt: skip
 
 SQRT_2PI = np.sqrt(2 * np.pi)
@@ -242,19 +243,26 @@ softplus = Activation("softplus", _softplus, _expit)
 mish = _of_pair("mish", lambda x: x * np.tanh(_softplus(x)), _mish)
 erf = Activation("erf", _erf, lambda x: np.exp(-x * x) * x.dtype.type(2 / np.sqrt(np.pi)))
 softsign = Activation("softsign", lambda x: x / (1 + np.abs(x)), lambda x: 1 / (1 + np.abs(x)) ** 2)
+# ReLU with an upper bound, and SiLU of straight lines (Howard et al. 2017 and 2019, MobileNets).
+relu6 = Activation("relu6", lambda x: np.clip(x, 0, 6), lambda x: ((x > 0) & (x < 6)).astype(x.dtype))
+hardswish = Activation(
+    "hardswish",
+    lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+    lambda x: np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0).astype(x.dtype),
+)
 
 NAMES = {
     a.name: a
     for a in (
         identity, relu, leaky_relu(), tanh, sigmoid, gelu, silu, selu, elu(), softplus,
-        mish, erf, softsign,
+        mish, erf, softsign, relu6, hardswish,
     )
 }  # fmt: skip
 """Every activation that ``get`` knows, by its name."""
 
 ALIASES = dict.fromkeys(
     ("linear", *(f"conv{n}d" for n in (1, 2, 3)), *(f"conv_transpose{n}d" for n in (1, 2, 3))), "identity"
-) | {"swish": "silu"}
+) | {"swish": "silu", "hard_swish": "hardswish", "hard_silu": "hardswish"}
 """Other libraries' names: PyTorch's ``calculate_gain`` calls no activation by the kind of layer."""
 
 

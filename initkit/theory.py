@@ -248,8 +248,10 @@ def predict(
     Notes
     -----
     Of functions that are smooth but for a kink at 0, means are right to 1e-6; correlations to 1e-5 while q is
-    about 1, to 1e-4 up to q = 12, and to 1e-2 where √q makes tanh a step. ``q_band`` takes log q_l to be
-    normal, with the variance that the width gives it to first order: for ReLU 5/width a layer.
+    about 1, to 1e-4 up to q = 12, and to 1e-2 where √q makes tanh a step. Of relu6 and hardswish, which have
+    kinks elsewhere, means are right to 2e-3 up to q = 12, and what hangs on the slope to 7e-2. ``q_band``
+    takes log q_l to be normal, with the variance that the width gives it to first order: for ReLU 5/width a
+    layer.
 
     References
     ----------

@@ -106,12 +106,12 @@ def apply(
     mean is taken out of its bias, a branch of a residual stream begins small, and so does the output, so that
     the loss begins near ln C (``torch_scale.rescale``).
 
-    Without a batch they are drawn by ``he_normal`` with the activation's gain, where that has no upper bound
-    (ReLU, Leaky ReLU, GELU, SiLU, ELU, SELU, Mish, Softplus); else, and where no activation follows, by
-    ``xavier_normal``. A ConvTranspose has its fan_in on axis 0. If the module runs on noise that fits its
-    first layer, activations called in ``forward`` are seen, and what is then off by more than a factor of 3,
-    by strides or pooling say, is scaled. If it does not, the activation is the one registered next, with at
-    most norms, dropout and pooling between.
+    Without a batch they are drawn by ``he_normal`` with the activation's gain, where signals reach no upper
+    bound of it (ReLU, ReLU6, Leaky ReLU, GELU, SiLU, Hardswish, ELU, SELU, Mish, Softplus); else, and where
+    no activation follows, by ``xavier_normal``. A ConvTranspose has its fan_in on axis 0. If the module runs
+    on noise that fits its first layer, activations called in ``forward`` are seen, and what is then off by
+    more than a factor of 3, by strides or pooling say, is scaled. If it does not, the activation is the one
+    registered next, with at most norms, dropout and pooling between.
 
     Attention: ``xavier_normal``, query, key and value each by itself. Recurrent layers, gate by gate:
     ``xavier_normal`` for the input, ``orthogonal`` for the state. Embeddings: N(0, 0.02²), as GPT-2's, where

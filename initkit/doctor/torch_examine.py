@@ -252,7 +252,7 @@ def _of_signals(
         # function, which is flat well below 0 alone.
         if base_name(layer.activation) in HE - {"leaky_relu"}:  # flat on one side
             most = HALF + 1.5 / math.sqrt(layer.z.shape[layer.unit_axis])
-            if layer.dead > most or (layer.dead == 1 and base_name(layer.activation) != "relu"):
+            if layer.dead > most or (layer.dead == 1 and "relu" not in base_name(layer.activation)):
                 crowds.setdefault(("dead_units", layer.activation), []).append((layer.dead, layer))
         elif base_name(layer.activation) not in HE and layer.saturated > HALF:
             crowds.setdefault(("saturated_outputs", layer.activation), []).append((layer.saturated, layer))

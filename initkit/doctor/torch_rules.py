@@ -9,8 +9,8 @@ from .. import activations, initializers
 from .torch_scale import scale_of
 from .torch_watch import EMBEDDINGS, NORMS, RECURRENT, base_name, conv, is_linear, is_transposed, nn
 
-# Activations without an upper bound, which want He's gain.
-HE = {"relu", "leaky_relu", "gelu", "silu", "elu", "selu", "mish", "softplus"}
+# Activations that want He's gain: without an upper bound, or, as ReLU6, one that signals do not reach.
+HE = {"relu", "relu6", "leaky_relu", "gelu", "silu", "hardswish", "elu", "selu", "mish", "softplus"}
 # The lines that draw the whole model anew.
 WHOLE = "initkit.doctor.apply(model)", "initkit.doctor.apply(model, batch)"
 
@@ -49,7 +49,7 @@ def _is_brought_to_size(p, table: nn.Module, module: nn.Module) -> bool:
 
 
 def scheme_for(function: activations.Activation) -> tuple[str, dict]:
-    """(name, arguments) for layers before ``function``: He's, with its gain, where it has no upper bound."""
+    """(name, arguments) for layers before ``function``: He's, with its gain, where it is one of HE."""
     if base_name(function) not in HE:
         return "xavier_normal", {}
     return "he_normal", {} if function.name == "relu" else {"activation": function}

@@ -38,7 +38,7 @@ from .torch_watch import (
 HEAD, LUCK = 0.3, 0.075
 SMALL = 0.1  # mean square at which a saturating function is nearly linear: tanh keeps the gradient there
 WIDE = 4.0  # mean square before a smoothed ReLU: one of 1 or less does not stay from layer to layer
-SMOOTH, KINKED = ("gelu", "silu", "mish"), ("relu", "leaky_relu")
+SMOOTH, KINKED = ("gelu", "silu", "hardswish", "mish"), ("relu", "relu6", "leaky_relu")
 CENTRED = 5  # layers up to which the outputs' means are taken out in full; else the share CENTRED/layers
 STEPS, SLOW, LARGE = 20, 5, 2**24  # steps of a trial; steps for a module with more than LARGE parameters
 BY_NOISE = math.sqrt(10)  # the factor by which a root mean square that is measured on noise may be off
@@ -237,7 +237,7 @@ def _along(values: torch.Tensor, axis: int, ndim: int) -> torch.Tensor:
 def _target(layer: Layer) -> float:
     """The mean square that a layer's output is brought to, by the function that follows."""
     f = layer.activation
-    if f is None:
+    if f is None or base_name(f) in KINKED:
         return 1.0
     if base_name(f) in SMOOTH:
         return WIDE

@@ -54,7 +54,9 @@ def _known(name: str, parameter: float | None = None) -> activations.Activation 
 def _called(func, args, kwargs) -> activations.Activation | None:
     """The activation that a call of a torch function computes; None where it is none."""
     name = getattr(func, "__name__", "").strip("_")
-    given = [v for v in (*args[1:2], *kwargs.values()) if not isinstance(v, (bool, str))]
+    given = [v for v in (*args[1:], *kwargs.values()) if not isinstance(v, (bool, str))]
+    if name == "hardtanh" and given[:2] == [0, 6]:  # what nn.ReLU6 calls
+        return activations.relu6
     return _with(name, given[0] if given else _DEFAULTS.get(name))
 
 

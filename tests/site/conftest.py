@@ -112,7 +112,7 @@ class SiteReader(Reader):
         self.page.goto(f"{self.site}/{app}/index.html?path={path}")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=self.patience * 1000)
         self.page.wait_for_selector(".lm-MenuBar-itemLabel:text-is('Run')", timeout=self.patience * 1000)
-        # Before there is a kernel, JupyterLab's sign says idle, too, and a cell that is run then is passed over.
+        # Before there is a kernel JupyterLab says idle, too, and passes over a cell that is run then.
         if not self.page.workers:
             self.page.wait_for_event("worker", timeout=self.patience * 1000)
         self.wait_idle()

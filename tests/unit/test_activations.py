@@ -24,6 +24,8 @@ GAINS = {
     "selu": 1.0,
     "erf": 1.467167,
     "softsign": 2.337533,
+    "relu6": 1.414214,
+    "hardswish": 1.736657,
 }
 
 
@@ -83,6 +85,7 @@ def test_other_names(convention):
         assert gain(name, convention=convention) == 1
         assert activations.get(name) is activations.identity
     assert activations.get("swish") is activations.silu
+    assert activations.get("hard_swish") is activations.get("hard_silu") is activations.hardswish
     assert not set(activations.ALIASES) & set(activations.NAMES)
 
 

@@ -273,7 +273,8 @@ def test_he_under_relu_is_healthy(seed):
 
 @pytest.mark.parametrize("scheme", ["xavier_normal", "he_uniform", "lecun_normal"])
 @pytest.mark.parametrize(
-    "activation", [nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ReLU, nn.LeakyReLU, nn.SELU]
+    "activation",
+    [nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Hardswish, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.SELU],
 )
 def test_the_file_of_a_net_is_held_to_the_gains_that_its_module_is(activation, scheme, tmp_path):
     model, kind = nn.Sequential(), "scheme_activation_mismatch"
@@ -387,7 +388,7 @@ def test_sigmoid_is_not_promised_what_no_scale_can_keep():
     assert report.findings[0].fields["better"] == "tanh + xavier_normal()"
 
 
-@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh, nn.SELU, nn.ELU, nn.PReLU, nn.Mish])
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6, nn.Tanh, nn.SELU, nn.ELU, nn.PReLU, nn.Mish])
 def test_what_apply_draws_is_healthy_where_theory_says_so(activation):
     model = mlp(None, activation)
     report = diagnose(model, batch())
@@ -416,7 +417,10 @@ def test_broken_symmetry_zeros_dead_rows_and_nan():
     assert "overflow" not in kinds(diagnose(model, batch()))
 
 
-@pytest.mark.parametrize(("activation", "found"), [(nn.SiLU, True), (nn.GELU, True), (nn.ReLU, False)])
+@pytest.mark.parametrize(
+    ("activation", "found"),
+    [(nn.SiLU, True), (nn.GELU, True), (nn.Hardswish, True), (nn.ReLU, False), (nn.ReLU6, False)],
+)
 def test_four_units_may_be_off_by_chance_but_not_far_below_zero(activation, found):
     model = nn.Sequential(nn.Linear(64, 4), activation(), nn.Linear(4, 64), activation(), nn.Linear(64, 10))
     assert "dead_units" not in kinds(diagnose(model, batch()))
@@ -755,13 +759,13 @@ def test_a_net_that_is_well_is_left_as_it_is(make, shape):
     assert "Nothing was changed" in str(did)
 
 
-@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU])
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6, nn.Tanh, nn.GELU, nn.SiLU, nn.Hardswish])
 def test_with_a_batch_the_layers_are_measured_and_the_loss_begins_at_ln_c(activation):
     model = mlp(None, activation, depth=20, width=64)
     before, x = loss_of(model, batch(), LABELS, 20), batch()
     did = apply(model, x, rng=0)
     report = diagnose(model, x, LABELS)
-    wanted = {nn.ReLU: 1.0, nn.Tanh: 0.1}.get(activation, 4.0)
+    wanted = {nn.ReLU: 1.0, nn.ReLU6: 1.0, nn.Tanh: 0.1}.get(activation, 4.0)
     np.testing.assert_allclose(report.signals.q[:-1], wanted, rtol=1e-3)
     assert not report.findings
     first, last = loss_of(model, x, LABELS, 20)

@@ -925,7 +925,7 @@ def test_a_norm_of_zeros_outside_a_branch_cuts_off_what_lies_before_it(norm, zer
     assert found == [("not_learning", "0.weight … 2.weight")][:zero]
 
 
-@pytest.mark.parametrize("activation", [nn.GELU, nn.SiLU, nn.ELU, nn.ReLU])
+@pytest.mark.parametrize("activation", [nn.GELU, nn.SiLU, nn.Hardswish, nn.ELU, nn.ReLU, nn.ReLU6])
 def test_units_that_a_bias_has_killed(activation):
     model = nn.Sequential(nn.Linear(20, 64), activation(), nn.Linear(64, 64), activation(), nn.Linear(64, 10))
     assert not diagnose(model, batch(), LABELS).findings
