@@ -475,6 +475,11 @@ def truncated_std(bound: float = 2.0) -> float:
     return math.sqrt(1 - 2 * bound * density / math.erf(bound / math.sqrt(2)))
 
 
+def by_mode(n_in: int, n_out: int) -> dict[str, float]:
+    """The fan that each ``Mode`` divides by."""
+    return dict(zip(MODES, (n_in, n_out, (n_in + n_out) / 2, math.sqrt(n_in * n_out)), strict=True))
+
+
 def _scaled_std(
     shape: ShapeLike, scale: Real, mode: Mode,
     in_axis: AxisLike, out_axis: AxisLike, batch_axis: AxisLike, groups: Whole, fan: Real | None,
@@ -488,13 +493,7 @@ def _scaled_std(
         if (in_axis, out_axis, batch_axis, groups) != (1, 0, (), 1):
             raise TypeError("fan says it all; axes and groups must not come with it")
     else:
-        n_in, n_out = fans(shape, in_axis, out_axis, batch_axis, groups)
-        fan = {
-            "fan_in": n_in,
-            "fan_out": n_out,
-            "fan_avg": (n_in + n_out) / 2,
-            "fan_geo_avg": math.sqrt(n_in * n_out),
-        }[mode]
+        fan = by_mode(*fans(shape, in_axis, out_axis, batch_axis, groups))[mode]
     return math.sqrt(scale) / math.sqrt(fan) if fan else 0.0  # with a fan of 0, there is no entry to fill
 
 

@@ -7,9 +7,11 @@ import errno
 import os
 import sys
 
+from ..doctor.audit import audit
 from ..doctor.checkpoints import format_names
 from ..doctor.layout import LAYOUTS
 from ..doctor.recipes import RECIPES
+from ..doctor.report import SCHEMA
 from ..words import LANGUAGES, system_language
 
 
@@ -20,7 +22,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         epilog="Exit status: 0 nothing wrong, 1 findings, 2 the file not read, or the report not written.",
     )
     ask.add_argument("model", help=f"a checkpoint, or a folder with one: {', '.join(format_names())}")
-    ask.add_argument("--json", action="store_true", help="for programs; schema 2")
+    ask.add_argument("--json", action="store_true", help=f"for programs; schema {SCHEMA}")
     ask.add_argument("--tensors", action="store_true", help="a row for every tensor, however many there are")
     ask.add_argument(
         "--lang", choices=LANGUAGES, default=system_language(), help="of the report (default: the system's)"
@@ -48,8 +50,6 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Print the report. The exit status: 0 nothing wrong, 1 findings, 2 not read or not written."""
-    from ..doctor.audit import audit  # not before the arguments are known to be good: it loads SciPy
-
     try:
         report = audit(
             asked.model,

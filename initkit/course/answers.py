@@ -75,7 +75,7 @@ def nearest(answer: object, known: dict[str, float], rel: float = 0.01) -> Said:
     for key, value in known.items():
         if abs(found - value) <= rel * abs(value):
             return key, {}
-    close = "right" in known and abs(found - known["right"]) <= 0.05 * known["right"]
+    close = "right" in known and abs(found - known["right"]) <= 0.05 * abs(known["right"])
     return "close" if close else "other", {}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from .. import activations
 from ..activations import Activation, ActivationLike
 from ..fans import fans as fans_of
-from ..words import Language
+from ..words import Language, text
 from .against import compared
 from .bias_evidence import by_default, trained_by_bias
 from .checkpoints import Source, opened
@@ -170,6 +170,7 @@ def audit(
     >>> [str(tensor.found) for tensor in report.tensors], report.findings[0].kind
     (['he_normal()', 'zeros()'], 'all_zero')
     """
+    text("doctor.clean", lang)  # raises ValueError for an unknown language
     function = None if activation is None else activations.get(activation)
     wanted = None if function is None else (function, right_gains(function))
     if layout not in LAYOUTS:

@@ -121,7 +121,7 @@ def _echoes(biases: dict[str, np.ndarray], weights: Iterable) -> Iterator[tuple[
         if source.units_last:
             (n_in, n_out), w = source.layer[-2:], w.T
             units, inputs = s.kept_columns, s.kept_rows % n_in
-        if len(biases[source.name]) != n_out:
+        if source.experts > 1 or len(biases[source.name]) != n_out:
             continue
         back = _unit(biases[source.name][units]) @ (w / (np.abs(w).max() or 1.0))
         back = _unit(np.bincount(inputs, back, n_in))  # of a convolution: summed over the kernel

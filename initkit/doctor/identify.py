@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from .. import sampling
 from ..arguments import is_number
 from ..fans import fans
-from ..initializers import SCHEMES, Mode, truncated_std
+from ..initializers import SCHEMES, Mode, by_mode, truncated_std
 from ..words import Language, text
 from .scan import Far, Lines, Scan, scan_array
 
@@ -358,7 +358,7 @@ def kolmogorov(ordered: np.ndarray, law: Law, std: float) -> float:
 
 def _all_within(law: Law, x: float, n: int) -> float:
     """P(none of n entries is further from 0 than x)."""
-    outside = float(2 * law.cdf(-x)) if law is not NORMAL else float(2 * scipy.special.ndtr(-x))
+    outside = float(2 * law.cdf(-x))
     return math.exp(n * math.log1p(-outside)) if 0 <= outside < 1 else 0.0
 
 
@@ -494,13 +494,7 @@ def _candidates(shape, axes: dict, layer_fans) -> list[_Candidate]:
         if fan != n_in
     ]
     if n_in:
-        average = (n_in + n_out) / 2
-        by_name = {
-            "fan_in": n_in,
-            "fan_out": n_out,
-            "fan_avg": average,
-            "fan_geo_avg": math.sqrt(n_in * n_out),
-        }
+        by_name = by_mode(n_in, n_out)
         found += [
             _Candidate(
                 name,

@@ -38,7 +38,7 @@ def before_activation(rows: Iterable[Surveyed]) -> set[str]:
     normed = {path[:k] for path in _normalizations(rows) for k in range(len(path))}
     inputs, units = (Counter(one.sides[k] for one in ordered) for k in (0, 1))
     # A convolution may be flattened: then each of its units feeds several inputs.
-    of_convolutions = {one.sides[1] for one in ordered if len(one.shape) > 2} - {1}
+    of_convolutions = {one.sides[1] for one in ordered if len(one.shape) > 2} - {0, 1}
     of_matrices = {one.sides[0] for one in ordered if len(one.shape) == 2}
     found, first, last = [], [], []
     for one in ordered:

@@ -43,6 +43,11 @@ class Place:
         """Of its layer."""
         return self.one.fan_in or (self.one.layer_fans or (math.nan,))[0]
 
+    @property
+    def rank(self) -> float:
+        """How many rows it has."""
+        return next(iter(self.one.shape), 0) or math.nan
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -156,7 +161,7 @@ _LATER = (
         "siren-pytorch 0.1.7",
     ),
 )  # fmt: skip
-_RANK = _of(NORMAL, lambda place: 1 / place.one.shape[0], "normal(std=1/rank)", f"{_LORA}, gaussian")
+_RANK = _of(NORMAL, lambda place: 1 / place.rank, "normal(std=1/rank)", f"{_LORA}, gaussian")
 _SQRT2 = _orthogonal(math.sqrt(2), "√2")
 _PATCHES = r"(patch_embed\.proj|patch_embeddings\.projection)"
 

@@ -17,12 +17,11 @@ from ..arguments import RNGLike
 from ..fans import fans
 from ..signals import KEPT
 from ..words import Language, text
-from .audit import wrong_by_itself
 from .bias_evidence import trained_by_bias
 from .identify import Identification, of_scan
 from .report import Report
 from .scan import scan_array
-from .torch_examine import examined
+from .torch_examine import examined, wrong
 from .torch_rules import axes_of, call_of, orthogonal_in_place_of, rule_of
 from .torch_scale import first_and_last, on_a_copy, probe, rescale, scale_of, watched
 
@@ -124,7 +123,8 @@ def apply(
     Left as they are, and named: frozen parameters; and layers that have been trained, which ``identify`` and
     their biases tell, unless ``only`` names them. Then the module as it was and as it would be are both
     trained, for a few steps of Adam on the batch: if the new one starts or trains worse, nothing is written.
-    Worse is a loss above 1.05 times the old one + 0.1; on noise, which says little, above 1.5 times it + 0.5.
+    Worse is a loss ℓ' above ℓ + 0.05·|ℓ| + 0.1·u; on noise, which says little, above ℓ + 0.5·|ℓ| + 0.5·u. The
+    unit u is 1, or where the old module's losses, before and after these steps, are smaller, the larger one.
 
     Parameters
     ----------
@@ -261,8 +261,9 @@ def _worse(before: tuple[float, float], after: tuple[float, float], sure: bool) 
     ``sure``: it was measured on the module's own batch, by a loss that starts near ln C. Else, on noise or
     with noise as the target, it says little, and must be half as much again.
     """
-    factor, slack = (1.05, 0.1) if sure else (1.5, 0.5)
-    return any(new > factor * old + slack for old, new in zip(before, after, strict=True))
+    share, slack = (0.05, 0.1) if sure else (0.5, 0.5)
+    slack *= min(1, max(map(abs, before)))
+    return any(new > old + share * abs(old) + slack for old, new in zip(before, after, strict=True))
 
 
 # Which parameters ----------------------------------------------------------------------------------
@@ -311,8 +312,9 @@ def _identified(module: nn.Module) -> dict[str, Identification]:
             continue
         if not p.is_floating_point() or not p.numel():
             continue
-        s = scan_array(numpy_of(p))
-        if not any(wrong_by_itself(name, p.shape, s)):
+        w = numpy_of(p)
+        s = scan_array(w)
+        if not any(wrong(name, layer, w, s)):
             of_layer = (layer.hidden_size,) if isinstance(layer, RECURRENT) else ()
             found[name] = of_scan(s, p.shape, weight_axes(layer), of_layer)
     return found
@@ -400,7 +402,7 @@ def _drawn(module, scheme, rng, follows, free: set[str], measured: bool = False)
             array = [draw() for _ in range(blocks)]
         except (TypeError, ValueError) as error:
             raise type(error)(f"scheme {call!r} cannot fill {name}: {error}") from None
-        array = torch.from_numpy(np.concatenate(array) if p.ndim else array[0])
+        array = torch.from_numpy(np.concatenate(array))
         if isinstance(m, EMBEDDINGS) and m.padding_idx is not None:
             array[m.padding_idx] = 0
         new[name] = array

@@ -19,8 +19,8 @@ from .torch_rules import applied_to
 
 # isort: off
 from .torch_watch import (
-    NORMS, PRODUCTS, RECURRENT, Back, Layer, Sum, Watch, Weight, conv, each_parameter, is_linear, is_matrix,
-    is_rescaled, is_transposed, nn, numbers, numpy_of, torch, weight_axes, worth_a_look,
+    EMBEDDINGS, NORMS, PRODUCTS, RECURRENT, Back, Layer, Sum, Watch, Weight, conv, each_parameter, is_linear,
+    is_matrix, is_rescaled, is_transposed, nn, numbers, numpy_of, torch, weight_axes, worth_a_look,
 )  # fmt: skip
 
 LARGE_INPUT, SMALL_INPUT = 10.0, 1e-3  # root mean squares between which a network's input should lie
@@ -114,7 +114,8 @@ def _designs(
     for finding in findings:
         layer, kind = by_weight.get(finding.tensor), None
         if finding.kind == "all_zero" and (layer := layer or weights.get(finding.tensor)):
-            kind = "zero_branch" if layer.joins else "zero_head" if layer.last else None
+            grid = isinstance(layer, Layer) and "affine_grid" in layer.through  # its bias is the identity
+            kind = "zero_branch" if layer.joins or grid else "zero_head" if layer.last else None
             if kind == "zero_branch" and numbers_out(finding.tensor) in rest:
                 kind = None
         elif layer and finding.kind == "symmetric_rows" and "pixel_shuffle" in layer.into:
@@ -179,6 +180,8 @@ def _of_inputs(layers: list[Layer]) -> list[Finding]:
             continue
         if layer.x is None or not layer.x.is_floating_point() or not layer.x.numel():
             continue
+        if layer.x.grad_fn is not None:  # features from a table that is a parameter, looked up by the batch
+            continue
         x = numbers(layer.x)
         rms = math.sqrt(np.square(x).mean())
         if rms > LARGE_INPUT or 0 < rms < SMALL_INPUT:
@@ -230,7 +233,7 @@ def _of_lone_gains(layers: list[Layer]) -> list[Finding]:
         if not before or not q:
             continue
         gain = math.sqrt(q / before)
-        bias = None if layer.key else layer.module.bias
+        bias = layer.module._parameters.get("bias")
         if bias is not None and q > before and q <= 4 * np.square(numbers(bias)).mean():
             continue
         if not 1 / LONE_GAIN <= gain <= LONE_GAIN:
@@ -347,7 +350,7 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
                 continue
             why = "never_called"
         elif ran := by_module[id(m)]:
-            why = "dropped" if all(layer.last for layer in ran) else "detached"
+            why = "dropped" if back.reached and all(layer.last for layer in ran) else "detached"
         else:
             continue
         reasons[why].append(f"{name}.{own[0][0]}" if name else own[0][0])
@@ -362,8 +365,10 @@ def _not_learning(module, watch: Watch, back: Back | None, zero: set[str]) -> li
         if one.branch == 0 or one.stream == 0:
             told |= one.within
     for layer in watch.layers:
-        weight = getattr(layer.module, "weight", None) if is_linear(layer.module) else None
-        seen = layer.x is not None and bool(layer.x.any())  # from zeros no weight learns
+        # A table may wait for one that starts at zero, as in word2vec, but not where no other learns either.
+        table = isinstance(layer.module, EMBEDDINGS) and back.reached <= back.zero
+        weight = getattr(layer.module, "weight", None) if table or is_linear(layer.module) else None
+        seen = table or (layer.x is not None and bool(layer.x.any()))  # from zeros no weight learns
         if isinstance(weight, torch.Tensor) and id(weight) in back.zero and seen and not layer.bit & told:
             reasons["zero"].append(weight_of(layer))
     return [

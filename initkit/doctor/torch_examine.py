@@ -14,7 +14,7 @@ import numpy as np
 from .. import activations
 from ..fans import fans
 from ..network import MLP
-from ..signals import KEPT, Signals, fate, passage
+from ..signals import FLAT, KEPT, Signals, fate, passage, steepest_slope
 from ..theory import predict, predict_for
 from ..words import Language, text
 from .audit import wrong_by_itself
@@ -34,6 +34,7 @@ from .torch_watch import (
 )  # fmt: skip
 
 HALF = 0.5  # the share of dead units, or of saturated outputs, above which there is a finding
+GATES = {"sigmoid", "softplus"}  # functions that make a share, or a positive number
 TINY = 1e-60  # the mean square of numbers that float32 can hardly hold
 GATED = KEPT**3  # the factor by which the mean square may change in stacked recurrent layers
 STEADY = 1.25  # the factor by which a mean square may change a layer, whatever the gain
@@ -54,7 +55,7 @@ def _theory(layers: list[Layer], grad_var) -> Signals | None:
         or x is None
         or x.ndim != 2
         or not x.numel() * min(m.out_features for m in modules)
-        or not all(bool(p.isfinite().all()) for m in modules for p in m.parameters())
+        or not all(bool(t.isfinite().all()) for t in (x, *(p for m in modules for p in m.parameters())))
     ):
         return None
     net = MLP([x.shape[1], *(m.out_features for m in modules)], *hidden, "zeros", dtype=np.float64)
@@ -87,7 +88,12 @@ def examined(
         with Watch(module, (inputs,)) as watch:
             output = output_of(module, inputs)
         layers = watch.ran()
-        back = gradients(module, watch, output, loss, n)
+        try:
+            back = gradients(module, watch, output, loss, n)
+        except (ValueError, RuntimeError):
+            if all(bool(p.isfinite().all()) for p in module.parameters()):
+                raise
+            back = None  # a loss that refuses NaN: the finding is that the parameters hold some
         watch.elsewhere = _used_elsewhere(module, inputs, watch, back)
     with as_it_was(module):  # reading a parametrized weight (spectral_norm) runs code that changes buffers
         report = _report(module, watch, back, lang, named)
@@ -192,13 +198,13 @@ def _table(module, watch: Watch, named: bool) -> tuple[tuple[Tensor, ...], list[
         )
         if s.non_finite or is_matrix(m, p) or (bare and p.ndim > 1):
             layer = name.rpartition(".")[0]
-            for finding in _wrong(name, m, w, s, bare):
+            for finding in wrong(name, m, w, s, bare):
                 code = (_line(name, followed_by.get(layer)), *applied_to(module, [layer]))
                 findings.append(replace(finding, code=code))
     return tuple(rows), findings
 
 
-def _wrong(name: str, m, w: np.ndarray, s, bare: Weight | None = None) -> Iterator[Finding]:
+def wrong(name: str, m, w: np.ndarray, s, bare: Weight | None = None) -> Iterator[Finding]:
     """What is wrong with a weight by itself; units are compared where they see the same inputs.
 
     ``bare``: of a weight that no layer of PyTorch's holds, how it is used.
@@ -247,6 +253,8 @@ def _of_signals(
     for layer in layers:
         if layer.activation is None or not np.isfinite(layer.q) or layer.q == 0:
             continue  # a layer that sees zeros returns zeros, behind a branch that starts at zero say
+        if (layer.joins or layer.last) and _by_its_bias(layer):
+            continue
         # Identical inputs turn off half of the units, ± 0.5/√units: more than three standard deviations above
         # that, units are dead. Of few units all may be off by chance under ReLU, but not under a smooth
         # function, which is flat well below 0 alone.
@@ -260,7 +268,8 @@ def _of_signals(
         most, crowd = max(share for share, _ in those), [layer for _, layer in those]
         code = []
         if kind == "dead_units":  # a layer may be dead only because the one before lets nothing through
-            to_zero = [one.name for one in crowd if (b := one.module.bias) is not None and b.detach().any()]
+            biases = ((one.name, one.module._parameters.get("bias")) for one in crowd)
+            to_zero = [name for name, bias in biases if bias is not None and bias.any()]
             if to_zero:
                 code.append("; ".join(f"torch.nn.init.zeros_({_path(n, 'bias')})" for n in to_zero[:3]))
             code += applied_to(module, to_zero or [crowd[0].name])
@@ -268,6 +277,19 @@ def _of_signals(
         fields = {"share": f"{most:.0%}", "activation": function.name}
         found.append(Finding(kind, span(map(weight_of, crowd)), fields, code))
     return found
+
+
+def _by_its_bias(layer: Layer) -> bool:
+    """Whether a gate, or an output, is flat by its bias alone, and so on purpose.
+
+    Biases keep a forget gate open (Tallec & Ollivier 2018), make a rare class rare (Lin et al. 2017) and
+    steps of time short (Gu & Dao 2023).
+    """
+    bias, function = layer.module._parameters.get("bias"), layer.activation
+    if base_name(function) not in GATES or bias is None or not is_linear(layer.module):
+        return False
+    z = np.moveaxis(numbers(layer.z), layer.unit_axis, -1) - numbers(bias)
+    return bool((function.df(z) < FLAT * steepest_slope(function)).mean() <= HALF)
 
 
 def _runs(layers, size):

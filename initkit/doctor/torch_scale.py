@@ -23,6 +23,7 @@ from .torch_watch import (
     base_name,
     conv,
     floats_in,
+    grad,
     is_linear,
     labels_for,
     leaves,
@@ -74,7 +75,7 @@ def probe(module: nn.Module) -> tuple | None:
         return None
     for batch in _noise(module):
         try:
-            with torch.no_grad():
+            with torch.enable_grad():  # some modules differentiate in forward
                 output = module(batch)
         except Exception:  # whatever a module raises that cannot take this batch
             continue
@@ -115,7 +116,7 @@ def watched(module: nn.Module, inputs: tuple | dict) -> tuple[list[Layer], set[i
     Dropout's masks are the same at every call, as in ``first_and_last``.
     """
     torch.manual_seed(0)
-    with torch.no_grad(), Watch(module, (inputs,)) as watch:
+    with torch.enable_grad(), Watch(module, (inputs,)) as watch:
         output = output_of(module, inputs)
     y = next(iter(floats_in(output)), None)
     last = watch.origins.get(id(y), frozenset())
@@ -185,10 +186,11 @@ def rescale(
     share = min(1.0, CENTRED / max(len(runs) - 1, 1)) if exact else 0.0
     factors: dict[int, float] = {}
 
-    def after(m, given, z):
+    @torch.no_grad()
+    def scaled(m, given, z):
         layer, p = runs.pop(id(m), None), scale_of(m)
         if layer is None or p is None or id(p) not in allowed or id(p) in tables or not z.isfinite().all():
-            return None
+            return False
         head, branch = id(m) in heads, layer.added and id(m) not in heads
         axis = layer.unit_axis % z.ndim
         others = [k for k in range(z.ndim) if k != axis]
@@ -202,26 +204,30 @@ def rescale(
         centred = z.double() if mean is None else z.double() - _along(mean, axis, z.ndim)
         size = centred.square().mean()
         if not size > 0:
-            return None
+            return False
         factor = math.sqrt(target / float(size))
         if not exact:
             low, high = (1.0, BY_NOISE) if branch else (1.0, math.inf) if head else (1 / BY_NOISE, BY_NOISE)
             if low <= factor <= high:
-                return None
-        with torch.no_grad():
-            p.mul_(factor)
-            if mean is not None:
-                bias.sub_((factor * mean).to(bias))
-            elif bias is not None and id(bias) in allowed:
-                bias.mul_(factor)
+                return False
+        p.mul_(factor)
+        if mean is not None:
+            bias.sub_((factor * mean).to(bias))
+        elif bias is not None and id(bias) in allowed:
+            bias.mul_(factor)
         factors[id(p)] = factor
+        return True
+
+    def after(m, given, z):
+        if not scaled(m, given, z):
+            return None
         for hook in m._forward_pre_hooks.values():  # the old weight_norm makes its weight in one
             hook(m, given)
         return m.forward(*given)
 
     handles = [m.register_forward_hook(after) for m in module.modules() if id(m) in runs]
     try:
-        with torch.no_grad():
+        with torch.enable_grad():
             output_of(module, inputs)
     finally:
         for handle in handles:
@@ -262,11 +268,17 @@ def first_and_last(module: nn.Module, inputs: tuple | dict, loss, exact: bool) -
     losses = []
     with torch.enable_grad():
         for step in range(steps + 1):
-            value = _loss(output_of(module, inputs), loss)
+            try:
+                value = _loss(output_of(module, inputs), loss)
+            except (ValueError, RuntimeError):
+                if not step:
+                    raise
+                losses.append(math.inf)  # a distribution, say, refuses what training has made of the output
+                break
             losses.append(float(value.detach()))
             if not math.isfinite(losses[-1]) or step == steps or not (parameters and value.requires_grad):
                 break
-            found = torch.autograd.grad(value, parameters, allow_unused=True)
+            found = grad(value, parameters)
             with torch.no_grad():
                 for p, g, (m, v) in zip(parameters, found, moments, strict=True):
                     if g is not None:

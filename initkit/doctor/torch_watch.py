@@ -423,7 +423,7 @@ class Watch(TorchFunctionMode):
         self.origins = {id(t): frozenset([None]) for t in tensors_in(inputs)}  # by id of a result
         self.alive = []  # the results: while they live, no other object takes their ids
         self.sums: list[Sum] = []
-        self.ends: set[Layer] = set()  # the layers in which branches end
+        self.ends: dict[Layer, int] = {}  # the layers in which branches end: the bits of what lies in these
         self.forks: set[Layer] = set()  # the layers at whose output a branch starts, while the stream goes on
         self.bits = 1  # how many bits are given out; the first is the batch's
         self.past = dict.fromkeys(self.origins, 1)  # by id of a result: the bits of what had a part in it
@@ -569,7 +569,7 @@ class Watch(TorchFunctionMode):
         before = None if function is None else np.array(numbers(args[0]))  # the call may overwrite it
         joined = self._joined(name, *args[:2]) if name in ADDITIONS | PRODUCTS and len(args) > 1 else None
         result = func(*args, **kwargs)
-        results = list(tensors_in([result]))
+        results = [args[0]] if name == "setitem" else list(tensors_in([result]))
         if joined is not None and results and results[0].shape == args[0].shape:
             joined.q = _mean_square(results[0])
             self.sums.append(joined)
@@ -659,7 +659,8 @@ class Watch(TorchFunctionMode):
         ends = frozenset(end for end in ends if end is not None and end.bit & within)
         if not ends:  # no layer lies in a branch, as in rotary positions
             return None
-        self.ends |= ends
+        for end in ends:
+            self.ends[end] = self.ends.get(end, 0) | within
         self.forks |= {end for end in self.origins[id(b)] if end is not None and end.bit & common}
         if not adds:
             return None
@@ -681,20 +682,20 @@ class Watch(TorchFunctionMode):
 
         A layer whose output went into several calls has no activation.
         """
-        ends, followed = set(self.ends), 0
+        ends, followed = list(self.ends.items()), 0
         while ends:
-            end = ends.pop()
+            end, within = ends.pop()
             if not end.joins:
                 end.joins = True
-                if not is_linear(end.module):  # a norm or a scale: the layer before it ends the branch
-                    ends |= end.origins - {None}
+                if not is_linear(end.module):  # a norm or a scale: the layer before it in the branch ends it
+                    ends += [(one, within) for one in end.origins - {None} if one.bit & within]
         continued = {one.before for one in self.sums if not one.loose}
         for one in self.sums:
             if one.loose and one.before in continued:
                 one.before = None  # the stream goes on past it: this sum lies in a branch and begins a path
             max(one.ends, key=self.layers.index).added = True
-        for layer in self.layers:
-            followed |= layer.past & ~layer.bit
+        for one in (*self.layers, *self.weights.values()):
+            followed |= one.past & ~one.bit
         for layer in self.layers:
             layer.last = not layer.bit & followed
             layer.forks = layer in self.forks
@@ -794,7 +795,7 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     Returns
     -------
     Back or None
-        None where the output, or the loss, has no gradient.
+        None where there is no output of floating-point numbers, or no layer.
 
     Raises
     ------
@@ -811,7 +812,10 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
         logits = output.get("logits")
         mean = own if isinstance(logits, torch.Tensor) and logits.ndim > 1 else None
     elif callable(loss):
-        y, scale = loss(output), n
+        try:
+            y, scale = loss(output), n
+        except TypeError as error:
+            raise TypeError(f"loss is called with the module's output alone: {error}") from error
         if not isinstance(y, torch.Tensor) or y.numel() != 1:
             shape = tuple(y.shape) if isinstance(y, torch.Tensor) else type(y).__name__
             raise ValueError(f"loss must return a tensor with one number, not {shape}")
@@ -823,8 +827,10 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
         outputs, mean = [y], y / max(labels.numel() if labels.dtype == torch.int64 else n, 1)
     elif y is not None:
         start = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
-    if y is None or not y.requires_grad or not layers:
+    if y is None or not layers:
         return None
+    if not y.requires_grad:  # what is cut off is all
+        return Back(None, 0, set(), set(), set())
     reached = reached_from(outputs)
     taught, cut = (
         {id(p) for layer in layers if layer.bit & past for p in layer.module.parameters()}
@@ -834,16 +840,10 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     parameters = [p for p in module.parameters() if id(p) in reached]
     wanted = [*(layer.z for layer in layers), *parameters]
     try:
-        found = torch.autograd.grad(y, wanted, start, allow_unused=True, retain_graph=True)
-    except RuntimeError as error:
-        if "use_reentrant" in str(error):
-            raise ValueError(
-                "module uses torch.utils.checkpoint with use_reentrant=True, through which no gradient of a "
-                "layer can be asked for; switch checkpointing off, or pass use_reentrant=False"
-            ) from None
-        # The forward pass wrote to a parameter: only the layers' outputs have gradients.
+        found = grad(y, wanted, start, retain_graph=True)
+    except RuntimeError:  # the forward pass wrote to a parameter: only the layers' outputs have gradients
         parameters = []
-        found = torch.autograd.grad(y, wanted[: len(layers)], start, allow_unused=True)
+        found = grad(y, wanted[: len(layers)], start)
     for layer, g in zip(layers, found[: len(layers)], strict=True):
         layer.reached = g is not None
         with np.errstate(all="ignore"):
@@ -856,11 +856,27 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
     flat = [p for p, g in pairs if g is not None and not bool(g.any())]
     others = [t for t in returned if t is not y and t.requires_grad] if start is not None else []
     if flat and others:  # as DETR's heads of all layers, of which the first output has the last one's alone
-        again = torch.autograd.grad(others, flat, [torch.randn_like(t) for t in others], allow_unused=True)
+        again = grad(others, flat, [torch.randn_like(t) for t in others])
         flat = [p for p, g in zip(flat, again, strict=True) if g is None or not bool(g.any())]
     zero = set(map(id, flat))
     classes = 0 if logits is None or logits.ndim < 2 else logits.shape[1 if loss is not None else -1]
     return Back(None if mean is None else float(mean.detach()), classes, reached, zero, beside)
+
+
+def grad(y, wanted, start=None, *, retain_graph: bool = False) -> tuple[torch.Tensor | None, ...]:
+    """``torch.autograd.grad``, with None for what is not used.
+
+    Raises ValueError where checkpointing hides the gradients.
+    """
+    try:
+        return torch.autograd.grad(y, wanted, start, retain_graph, allow_unused=True)
+    except RuntimeError as error:
+        if "use_reentrant" not in str(error):
+            raise
+        raise ValueError(
+            "module uses torch.utils.checkpoint with use_reentrant=True, through which no gradient of a "
+            "layer can be asked for; switch checkpointing off, or pass use_reentrant=False"
+        ) from None
 
 
 def reached_from(outputs: list[torch.Tensor]) -> set[int]:

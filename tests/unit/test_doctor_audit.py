@@ -1094,3 +1094,22 @@ def test_a_gain_may_stray_as_far_as_so_few_entries_do(tmp_path):
         np.savez(tmp_path / "w.npz", **net)
         found += audit(tmp_path / "w.npz", activation="silu").findings
     assert not found
+
+
+def test_odd_shapes_are_read(tmp_path):
+    """Stacked experts with one bias for all, a kernel without units, LoRA's matrix without an axis."""
+    experts = {"moe.experts.weight": ik.normal((4, 64, 32), std=0.05, rng=0)}
+    experts["moe.experts.bias"] = ik.normal((64,), std=0.05, rng=1)
+    assert len(audit(_file(tmp_path, experts)).tensors) == 2
+    empty = {"conv.weight": np.zeros((0, 3, 3, 3)), "a.weight": ik.he_normal((16, 8), rng=0)}
+    empty["b.weight"] = ik.he_normal((4, 16), rng=1)
+    assert len(audit(_file(tmp_path, empty), activation="relu").tensors) == 3
+    audit(
+        _file(tmp_path, {"q.lora_A.weight": np.float32(1), "q.lora_B.weight": np.zeros((8, 4))}),
+        recipe="lora",
+    )
+
+
+def test_an_unknown_language_is_refused_before_the_file_is_read(tmp_path):
+    with pytest.raises(ValueError, match="lang must be one of zh, en, not 'de'"):
+        audit(tmp_path / "nothing.npz", lang="de")

@@ -142,7 +142,7 @@ def alarm(rng) -> bool:
 
     def read(names):
         for name in names:
-            source = SimpleNamespace(name=name, layer=shapes[name], units_last=False)
+            source = SimpleNamespace(name=name, layer=shapes[name], units_last=False, experts=1)
             yield source, scan_array(rng.standard_normal(shapes[name], np.float32))
 
     return bool(trained_by_bias(biases, read))

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import initkit as ik  # noqa: E402
 from initkit.doctor import apply, assert_healthy, audit, diagnose  # noqa: E402
+from initkit.doctor.torch_apply import _worse  # noqa: E402
 from initkit.doctor.torch_examine import examined  # noqa: E402
 
 
@@ -1191,3 +1192,176 @@ def test_coverage_stands_in_every_report(lang):
     part = str(diagnose(Parts("never_called"), batch(), lang=lang))
     assert {"zh": "共 4 层，查看了 3 层", "en": "Looked at 3 of 4 layers; not at:"}[lang] in part
     assert re.search(r"·.*aux$", part, re.MULTILINE)
+
+
+# What other people's nets do ---------------------------------------------------------------------------
+
+
+def test_apply_holds_a_loss_to_its_own_unit():
+    """A mean square error far below 1, a loss below 0, and one that is infinite."""
+    assert not _worse((-50.0, -60.0), (-50.0, -60.0), sure=True)
+    assert _worse((0.05, 0.004), (0.13, 0.096), sure=True)
+    assert not _worse((4.0, 1.4), (1.4, 1.1), sure=True)
+    assert not _worse((math.inf, math.inf), (2.3, 2.0), sure=True)
+
+
+class Equation(nn.Module):
+    """A net that differentiates by its input, as a physics-informed one does."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2, 20), nn.Tanh(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 1))
+
+    def forward(self, x):
+        x = x.requires_grad_()
+        u = self.net(x)
+        return u, torch.autograd.grad(u.sum(), x, create_graph=True)[0]
+
+
+def test_apply_draws_a_net_that_differentiates_in_forward():
+    model = Equation()
+    model.net[2].weight.data *= 30
+    loss = lambda out: (out[0].square() + out[1].square().sum(1, keepdim=True)).mean()  # noqa: E731
+    assert apply(model, batch(64, 2), rng=0, loss=loss).done
+
+
+def test_a_loss_that_refuses_what_training_has_made_counts_as_infinite():
+    model, calls = mlp(), []
+    nn.init.normal_(model[2].weight, std=30.0)
+
+    def loss(out):
+        calls.append(out)
+        if len(calls) == 3:  # after ``diagnose`` and the trial's first step, of the old weights
+            raise ValueError("Expected parameter loc to satisfy the constraint Real()")
+        return nn.functional.cross_entropy(out, LABELS)
+
+    did = apply(model, batch(), rng=0, loss=loss)
+    assert did.losses[0][1] == math.inf
+    assert did.verdict == "drawn"
+
+
+def test_nothing_has_a_gradient():
+    cut = lambda out: nn.functional.cross_entropy(out.detach(), LABELS)  # noqa: E731
+    (finding,) = diagnose(mlp(), batch(), cut).findings
+    assert (finding.kind, finding.fields) == ("not_learning", {"count": 3, "why": "detached"})
+
+
+def test_what_is_not_finite_behind_a_finite_batch_is_told():
+    model, x = mlp(), batch()
+    model.forward = lambda x: nn.Sequential.forward(model, (x - x.mean(0)) / x.std(0))
+    x[:, 3] = 1
+    assert [(f.kind, f.tensor) for f in diagnose(model, x, LABELS).findings] == [("overflow", "0.weight")]
+
+
+def test_a_loss_that_refuses_nan_does_not_hide_where_it_is():
+    model = mlp().append(nn.Sigmoid())
+    model[0].weight.data[0, 0] = math.nan
+    wanted = nn.functional.one_hot(LABELS, 10).float()
+    report = diagnose(model, batch(), lambda out: nn.functional.binary_cross_entropy(out, wanted))
+    assert kinds(report) == ["non_finite"]
+    with pytest.raises(TypeError, match="loss is called with the module's output alone"):
+        diagnose(mlp(), batch(), nn.CrossEntropyLoss())
+
+
+@pytest.mark.parametrize("by_its_bias", [True, False])
+def test_an_output_that_its_bias_makes_rare_is_not_saturated(by_its_bias):
+    """The prior of focal loss (Lin et al. 2017); weights that saturate it are told."""
+    model = mlp().append(nn.Sigmoid())
+    nn.init.normal_(model[4].weight, 0, 0.01 if by_its_bias else 30.0)
+    nn.init.constant_(model[4].bias, -math.log(99))
+    report = diagnose(model, batch(), lambda out: out.square().mean())
+    assert ("saturated_outputs" in kinds(report)) == (not by_its_bias)
+
+
+def test_an_embedding_s_dead_units_have_no_bias_to_blame():
+    model = nn.Sequential(nn.Embedding(50, 32), nn.ReLU(), nn.Flatten(), nn.Linear(128, 3))
+    model[0].weight.data.abs_().neg_()
+    report = diagnose(model, torch.arange(64).reshape(16, 4) % 50)
+    assert ("dead_units", "0.weight") in [(f.kind, f.tensor) for f in report.findings]
+
+
+class Transformed(nn.Module):
+    """A spatial transformer, whose grid starts as the identity: weights 0, and a bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.where, self.fc = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 6)), nn.Linear(64, 10)
+        self.where[2].weight.data.zero_()
+        self.where[2].bias.data.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+
+    def forward(self, x):
+        grid = nn.functional.affine_grid(self.where(x.flatten(1)).view(-1, 2, 3), x.shape, False)
+        return self.fc(nn.functional.grid_sample(x, grid, align_corners=False).flatten(1))
+
+
+def test_a_grid_that_starts_as_the_identity_is_a_design():
+    report = diagnose(Transformed(), batch(32, 1, 8, 8))
+    assert "all_zero" not in kinds(report)
+    assert ("zero_branch", "where.2.weight") in [(f.kind, f.tensor) for f in report.notes]
+
+
+def test_two_factors_that_are_zero_do_not_learn():
+    class Factors(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.user, self.item = nn.Embedding(10, 4), nn.Embedding(20, 4)
+            for table in (self.user, self.item):
+                nn.init.zeros_(table.weight)
+
+        def forward(self, user, item):
+            return (self.user(user) * self.item(item)).sum(1)
+
+    pairs, loss = (torch.arange(10), torch.arange(10)), lambda out: (out - 1).square().mean()
+    model = Factors()
+    assert [(f.kind, f.fields["count"]) for f in diagnose(model, pairs, loss).findings] == [
+        ("not_learning", 2)
+    ]
+    nn.init.normal_(model.user.weight)  # then the other one learns at once
+    assert not diagnose(model, pairs, loss).findings
+
+
+def test_what_is_written_into_a_buffer_is_followed():
+    class Written(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(20, 64), nn.Linear(64, 64), nn.Linear(64, 10)
+
+        def forward(self, x):
+            for layer in (self.a, self.b):
+                h = x.new_zeros(len(x), 64)
+                h[:] = torch.relu(layer(x))
+                x = h
+            return self.c(x)
+
+    for name in "abc":
+        model = Written()
+        nn.init.zeros_(getattr(model, name).weight)
+        report = diagnose(model, batch(), LABELS)
+        told = report.notes if name == "c" else report.findings
+        assert [(f.kind, f.tensor) for f in told] == [
+            (f"{'zero_head' if name == 'c' else 'all_zero'}", f"{name}.weight")
+        ]
+        assert name != "c" or not report.findings
+
+
+def test_features_looked_up_in_a_parameter_are_no_input():
+    class Hashed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.ParameterList([nn.Parameter(torch.empty(256, 8).uniform_(-1e-4, 1e-4))])
+            self.net = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 3))
+
+        def forward(self, x):
+            return self.net(self.table[0][(x[:, 0] * 1000).long() % 256])
+
+    assert "input_scale" not in kinds(diagnose(Hashed(), batch()))
+
+
+def test_what_is_trained_stays_though_its_fans_lie_the_other_way():
+    """A dead input is a dead unit of nothing."""
+    for layer in (nn.Linear(64, 64), nn.ConvTranspose2d(64, 64, 1)):
+        with torch.no_grad():
+            w = torch.distributions.StudentT(3.0).sample(layer.weight.shape) * 0.05
+            (w[:, 3] if isinstance(layer, nn.Linear) else w[3]).zero_()
+            layer.weight.copy_(w)
+        assert apply(nn.Sequential(layer), rng=0).kept.get("trained")

@@ -6,8 +6,8 @@ A format is one module of this package::
     def read(path: Path, data: Bytes, stack: ExitStack) -> list[Source]:
         ...
 
-``path`` says how to name the file in messages, and ``data`` reads its bytes. ``stack``
-closes, once all tensors have been looked at, whatever is pushed onto it. The function reads names, shapes and
+``path`` is where the file lies and how messages name it, and ``data`` reads its bytes. ``stack`` closes, once
+all tensors have been looked at, whatever is pushed onto it. The function reads names, shapes and
 places, never the entries: those are read later, a block at a time, by ``Source.scan``. ``raw.tensor`` makes a
 ``Source`` of entries that lie in ``data`` as they are. Whatever the function raises reaches the reader as one
 line; ``Unreadable`` reaches it in its own words.
@@ -225,7 +225,7 @@ class Reader(Protocol):
         Parameters
         ----------
         path : Path
-            How messages name the file.
+            Where the file lies; messages name it by its name.
         data : Bytes
             What it holds.
         stack : ExitStack
