@@ -123,8 +123,9 @@ def apply(
     Left as they are, and named: frozen parameters; and layers that have been trained, which ``identify`` and
     their biases tell, unless ``only`` names them. Then the module as it was and as it would be are both
     trained, for a few steps of Adam on the batch: if the new one starts or trains worse, nothing is written.
-    Worse is a loss ℓ' above ℓ + 0.05·|ℓ| + 0.1·u; on noise, which says little, above ℓ + 0.5·|ℓ| + 0.5·u. The
-    unit u is 1, or where the old module's losses, before and after these steps, are smaller, the larger one.
+    Worse is a loss above ``ℓ + 0.05·abs(ℓ) + 0.1·u``, where ℓ is the old one; on noise, which says little,
+    above ``ℓ + 0.5·abs(ℓ) + 0.5·u``. The unit u is the larger of the old module's losses, before and after
+    these steps, in absolute value, but at most 1.
 
     Parameters
     ----------
