@@ -89,7 +89,12 @@ def test_browser(session: nox.Session) -> None:
 def test_pages(session: nox.Session) -> None:
     """Read the pages in Chromium; axe-core looks at them, too (INITKIT_PAGES=build/docs: those there)."""
     ready(session, "course,test,browser,docs", npm=(AXE, REVEAL))
-    session.run(*PYTEST, "-n", "2", "tests/site/test_pages.py", *session.posargs)
+    pages = os.environ.get("INITKIT_PAGES")
+    if not pages:
+        pages = "build/docs"
+        session.run("python", "tools/pages.py", pages)
+    tests = ["tests/site/test_pages.py", *session.posargs]
+    session.run(*PYTEST, "-n", "2", *tests, env={"INITKIT_PAGES": pages})
 
 
 @nox.session(name="test-site")
