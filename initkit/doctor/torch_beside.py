@@ -114,10 +114,11 @@ def _designs(
     for finding in findings:
         layer, kind = by_weight.get(finding.tensor), None
         if finding.kind == "all_zero" and (layer := layer or weights.get(finding.tensor)):
-            grid = isinstance(layer, Layer) and "affine_grid" in layer.through  # its bias is the identity
-            kind = "zero_branch" if layer.joins or grid else "zero_head" if layer.last else None
+            kind = "zero_branch" if layer.joins else "zero_head" if layer.last else None
             if kind == "zero_branch" and numbers_out(finding.tensor) in rest:
                 kind = None
+            if isinstance(layer, Layer) and "affine_grid" in layer.through:  # whose bias is the identity
+                kind = "zero_gate"
         elif layer and finding.kind == "symmetric_rows" and "pixel_shuffle" in layer.into:
             kind = "icnr" if not bool((layer.module.weight == layer.module.weight[:1]).all()) else None
         if kind:

@@ -829,7 +829,7 @@ def gradients(module, watch: Watch, output, loss, n: int) -> Back | None:
         start = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
     if y is None or not layers:
         return None
-    if not y.requires_grad:  # what is cut off is all
+    if not y.requires_grad:  # no gradient reaches any layer
         return Back(None, 0, set(), set(), set())
     reached = reached_from(outputs)
     taught, cut = (
